@@ -1,0 +1,146 @@
+r"""The forward (noising) process as a chain of Gaussian jumps.
+
+    dX = f(X) dt + √2 dW,   f = ∇log π,          0 = t_0 < t_1 < … < t_N = T, t_1 = t_min,
+    y_n = μ_n(y_{n−1}) + σ_n Z_n,                 Z_n ~ N(0, I), h_n = t_n − t_{n−1}.
+
+Kernels (m̄ and ∇log π as in ``mixture``, within-component variance s² = 1):
+
+    euler         μ = y + h f(y),                 σ² = 2h        stable for h below about λ_min(Σ)
+    exponential   μ = m̄(y) + a (y − m̄(y)),        σ² = 1 − a²,   a = e^{−h}
+
+The exponential kernel freezes only the responsibilities, so it is exact for one component (the OU
+process) and where components do not overlap. With ``stride`` > 1 a particle crosses a number of grid
+times drawn uniformly from 1, …, stride in one jump, independently of its state.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ndsm.mixture import Mixture
+from ndsm.streams import Streams
+
+
+def signal(t: Tensor) -> Tensor:
+    """a(t) = e^{−t}: what is left of x_0."""
+    return torch.exp(-t)
+
+
+def variance(t: Tensor) -> Tensor:
+    """v(t) = 1 − e^{−2t}: the variance of the noise added by time t."""
+    return -torch.expm1(-2 * t)
+
+
+@dataclass(frozen=True)
+class Jump:
+    """One Gaussian jump y = μ + σZ per particle, arriving at time t.
+
+    Attributes:
+        mu: (R, B, d).
+        sigma: (R, B, 1).
+        t: (R, B, 1), the time at which the jump arrives.
+    """
+
+    mu: Tensor
+    sigma: Tensor
+    t: Tensor
+
+
+Kernel = Callable[[Mixture, Tensor, Tensor], tuple[Tensor, Tensor]]
+
+
+def euler(drift: Mixture, y: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
+    """Euler–Maruyama: μ (R, B, d) and σ (R, B, 1) of a step h from y."""
+    return y + h * drift.score(y), torch.sqrt(2 * h)
+
+
+def exponential(drift: Mixture, y: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
+    """Exact step with the responsibilities frozen at y: μ (R, B, d) and σ (R, B, 1)."""
+    return torch.lerp(drift.centre(y), y, signal(h).to(y)), torch.sqrt(variance(h))
+
+
+KERNELS: dict[str, Kernel] = {"euler": euler, "exponential": exponential}
+
+
+def time_grid(t_min: float, T: float, steps: int) -> Tensor:  # noqa: N803
+    """Times t_0 = 0, t_1 = t_min, …, t_N = T, geometric from t_1, (N + 1,) in float64."""
+    times = torch.logspace(math.log10(t_min), math.log10(T), steps, dtype=torch.float64)
+    return torch.cat([times.new_zeros(1), times])
+
+
+@dataclass(frozen=True)
+class Chain:
+    """The forward chain: a drift, a kernel, the times (N + 1,) and the longest stride."""
+
+    drift: Mixture
+    kernel: Kernel
+    times: Tensor
+    stride: int = 1
+
+    def jump(self, y: Tensor, start: Tensor, stop: Tensor) -> Jump:
+        """The jump from y (R, B, d) at grid index start to index stop, both (R, B)."""
+        t = self.times[stop].unsqueeze(-1)
+        mu, sigma = self.kernel(self.drift, y, t - self.times[start].unsqueeze(-1))
+        return Jump(mu, sigma, t)
+
+    def simulate(self, x_0: Tensor, n: int, streams: Streams) -> Tensor:
+        """Particles x_0 (R, B, d) moved from t_0 to t_n; by strides cut short at n."""
+        y, index = x_0, torch.zeros(x_0.shape[:2], dtype=torch.long, device=x_0.device)
+        while (index < n).any():
+            hop = 1 + (streams.uniform(y.shape[1]) * self.stride).long()
+            stop = (index + hop).clamp(max=n)
+            jump = self.jump(y, index, stop)
+            moved = jump.mu + jump.sigma * streams.normal(*y.shape[1:]).to(y)
+            y, index = torch.where((index < n).unsqueeze(-1), moved, y), stop
+        return y
+
+
+class Pool:
+    """Particles of R replicas, each at its own step of its own chain, restarted from data at T.
+
+    One iteration costs one drift evaluation per particle, and every time is met equally often.
+    A particle's first moves are made in the constructor, so that the pool starts out spread.
+
+    Args:
+        chain: the forward chain.
+        x_0: (R, B, d) data points to start from.
+        streams: randomness of the first moves.
+        data: ``data(u)`` gives fresh data points (R, B, d) for uniform numbers u (R, B).
+    """
+
+    def __init__(
+        self, chain: Chain, data: Callable[[Tensor], Tensor], size: int, streams: Streams
+    ) -> None:
+        self.chain, self.data = chain, data
+        self.y = data(streams.uniform(size))
+        self.index = torch.zeros(self.y.shape[:2], dtype=torch.long, device=self.y.device)
+        steps = len(chain.times) - 1
+        age = (streams.uniform(size) * steps).long()
+        for i in range(steps):
+            y, index = self.y, self.index
+            jump = self.jump(*streams.uniform(2, size).unbind(1))
+            self.move(jump, streams.normal(*y.shape[1:]).to(y))
+            waits = i >= age
+            self.y = torch.where(waits.unsqueeze(-1), y, self.y)
+            self.index = torch.where(waits, index, self.index)
+
+    def jump(self, u_hop: Tensor, u_data: Tensor) -> Jump:
+        """The next jump of every particle; those that would pass T start anew from data.
+
+        Args:
+            u_hop: (R, B) uniform numbers that choose the strides.
+            u_data: (R, B) uniform numbers that choose the data points.
+        """
+        hop = 1 + (u_hop * self.chain.stride).long()
+        restart = self.index + hop >= len(self.chain.times)
+        self.index = torch.where(restart, 0, self.index)
+        self.y = torch.where(restart.unsqueeze(-1), self.data(u_data), self.y)
+        self.stop = self.index + hop
+        return self.chain.jump(self.y, self.index, self.stop)
+
+    def move(self, jump: Jump, noise: Tensor) -> None:
+        """Lets every particle make its jump, with Z = noise (R, B, d)."""
+        self.y, self.index = jump.mu + jump.sigma * noise, self.stop

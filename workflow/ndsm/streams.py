@@ -1,0 +1,47 @@
+"""One random generator per replica, so that a replica's numbers do not depend on its stack."""
+
+import hashlib
+
+import torch
+from torch import Tensor
+
+
+class Streams:
+    """Random numbers for R replicas, drawn from R generators.
+
+    Args:
+        keys: one key per replica, e.g. ("train", "pinwheel", 200, 3); equal keys, equal numbers.
+        device: where the numbers are drawn; CPU and GPU streams differ.
+    """
+
+    def __init__(self, keys: list[tuple], device: str = "cpu") -> None:
+        self.device = torch.device(device)
+        self.generators = [
+            torch.Generator(self.device).manual_seed(
+                int.from_bytes(hashlib.sha256(repr(key).encode()).digest()[:8], "big") >> 1
+            )
+            for key in keys
+        ]
+
+    def normal(self, *shape: int) -> Tensor:
+        """Standard normal numbers, (R, *shape)."""
+        return self._fill(shape, Tensor.normal_)
+
+    def uniform(self, *shape: int) -> Tensor:
+        """Uniform numbers in [0, 1), (R, *shape)."""
+        return self._fill(shape, Tensor.uniform_)
+
+    def _fill(self, shape: tuple[int, ...], fill) -> Tensor:  # noqa: ANN001
+        out = torch.empty(len(self.generators), *shape, device=self.device)
+        for row, generator in zip(out, self.generators, strict=True):
+            fill(row, generator=generator)
+        return out
+
+    def state(self) -> Tensor:
+        """The generators' states, for a checkpoint, (R, bytes)."""
+        return torch.stack([generator.get_state() for generator in self.generators])
+
+    def restore(self, state: Tensor) -> None:
+        """Continues from a checkpoint's states."""
+        for generator, row in zip(self.generators, state, strict=True):
+            generator.set_state(row.contiguous())
