@@ -35,9 +35,9 @@ class StackedMLP(nn.Module):
         self.weights = nn.ParameterList()
         self.biases = nn.ParameterList()
         for fan_in, fan_out in zip(sizes, sizes[1:], strict=False):
-            bound = 1 / math.sqrt(fan_in)
-            self.weights.append(bound * (2 * streams.uniform(fan_in, fan_out) - 1))
-            self.biases.append(bound * (2 * streams.uniform(1, fan_out) - 1))
+            # torch.nn.Linear's smaller weights leave the net almost linear, and stuck there.
+            self.weights.append(streams.normal(fan_in, fan_out) / math.sqrt(fan_in))
+            self.biases.append(0.1 * streams.normal(1, fan_out))
         self.weights[-1].data.zero_()  # at first s_θ = ∇log π
         self.biases[-1].data.zero_()
 

@@ -73,12 +73,31 @@ def time_grid(t_min: float, T: float, steps: int) -> Tensor:  # noqa: N803
 
 @dataclass(frozen=True)
 class Chain:
-    """The forward chain: a drift, a kernel, the times (N + 1,) and the longest stride."""
+    """The forward chain.
+
+    Attributes:
+        drift: f = ∇log π, in working coordinates.
+        kernel: of one jump.
+        times: the grid, (N + 1,).
+        stride: the longest jump along the chain, in grid times.
+        from_data: every jump starts at a data point and may cross the whole grid (``dsm``,
+            ``ndsm_jump``): the longest stride, without simulation.
+    """
 
     drift: Mixture
     kernel: Kernel
     times: Tensor
     stride: int = 1
+    from_data: bool = False
+
+    @property
+    def steps(self) -> int:
+        """N, the number of grid times after t_0."""
+        return len(self.times) - 1
+
+    def hops(self, u: Tensor) -> Tensor:
+        """Grid times that a jump crosses, for uniform numbers u of any shape."""
+        return 1 + (u * (self.steps if self.from_data else self.stride)).long()
 
     def jump(self, y: Tensor, start: Tensor, stop: Tensor) -> Jump:
         """The jump from y (R, B, d) at grid index start to index stop, both (R, B)."""
@@ -86,11 +105,11 @@ class Chain:
         mu, sigma = self.kernel(self.drift, y, t - self.times[start].unsqueeze(-1))
         return Jump(mu, sigma, t)
 
-    def simulate(self, x_0: Tensor, n: int, streams: Streams) -> Tensor:
-        """Particles x_0 (R, B, d) moved from t_0 to t_n; by strides cut short at n."""
-        y, index = x_0, torch.zeros(x_0.shape[:2], dtype=torch.long, device=x_0.device)
+    def simulate(self, y: Tensor, n: int, streams: Streams, start: int = 0) -> Tensor:
+        """Particles y (R, B, d) moved from t_start to t_n; a stride is cut short at n."""
+        index = torch.full(y.shape[:2], start, dtype=torch.long, device=y.device)
         while (index < n).any():
-            hop = 1 + (streams.uniform(y.shape[1]) * self.stride).long()
+            hop = n if self.from_data else self.hops(streams.uniform(y.shape[1]))
             stop = (index + hop).clamp(max=n)
             jump = self.jump(y, index, stop)
             moved = jump.mu + jump.sigma * streams.normal(*y.shape[1:]).to(y)
@@ -101,14 +120,14 @@ class Chain:
 class Pool:
     """Particles of R replicas, each at its own step of its own chain, restarted from data at T.
 
-    One iteration costs one drift evaluation per particle, and every time is met equally often.
-    A particle's first moves are made in the constructor, so that the pool starts out spread.
+    One iteration costs one drift evaluation per particle, and every time is met equally often. The
+    particles' first moves are made in the constructor, so that the pool starts out spread.
 
     Args:
         chain: the forward chain.
-        x_0: (R, B, d) data points to start from.
+        data: ``data(u)`` gives data points (R, B, d) for uniform numbers u (R, B).
+        size: B, the number of particles per replica.
         streams: randomness of the first moves.
-        data: ``data(u)`` gives fresh data points (R, B, d) for uniform numbers u (R, B).
     """
 
     def __init__(
@@ -117,9 +136,8 @@ class Pool:
         self.chain, self.data = chain, data
         self.y = data(streams.uniform(size))
         self.index = torch.zeros(self.y.shape[:2], dtype=torch.long, device=self.y.device)
-        steps = len(chain.times) - 1
-        age = (streams.uniform(size) * steps).long()
-        for i in range(steps):
+        age = (streams.uniform(size) * chain.steps).long()
+        for i in range(0 if chain.from_data else chain.steps):
             y, index = self.y, self.index
             jump = self.jump(*streams.uniform(2, size).unbind(1))
             self.move(jump, streams.normal(*y.shape[1:]).to(y))
@@ -134,8 +152,8 @@ class Pool:
             u_hop: (R, B) uniform numbers that choose the strides.
             u_data: (R, B) uniform numbers that choose the data points.
         """
-        hop = 1 + (u_hop * self.chain.stride).long()
-        restart = self.index + hop >= len(self.chain.times)
+        hop = self.chain.hops(u_hop)
+        restart = (self.index + hop > self.chain.steps) | self.chain.from_data
         self.index = torch.where(restart, 0, self.index)
         self.y = torch.where(restart.unsqueeze(-1), self.data(u_data), self.y)
         self.stop = self.index + hop

@@ -45,3 +45,8 @@ class Streams:
         """Continues from a checkpoint's states."""
         for generator, row in zip(self.generators, state, strict=True):
             generator.set_state(row.contiguous())
+
+
+def pick_device(name: str) -> str:
+    """``auto`` is a GPU if there is one, else the CPU."""
+    return ("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name

@@ -1,0 +1,56 @@
+"""Stage ``forward``: snapshots of the forward process, linear beside nonlinear, in data units."""
+
+import json
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import pandas as pd
+import torch
+import typer
+
+from ndsm import fitted, store
+from ndsm.datasets import training_subset
+from ndsm.sde import Chain, KERNELS, time_grid
+from ndsm.streams import Streams
+
+POINTS = 2000
+SHOWN = (0.0, 0.02, 0.1, 0.5)  # times, and the process's end after them
+
+
+def main(
+    data: Annotated[Path, typer.Option()],
+    drift: Annotated[Path, typer.Option()],
+    drift_ou: Annotated[Path, typer.Option()],
+    out: Annotated[Path, typer.Option()],
+    spec: Annotated[dict[str, Any], typer.Option(parser=json.loads)],
+) -> None:
+    """Writes process, t, x0, x1: the first two coordinates of particles at several times."""
+    start, tensors, process = time.perf_counter(), store.read_tensors(data), spec["process"]
+    frames = []
+    shown = spec["replicas"].index([spec["n_train"], spec["seed"]])
+    x = training_subset(tensors, spec["n_train"], spec["seed"])
+    for name, path in {"ou": drift_ou, "gmm": drift}.items():
+        fit = fitted.read(path, "cpu").one(shown)
+        streams = Streams([("forward", name)])
+        y = fit.to_working(x[(streams.uniform(POINTS)[0] * len(x)).long()].unsqueeze(0))
+        times = time_grid(process["t_min"], process["T"], process["steps"]).float()
+        chain, reached = Chain(fit.mixture, KERNELS[process["kernel"]], times), 0
+        for t in (*SHOWN, process["T"]):
+            index = int(torch.searchsorted(times, t).clamp(max=len(times) - 1))
+            y, reached = chain.simulate(y, index, streams, reached), index
+            frames.append(snapshot(name, round(times[index].item(), 3), fit.to_data(y)))
+        prior = fit.mixture.sample(POINTS, streams)
+        frames.append(snapshot(name, "stationary", fit.to_data(prior)))
+    record = store.provenance(spec, seconds=round(time.perf_counter() - start, 3))
+    store.write_table(out, pd.concat(frames), record)
+
+
+def snapshot(process: str, t: float | str, x: torch.Tensor) -> pd.DataFrame:
+    """Rows of the particles x (1, B, d) at time t."""
+    x0, x1 = x[0, :, :2].T.numpy()
+    return pd.DataFrame({"process": process, "t": t, "x0": x0, "x1": x1})
+
+
+if __name__ == "__main__":
+    store.run(main)

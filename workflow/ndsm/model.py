@@ -1,0 +1,25 @@
+"""A method's model: its score network and its forward chain, as training and sampling share them."""
+
+from typing import Any
+
+from ndsm.fitted import Fitted
+from ndsm.nets import ScoreNet, StackedMLP
+from ndsm.objectives import OBJECTIVES
+from ndsm.sde import KERNELS, Chain, time_grid
+from ndsm.streams import Streams
+
+
+def build(fit: Fitted, spec: dict[str, Any], streams: Streams) -> tuple[ScoreNet, Chain]:
+    """The score network with initial weights and the forward chain of a job's replicas.
+
+    Args:
+        fit: the fitted drift.
+        spec: with ``network``, ``process``, ``objective`` and ``stride``.
+        streams: one generator per replica, for the weights.
+    """
+    process, device = spec["process"], fit.shift.device
+    mlp = StackedMLP(fit.shift.shape[-1], **spec["network"], streams=streams).to(device)
+    times = time_grid(process["t_min"], process["T"], process["steps"]).float().to(device)
+    from_data = OBJECTIVES[spec["objective"]].from_data
+    chain = Chain(fit.mixture, KERNELS[process["kernel"]], times, spec["stride"], from_data)
+    return ScoreNet(fit.mixture, mlp), chain

@@ -1,0 +1,129 @@
+r"""Reverse samplers: from y_N at time T back to data, in working coordinates.
+
+    Euler         y ← y − h f(y) + 2h s + √(2h) ξ
+    exponential   y ← m̄ + e^h (y − m̄) + 2 (e^h − 1) s + √(e^{2h} − 1) ξ
+    Heun          probability-flow ODE dx/dt = f − s
+
+For s_θ = ∇log π + (a/√v) F_θ the ODE's right-hand side is −(a/√v) F_θ. In the angle φ with sin φ = √v
+and cos φ = a, dφ = (a/√v) dt, it is simply dy/dφ = −F_θ, smooth down to φ = 0, so that Heun's steps
+are equal in φ. The last step adds no noise.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from ndsm.nets import ScoreNet
+from ndsm.sde import Chain, signal, variance
+from ndsm.streams import Streams
+
+
+def prior(chain: Chain, n: int, streams: Streams) -> Tensor:
+    """Draws of y_N, (R, n, d): draws of π pushed through the forward process.
+
+    π is stationary for the diffusion; the push adds what the kernel's frozen responsibilities
+    change, the same as it does to data.
+    """
+    return chain.simulate(chain.drift.sample(n, streams), chain.steps, streams)
+
+
+def time_of_angle(phi: Tensor) -> Tensor:
+    """The time t with a(t) = cos φ."""
+    return -torch.log(torch.cos(phi))
+
+
+def angles(T: float, steps: int) -> Tensor:  # noqa: N803
+    """Equal steps of φ from φ(T) down to 0, (steps + 1,) in float64."""
+    top = torch.asin(torch.sqrt(variance(torch.tensor(T, dtype=torch.float64))))
+    return torch.linspace(1, 0, steps + 1, dtype=torch.float64) * top
+
+
+def heun(departure: Callable[[Tensor, Tensor], Tensor], y: Tensor, phi: Tensor) -> Tensor:
+    """Solves dy/dφ = −F(y, φ) along the angles φ (steps + 1,) by Heun's method, order two.
+
+    Args:
+        departure: F, from y (R, B, d) and a scalar angle.
+        y: (R, B, d) at the first angle.
+        phi: the angles, decreasing.
+    """
+    for here, there in zip(phi[:-1], phi[1:], strict=True):
+        slope = departure(y, here)
+        ahead = departure(y + (here - there) * slope, there)
+        y = y + (here - there) * 0.5 * (slope + ahead)
+    return y
+
+
+def reverse_times(T: float, t_min: float, steps: int) -> Tensor:  # noqa: N803
+    """T = t_0 > … > t_{steps−1} = t_min, then 0; geometric, (steps + 1,) in float64."""
+    times = torch.linspace(1, 0, steps, dtype=torch.float64)
+    return torch.cat([t_min * (T / t_min) ** times, times.new_zeros(1)])
+
+
+def euler(
+    drift_score: Callable[[Tensor], Tensor],
+    score: Callable[[Tensor, Tensor], Tensor],
+    y: Tensor,
+    times: Tensor,
+    noise: Callable[[], Tensor],
+) -> Tensor:
+    """Reverse SDE by Euler–Maruyama along decreasing times; ``noise()`` gives ξ like y."""
+    for t, t_next in zip(times[:-1], times[1:], strict=True):
+        h = t - t_next
+        y = y - h * drift_score(y) + 2 * h * score(y, t)
+        if t_next > 0:
+            y = y + torch.sqrt(2 * h) * noise()
+    return y
+
+
+def exponential(
+    centre: Callable[[Tensor], Tensor],
+    score: Callable[[Tensor, Tensor], Tensor],
+    y: Tensor,
+    times: Tensor,
+    noise: Callable[[], Tensor],
+) -> Tensor:
+    """Reverse SDE, its linear part solved exactly with the centre m̄ and the score frozen."""
+    for t, t_next in zip(times[:-1], times[1:], strict=True):
+        growth = torch.expm1(t - t_next)
+        m = centre(y)
+        y = y + growth * (y - m) + 2 * growth * score(y, t)
+        if t_next > 0:
+            y = y + torch.sqrt(torch.expm1(2 * (t - t_next))) * noise()
+    return y
+
+
+def generate(
+    net: ScoreNet, y: Tensor, times: Tensor, sampler: str, steps: int, streams: Streams
+) -> Tensor:
+    """Carries draws y (R, B, d) of y_N back to t = 0.
+
+    Args:
+        net: the trained score network.
+        y: draws of the prior.
+        times: the chain's grid; the network is never asked below t_1 = t_min.
+        sampler: heun, euler or exponential.
+        steps: steps of the sampler.
+        streams: one generator per replica, for ξ.
+    """
+    t_min, T = times[1].item(), times[-1].item()  # noqa: N806
+
+    def at(t: Tensor) -> Tensor:
+        return t.clamp(min=t_min).to(y).expand(*y.shape[:2], 1)
+
+    if sampler == "heun":
+        phi = angles(T, steps).to(y)
+        return heun(lambda y, phi: net.departure(y, at(time_of_angle(phi))), y, phi)
+    grid = reverse_times(T, t_min, steps).to(y)
+
+    def noise() -> Tensor:
+        return streams.normal(*y.shape[1:]).to(y)
+
+    if sampler == "euler":
+        return euler(net.drift.score, lambda y, t: net(y, at(t)), y, grid, noise)
+    return exponential(net.drift.centre, lambda y, t: net(y, at(t)), y, grid, noise)
+
+
+def evaluations(sampler: str, steps: int) -> int:
+    """Network evaluations per sample."""
+    return 2 * steps if sampler == "heun" else steps
