@@ -11,7 +11,7 @@ import typer
 
 from ndsm import fitted, store
 from ndsm.datasets import training_subset
-from ndsm.sde import Chain, KERNELS, time_grid
+from ndsm.sde import KERNELS, Chain, time_grid
 from ndsm.streams import Streams
 
 POINTS = 2000

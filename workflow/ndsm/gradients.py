@@ -22,7 +22,7 @@ import torch
 import typer
 from torch import Tensor
 
-from ndsm import fitted, store
+from ndsm import store
 from ndsm.datasets import training_subset
 from ndsm.drift import fit_ou, fit_part
 from ndsm.fitted import Fitted
@@ -66,7 +66,9 @@ class Laboratory:
         self.copies = ScoreNet(self._repeated(), copies)
 
     def _repeated(self) -> Mixture:
-        tensors = (None if t is None else t.expand(CHUNK, *t.shape[1:]) for t in vars(self.drift).values())
+        tensors = (
+            None if t is None else t.expand(CHUNK, *t.shape[1:]) for t in vars(self.drift).values()
+        )
         return Mixture(*tensors)
 
     def jump(self, t: float, h: float) -> Jump:
@@ -151,7 +153,9 @@ def main(
                     error = bias(means[name], means["dsm"])
                     rows.append((name, seed, "gradient_bias", abs(error)))
             else:
-                smallest = [r for r in found if r["sweep"] == "step" and r["h"] == T_FIXED * STEPS[0]]
+                smallest = [
+                    r for r in found if r["sweep"] == "step" and r["h"] == T_FIXED * STEPS[0]
+                ]
                 for row in smallest:
                     for metric in ("objective_variance", "gradient_variance"):
                         rows.append((row["objective"], seed, metric, row[metric]))

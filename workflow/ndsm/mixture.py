@@ -79,13 +79,19 @@ class Mixture:
     def log_prob(self, y: Tensor) -> Tensor:
         """Log π at y (R, B, d), giving (R, B)."""
         log_density = self._logits(y)[0].logsumexp(-1) - 0.5 * y.shape[-1] * math.log(2 * math.pi)
-        return log_density if self.scale_tril is not None else log_density - 0.5 * y.square().sum(-1)
+        return (
+            log_density if self.scale_tril is not None else log_density - 0.5 * y.square().sum(-1)
+        )
 
     def sample(self, n: int, streams: Streams) -> Tensor:
         """Draws from π, (R, n, d)."""
         cumulative = self.log_weights.exp().cumsum(-1)
-        uniform = streams.uniform(n) * cumulative[:, -1:]  # the weights' sum is one but for rounding
-        index = torch.searchsorted(cumulative, uniform.to(cumulative)).clamp(max=cumulative.shape[1] - 1)
+        uniform = (
+            streams.uniform(n) * cumulative[:, -1:]
+        )  # the weights' sum is one but for rounding
+        index = torch.searchsorted(cumulative, uniform.to(cumulative)).clamp(
+            max=cumulative.shape[1] - 1
+        )
         replica = torch.arange(len(index), device=index.device).unsqueeze(1)
         z = streams.normal(n, self.means.shape[-1]).to(self.means)
         if self.scale_tril is not None:

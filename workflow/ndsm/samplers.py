@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from ndsm.nets import ScoreNet
-from ndsm.sde import Chain, signal, variance
+from ndsm.sde import Chain, variance
 from ndsm.streams import Streams
 
 

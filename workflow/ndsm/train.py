@@ -11,16 +11,17 @@ import typer
 from torch import Tensor
 
 from ndsm import fitted, store
+from ndsm.adam import Adam
 from ndsm.checkpoint import Checkpoint
 from ndsm.datasets import training_subset
 from ndsm.fitted import Sampler, data_sampler
 from ndsm.model import build
 from ndsm.nets import ScoreNet
 from ndsm.objectives import OBJECTIVES
-from ndsm.sde import Chain, Jump, Pool
+from ndsm.sde import Chain, Pool
 from ndsm.streams import Streams, pick_device
 
-BLOCK = 4_000_000  # random numbers drawn at once
+BLOCK = 50  # steps whose random numbers are drawn at once; the numbers depend on it
 
 
 def learning_rate(step: int, steps: int, peak: float) -> float:
@@ -54,58 +55,51 @@ def train(
     goal, batch = OBJECTIVES[objective], settings["batch"]
     steps = settings["evaluations"] // goal.evaluations
     weights = list(net.parameters())
-    d = net.drift.means.shape[-1]
-    adam = torch.optim.Adam(weights, lr=settings["learning_rate"], fused=True)
-    ema = [w.detach().clone() for w in weights]
+    adam = Adam(weights, settings["ema"])
     pool = Pool(chain, data, batch, streams)
-    replicas = len(pool.y)
-    block = max(1, BLOCK // (replicas * batch * d))
     tick, losses, start, first = max(1, steps // 20), [], time.perf_counter(), 0
-    loss_sum = torch.zeros(replicas, device=pool.y.device)
+    loss_sum = torch.zeros(len(pool.y), device=pool.y.device)
+    trouble = torch.zeros(2, device=pool.y.device)  # step and time of the first non-finite loss
     if checkpoint and (found := checkpoint.load()):
-        first = found.restore(weights, ema, adam, pool, streams)
+        adam.restore(found)
+        streams.restore(found["streams"])
+        pool.y, pool.index, first = found["pool.y"], found["pool.index"], adam.steps
 
     for step in range(first, steps):
-        if (step - first) % block == 0:
+        if (step - first) % BLOCK == 0:
             if checkpoint and checkpoint.due():
-                checkpoint.save(step, weights, ema, adam, pool, streams)
-            noises = streams.normal(block, batch, d).unbind(1)
-            uniforms = streams.uniform(block, 2, batch).unbind(1)
-        noise, uniform = noises[(step - first) % block], uniforms[(step - first) % block]
+                moving = {"pool.y": pool.y, "pool.index": pool.index}
+                checkpoint.save(adam.state() | moving | {"streams": streams.state()})
+            noises = streams.normal(BLOCK, *pool.y.shape[1:]).unbind(1)
+            uniforms = streams.uniform(BLOCK, 2, batch).unbind(1)
+        noise, uniform = noises[(step - first) % BLOCK], uniforms[(step - first) % BLOCK]
 
         jump = pool.jump(*uniform.unbind(1))
         loss = goal.loss(net, jump, noise)
-        adam.zero_grad()
-        loss.mean(1).sum().backward()  # replicas share no weights, so the sum trains each alone
-        for group in adam.param_groups:
-            group["lr"] = learning_rate(step, steps, settings["learning_rate"])
-        adam.step()
+        # Replicas share no weights, so the gradient of the sum is that of each alone.
+        gradients = torch.autograd.grad(loss.mean(1).sum(), weights)
+        adam.step(list(gradients), learning_rate(step, steps, settings["learning_rate"]))
         pool.move(jump, noise)
-        # Early on, the average forgets quickly, so that the first weights do not linger.
-        decay = min(settings["ema"], (1 + step) / (10 + step))
-        torch._foreach_lerp_(ema, [w.detach() for w in weights], 1 - decay)
 
         loss_sum += loss.detach().mean(1)
-        if (step + 1) % tick == 0:
-            refuse_divergence(loss.detach(), loss_sum, jump, chain.times, step, settings)
+        bad_time = torch.where(loss.isfinite(), 0.0, jump.t.squeeze(-1)).amax()
+        now = torch.stack([torch.full_like(bad_time, step + 1), bad_time])
+        trouble = torch.where((trouble[0] == 0) & (bad_time > 0), now, trouble)
+        if (step + 1) % tick == 0:  # the only reading of statistics off the device
+            refuse_divergence(*trouble.tolist(), settings["learning_rate"])
             losses.append(loss_sum / tick)
             log_progress(step + 1, steps, losses[-1], time.perf_counter() - start, first)
             loss_sum = torch.zeros_like(loss_sum)
-    return ema, losses
+    return adam.average, losses
 
 
-def refuse_divergence(
-    loss: Tensor, loss_sum: Tensor, jump: Jump, times: Tensor, step: int, settings: dict[str, Any]
-) -> None:
-    """Stops the run if a loss since the last tick is not finite."""
-    if loss_sum.isfinite().all():
-        return
-    bad = ~loss.isfinite()
-    t = jump.t.squeeze(-1)[bad] if bad.any() else times
-    raise store.Refused(
-        f"training diverged at step {step + 1}, t in [{t.min():.3g}, {t.max():.3g}]: "
-        f"lower training.learning_rate (now {settings['learning_rate']:g}) or raise process.t_min"
-    )
+def refuse_divergence(step: float, t: float, rate: float) -> None:
+    """Stops the run if a loss was not finite, at ``step`` and time ``t`` (both zero if none)."""
+    if step:
+        raise store.Refused(
+            f"training diverged at step {step:.0f}, at times up to t = {t:.3g}: "
+            f"lower training.learning_rate (now {rate:g}) or raise process.t_min"
+        )
 
 
 def log_progress(done: int, steps: int, loss: Tensor, seconds: float, first: int) -> None:

@@ -1,0 +1,64 @@
+# The study and its tests; needs Python 3.11 with venv and pip. STUDY=name chooses another study.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+STUDY ?= default
+PYTHON ?= python3.11
+RESULTS := results/$(STUDY)
+BIN := .venv/bin
+SNAKEMAKE := PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --config study=$(STUDY) \
+	--workflow-profile workflow/profiles/local
+# Without a graphics card torch's CPU build is enough, and a tenth of the download.
+TORCH_CPU := https://download.pytorch.org/whl/cpu
+
+.PHONY: help study smoke figures report test lint clean
+
+help: ## show this help
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 10
+
+study: .venv/installed ## run the study: tables, claims, figures
+	$(SNAKEMAKE)
+	@echo
+	@echo "tables   $(RESULTS)/tables/summary.md"
+	@echo "figures  $(RESULTS)/figures/"
+	@echo "claims   $(RESULTS)/claims.md"
+
+smoke: ## run the smoke study: every stage, tiny
+	$(MAKE) study STUDY=smoke
+
+figures: .venv/installed ## draw the figures again from the stored tables
+	$(SNAKEMAKE) figures --allowed-rules figures --forcerun figures
+	@echo
+	@echo "figures  $(RESULTS)/figures/"
+
+report: study ## make results/<study>/report.html
+	$(SNAKEMAKE) --report $(RESULTS)/report.html
+	@echo
+	@echo "report   $(RESULTS)/report.html"
+
+test: .venv/tested ## run the tests
+	$(BIN)/python -m pytest
+
+lint: .venv/tested ## check style, types and rules
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/snakefmt --check Snakefile workflow/rules
+	$(SNAKEMAKE) --lint
+
+clean: ## remove the study's results
+	rm -rf $(RESULTS)
+
+.venv/installed: envs/requirements.txt pyproject.toml
+	$(PYTHON) -m venv .venv
+	command -v nvidia-smi > /dev/null || $(BIN)/pip install --quiet --retries 0 \
+		--extra-index-url $(TORCH_CPU) --no-deps "$$(grep -o '^torch==[^ ]*' $<)"
+	$(BIN)/pip install --quiet --requirement $<
+	$(BIN)/pip install --quiet --no-deps --editable .
+	@touch $@
+
+.venv/tested: envs/requirements-dev.txt .venv/installed
+	$(BIN)/pip install --quiet --requirement $<
+	@touch $@

@@ -1,0 +1,59 @@
+# The study: data → drift → train → sample → evaluate → aggregate → claims → figures.
+#
+#   snakemake --cores all                          the study of config.yaml
+#   snakemake --cores all --config study=smoke     the study of workflow/studies/smoke.yaml
+#   snakemake --cores all --configfile my.yaml     a study of your own
+#   snakemake --cores all figures                  figures only, from stored tables if they are there
+import os
+import sys
+
+from snakemake.utils import min_version
+
+min_version("9.27")
+
+# The code that runs is this tree's, however the package is installed.
+sys.path.insert(0, os.path.join(workflow.basedir, "workflow"))
+
+from ndsm import config as settings, plan
+
+# A file given by --configfile is a whole study: no other is merged with it.
+if "experiments" not in config:
+
+    configfile: settings.study_file(config.get("study", "default"))
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/data.smk"
+include: "workflow/rules/classifier.smk"
+include: "workflow/rules/drift.smk"
+include: "workflow/rules/train.smk"
+include: "workflow/rules/sample.smk"
+include: "workflow/rules/evaluate.smk"
+include: "workflow/rules/gradients.smk"
+include: "workflow/rules/forward.smk"
+include: "workflow/rules/aggregate.smk"
+include: "workflow/rules/claims.smk"
+include: "workflow/rules/figures.smk"
+
+
+# Written by the rule claims; only `snakemake --report` reads it.
+report: os.path.abspath(f"results/{STUDY['study']}/report.rst")
+
+
+localrules:
+    all,
+    tables,
+
+
+rule all:
+    default_target: True
+    input:
+        rules.aggregate.output,
+        rules.claims.output,
+        rules.figures.output,
+
+
+rule tables:
+    input:
+        rules.aggregate.output,
+        rules.claims.output,

@@ -1,0 +1,55 @@
+"""What the tests of the workflow share: a copy of the tree, and Snakemake run in it."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def snakemake(
+    tree: Path, *options: str, status: int | None = 0
+) -> subprocess.CompletedProcess[str]:
+    """Runs Snakemake in ``tree``, and gives its output; ``status`` is the exit status expected."""
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    done = subprocess.run(
+        [sys.executable, "-m", "snakemake", *options],
+        cwd=tree,
+        env=os.environ | {"PATH": path},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert status is None or done.returncode == status, done.stdout
+    return done
+
+
+def copy_tree(target: Path) -> Path:
+    """A copy of what the workflow needs of the repository, without results."""
+    for name in ("Snakefile", "config.yaml"):
+        target.mkdir(exist_ok=True)
+        shutil.copy(ROOT / name, target)
+    ignored = shutil.ignore_patterns("__pycache__")
+    for name in ("workflow", "envs"):
+        shutil.copytree(ROOT / name, target / name, ignore=ignored)
+    return target
+
+
+@pytest.fixture(scope="session")
+def smoke(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the tree in which the smoke study has run once, with its report."""
+    tree = copy_tree(tmp_path_factory.mktemp("smoke") / "tree")
+    snakemake(tree, "--cores", "all", "--config", "study=smoke")
+    return tree
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """A fresh copy of the tree."""
+    return copy_tree(tmp_path / "tree")

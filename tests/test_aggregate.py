@@ -1,0 +1,207 @@
+"""The aggregate stage on the files of a small made-up study, against pandas and by hand."""
+
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+from safetensors.numpy import save_file
+
+from ndsm import aggregate, store
+from ndsm.verdict import MAXIMISED
+
+SIZES, SEEDS = [50, 200], range(3)
+PARTS = [[[50, 0], [50, 1], [50, 2], [200, 0]], [[200, 1], [200, 2]]]
+METRICS = {"rings": ["energy_distance"], "digits": ["fid", "inception_score"]}
+FIT_SECONDS, TRAIN_SECONDS = 0.5, 8.0
+SPEC = {
+    "study": "made_up",
+    "methods": {"gmm": {"drift": "mixture"}, "dsm": {"drift": "ou"}, "ndsm_cv": {"drift": "gmm"}},
+    "experiments": {
+        e: {"methods": ["gmm", "dsm", "ndsm_cv"], "metrics": m, "parts": 2}
+        for e, m in METRICS.items()
+    },
+    "gradients": ["rings"],
+    "forward": ["rings"],
+}
+COLUMNS = ["experiment", "method", "n_train", "seed", "metric", "value"]
+
+
+def table(path, rows, columns=COLUMNS):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pd.DataFrame(rows, columns=columns).to_csv(path, index=False)
+
+
+def record(path, replicas, **measured):
+    store.write_record(
+        path, {"spec": {"replicas": replicas}, "measured": {"peak_memory_mb": 100.0} | measured}
+    )
+
+
+def tensors(path, **arrays):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_file({k: np.asarray(v, dtype=np.float32) for k, v in arrays.items()}, path)
+
+
+@pytest.fixture
+def results(tmp_path):
+    """What the stages before would have written; samples hold 1000 * n_train + seed."""
+    rng = np.random.default_rng(0)
+    for e, metrics in METRICS.items():
+        extra = {"classifier": np.zeros((2, 4))} if e == "digits" else {}
+        tensors(tmp_path / f"data/{e}.safetensors", held_out=rng.normal(size=(300, 4)), **extra)
+        for method, settings in SPEC["methods"].items():
+            for p, replicas in enumerate(PARTS):
+                name = f"{e}/{method}/{p}.safetensors"
+                fit = tmp_path / f"drift/{e}/{settings['drift']}/{p}.safetensors"
+                record(fit, replicas, fit_seconds=[FIT_SECONDS] * len(replicas), seconds=3.0)
+                cost = dict.fromkeys(["parameters", "network_evaluations"], 1000)
+                if method != "gmm":
+                    record(tmp_path / "train" / name, replicas, seconds=TRAIN_SECONDS, **cost)
+                x = np.stack([np.full((300, 4), 1000 * n + s) for n, s in replicas])
+                tensors(tmp_path / "sample" / name, samples=x)
+                record(tmp_path / "sample" / name, replicas, seconds=1.0, network_evaluations=19)
+                rows = [
+                    (e, method, n, s, m, rng.uniform(1, 2)) for n, s in replicas for m in metrics
+                ]
+                table(tmp_path / f"evaluate/{e}/{method}/{p}.csv", rows)
+        floor = [(e, "real", None, s, m, 0.01 * s) for s in range(5) for m in metrics]
+        table(tmp_path / f"evaluate/{e}/real/0.csv", floor)
+    rows = [("rings", "ndsm_cv", 200, s, "gradient_bias", 0.01) for s in SEEDS]
+    table(tmp_path / "gradients/rings.metrics.csv", rows)
+    table(tmp_path / "gradients/rings.csv", [("dsm", 1.0)], ["objective", "h"])
+    table(
+        tmp_path / "forward/rings.csv", [("ou", "stationary", 0.0, 1.0)], "process t x0 x1".split()
+    )
+    return tmp_path
+
+
+@pytest.fixture
+def tables(results):
+    aggregate.main(results=results, out=results / "tables", spec=SPEC)
+    return results / "tables"
+
+
+def read(path):
+    return pd.read_csv(path, dtype={"n_train": "Int64"})
+
+
+def test_metrics_are_complete_and_tidy(tables):
+    metrics = read(tables / "metrics.csv")
+    assert list(metrics.columns) == COLUMNS
+    assert not metrics.duplicated(COLUMNS[:-1]).any()
+    measured = metrics[metrics.metric.isin([*METRICS["rings"], *METRICS["digits"]])]
+    # 3 metrics of 3 methods with 6 replicas, and 5 draws of the floor.
+    assert len(measured) == 3 * (3 * 6 + 5)
+    assert metrics.n_train.isna().equals(metrics.method == "real")
+    assert (metrics.metric == "gradient_bias").sum() == 3
+
+
+def test_drift_over_training_shares_a_stack_among_its_replicas(tables):
+    share = read(tables / "metrics.csv").query("metric == 'drift_over_training'")
+    assert set(share.method) == {"dsm", "ndsm_cv"}  # the mixture is not trained
+    assert len(share) == 2 * 2 * 6
+    first = share[share.n_train == 50].value
+    second = share[(share.n_train == 200) & (share.seed > 0)].value
+    # Stacks of four and of two replicas; the planted mistake would be the whole stack's seconds.
+    np.testing.assert_allclose(first, FIT_SECONDS / (TRAIN_SECONDS / 4))
+    np.testing.assert_allclose(second, FIT_SECONDS / (TRAIN_SECONDS / 2))
+
+
+def test_summary_against_pandas(tables):
+    metrics, summary = read(tables / "metrics.csv"), read(tables / "summary.csv")
+    keys = ["experiment", "metric", "n_train", "method"]
+    expected = metrics.groupby(keys, dropna=False)["value"].agg(["mean", "std", "count"])
+    for row in summary.itertuples():
+        rows = expected.xs((row.experiment, row.metric, row.method), level=[0, 1, 3])
+        want = rows[rows.index.isna() if row.method == "real" else rows.index == row.n_train]
+        assert tuple(want.iloc[0]) == pytest.approx((row.mean, row.std, row.seeds))
+    assert list(summary.experiment.unique()) == list(METRICS)
+    assert set(summary.metric) == {"energy_distance", "fid", "inception_score"}
+
+
+def test_best_follows_the_metric_and_leaves_out_the_floor(tables):
+    summary = read(tables / "summary.csv")
+    for (_, metric, _), block in summary.dropna(subset="n_train").groupby(
+        ["experiment", "metric", "n_train"]
+    ):
+        pick = "idxmax" if metric == "inception_score" else "idxmin"
+        assert list(block.index[block.best]) == [getattr(block["mean"], pick)()]
+    assert not summary.best[summary.method == "real"].any()  # though its values are the lowest
+
+
+def test_directions_are_those_of_the_metrics():
+    metrics = pytest.importorskip("ndsm.metrics")
+    assert {name for name, m in metrics.METRICS.items() if m.better == "max"} == MAXIMISED
+
+
+def test_bold_in_markdown_and_tex_is_the_best(tables):
+    summary, markdown = read(tables / "summary.csv"), (tables / "summary.md").read_text()
+    tex = (tables / "summary.tex").read_text()
+    assert len(re.findall(r"\*\*[^*]+\*\*", markdown)) == summary.best.sum() == 6
+    assert len(re.findall(r"\\textbf", tex)) == 6
+    best = summary[summary.best & (summary.metric == "fid") & (summary.n_train == 50)].iloc[0]
+    row = next(
+        r for r in markdown.split("## digits")[1].split("\n") if r.startswith(f"| {best.method}")
+    )
+    assert row.split("|")[2].strip() == f"**{aggregate.cell(best['mean'], best['std'])}**"
+
+
+def test_tex_is_well_formed(tables):
+    tex = (tables / "summary.tex").read_text()
+    for pair in ("table", "tabular"):
+        assert tex.count(rf"\begin{{{pair}}}") == tex.count(rf"\end{{{pair}}}") == 2
+    assert tex.count("{") == tex.count("}") and tex.count("$") % 2 == 0
+    assert not re.search(r"(?<!\\)[_#%](?! needs)", tex) and tex.isascii()
+    for line in tex.split("\n"):
+        if "&" in line:  # three columns, as the tabular declares
+            assert line.count("&") == 2 and line.endswith(r"\\")
+
+
+def test_cells_show_two_figures_of_the_deviation():
+    assert aggregate.cell(12.3456, 0.789) == "12.35 ± 0.79"
+    assert aggregate.cell(0.00123, 0.000456, scale=1e3) == "1.23 ± 0.46"
+    assert aggregate.cell(123.4, 56.7) == "123 ± 57"
+    assert aggregate.cell(9.996, 0.0996) == "10.00 ± 0.10"
+    assert aggregate.cell(1.2345, float("nan")) == "1.23"
+
+
+def test_cost(tables):
+    cost = read(tables / "cost.csv").set_index(["experiment", "method"])
+    trained, mixture = cost.loc[("rings", "ndsm_cv")], cost.loc[("rings", "gmm")]
+    assert (
+        trained.drift_seconds == 6 * FIT_SECONDS and trained.training_seconds == 2 * TRAIN_SECONDS
+    )
+    assert (trained.sampling_seconds, trained.replicas, trained.parameters) == (2.0, 6, 1000)
+    assert (trained.training_evaluations, trained.sampling_evaluations) == (1000, 19)
+    assert mixture.training_seconds == mixture.parameters == mixture.training_evaluations == 0
+
+
+def test_samples_are_those_of_the_first_seed(tables):
+    vectors, images = (read(tables / f"samples/{e}.csv") for e in METRICS)
+    assert (vectors.method == "data").sum() == 300 and (images.method == "data").sum() == 100
+    drawn = vectors[vectors.method == "ndsm_cv"]
+    assert set(drawn.n_train) == {50, 200} and set(drawn.seed) == {0}
+    assert (drawn.x3 == 1000 * drawn.n_train).all()
+
+
+def test_side_tables_and_records(tables):
+    assert list(read(tables / "forward.csv").columns) == "experiment process t x0 x1".split()
+    assert read(tables / "gradients.csv").experiment[0] == "rings"
+    for path in tables.rglob("*.csv"):
+        assert store.read_record(path)["spec"] == SPEC
+
+
+@pytest.mark.parametrize("value", ["", "inf", "again"])
+def test_values_that_are_missing_infinite_or_double_are_refused(results, value):
+    row = "rings,dsm,50,0,energy_distance," + ("1.0" if value == "again" else value)
+    with open(results / "evaluate/rings/dsm/1.csv", "a") as file:
+        file.write(row + "\n")
+    with pytest.raises(store.Refused, match="dsm"):
+        aggregate.collect_metrics(results, SPEC)
+
+
+def test_a_metric_that_no_job_measured_is_refused(results):
+    experiments = {"rings": SPEC["experiments"]["rings"] | {"metrics": ["energy_distance", "fid"]}}
+    with pytest.raises(store.Refused, match="no values of fid"):
+        aggregate.collect_metrics(results, SPEC | {"experiments": experiments})

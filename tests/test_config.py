@@ -1,0 +1,205 @@
+"""The configuration: what is refused, in one line, and what the jobs are told."""
+
+import copy
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from conftest import ROOT
+from ndsm import config, plan
+from ndsm.datasets import DATASETS
+from ndsm.metrics import METRICS
+from ndsm.objectives import OBJECTIVES
+from ndsm.sde import KERNELS
+
+STUDIES = [ROOT / "config.yaml", *sorted((ROOT / "workflow" / "studies").glob("*.yaml"))]
+SMOKE = yaml.safe_load((ROOT / "workflow" / "studies" / "smoke.yaml").read_text())
+DELETED = object()
+
+
+def changed(key: str, value: Any) -> dict[str, Any]:
+    """The smoke study with one setting changed; ``key`` is its path, with dots."""
+    raw: dict[str, Any] = copy.deepcopy(SMOKE)
+    *path, last = (int(step) if step.isdigit() else step for step in key.split("."))
+    place: Any = raw
+    for step in path:
+        place = place.setdefault(step, {}) if isinstance(place, dict) else place[step]
+    if value is DELETED:
+        del place[last]
+    else:
+        place[last] = value
+    return raw
+
+
+def refusal(raw: dict[str, Any]) -> list[str]:
+    """The lines with which a configuration is refused."""
+    with pytest.raises(config.ConfigError) as caught:
+        config.resolve(raw)
+    return str(caught.value).splitlines()
+
+
+@pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
+def test_every_study_is_accepted(path: Path) -> None:
+    study = config.resolve(yaml.safe_load(path.read_text()))
+    assert config.study_file(study["study"]) == path
+
+
+BAD = [
+    # misspelt keys and names, with the nearest match
+    ("seed", 3, r"seed: 3 .*did you mean 'seeds'"),
+    ("defaults.training.batchs", 3, r"defaults.training.batchs: 3 .*did you mean 'batch'"),
+    ("experiments.digits.trainig", {}, r"experiments.digits.trainig: .*'training'"),
+    ("methods.dsm.objective", "dms", r"methods.dsm.objective: 'dms' .*allowed: none, dsm,"),
+    ("methods.dsm.drift", "uo", r"methods.dsm.drift: 'uo' .*did you mean 'ou'"),
+    ("experiments.digits.methods", ["dsn"], r"experiments.digits.methods: 'dsn' .*'dsm'"),
+    ("experiments.digits.dataset.name", "digit", r"digits.dataset.name: 'digit' .*'digits'"),
+    ("experiments.digits.dataset.pools", 9, r"experiments.digits.dataset.*'pools'"),
+    ("experiments.digits.metrics", ["fdi"], r"experiments.digits.metrics: 'fdi' .*'fid'"),
+    ("defaults.process.kernel", "eular", r"defaults.process.kernel: 'eular' .*'euler'"),
+    ("defaults.sampling.sampler", "huen", r"defaults.sampling.sampler: 'huen' .*'heun'"),
+    ("defaults.drifts.gmm.covariance", "teid", r"gmm.covariance: 'teid' .*'tied'"),
+    ("device", "gpu", r"device: 'gpu' .*allowed: auto, cpu, cuda"),
+    # numbers out of range or of the wrong kind
+    ("seeds", 0, r"seeds: 0 is too small; allowed: 1 or more"),
+    ("seeds", -1, r"seeds: -1 is too small"),
+    ("seeds", 2.0, r"seeds: 2.0 is of the wrong type; allowed: integer"),
+    ("seeds", True, r"seeds: True is of the wrong type"),
+    ("defaults.training.evaluations", "4e3", r"evaluations: '4e3' .*1.0e\+3"),
+    ("defaults.training.learning_rate", float("nan"), r"learning_rate: nan"),
+    ("defaults.training.learning_rate", 0, r"learning_rate: 0 .*more than 0"),
+    ("defaults.training.ema", 1.0, r"training.ema: 1.0 .*less than 1"),
+    ("defaults.process.steps", 0, r"process.steps: 0 is too small"),
+    ("defaults.sampling.steps", -4, r"sampling.steps: -4 is too small"),
+    ("defaults.network.width", 0, r"network.width: 0 is too small"),
+    ("defaults.network.depth", -1, r"network.depth: -1 is too small"),
+    ("defaults.n_train", [50, 100, 50], r"defaults.n_train: 50 is there twice"),
+    ("defaults.n_train", [], r"defaults.n_train: \[\] is too short"),
+    ("verdict.level", 5, r"verdict.level: 5 is too large"),
+    ("study", "a/b", r"study: 'a/b' is no name"),
+    ("defaults.drifts.gmm.n_components", 0, r"gmm.n_components: 0 is too small"),
+    # what is missing
+    ("experiments", {}, r"experiments: {} is too short"),
+    ("experiments", DELETED, r"experiments: is missing"),
+    ("defaults.network", DELETED, r"experiments.\w+.network: is missing"),
+    ("defaults.training.ema", DELETED, r"experiments.\w+.training.ema: is missing"),
+    ("defaults.drifts.gmm.selection", DELETED, r"drifts.gmm.selection: is missing"),
+    # settings that contradict one another or the data
+    ("experiments.digits.n_train", [2000], r"digits.n_train: 2000 .*allowed: up to 1000"),
+    ("defaults.n_train", [50, 501], r"n_train: 501 is more than weighted_modes has.*500"),
+    ("defaults.drifts.gmm.n_components", [60, 70], r"gmm.n_components: 60 .*n_train, 50"),
+    (
+        "experiments.weighted_modes.metrics",
+        ["fid"],
+        r"experiments.weighted_modes.metrics: 'fid' does not suit weighted_modes",
+    ),
+    (
+        "experiments.digits.metrics",
+        ["log_density_gap"],
+        r"experiments.digits.metrics: 'log_density_gap' does not suit",
+    ),
+    ("methods.dsm.stride", 3, r"methods.dsm.stride: 3 .*allowed: 1, or"),
+    ("methods.dsm.drift", "gmm", r"methods.dsm.drift: 'gmm' is not linear.*allowed: ou"),
+    ("defaults.process.kernel", "euler", r"methods.ndsm.stride: 15 with kernel euler"),
+    ("defaults.drifts.gmm.covariance", "full", r"gmm.covariance: 'full' .*spherical, tied"),
+    ("defaults.process.t_min", 5.0, r"process.t_min: 5.0 .*less than T, 4.0"),
+    ("methods.real", {"objective": "none", "drift": "ou"}, r"methods.real: "),
+    ("gradients.experiment", "weighted_mode", r"gradients.experiment: .*'weighted_modes'"),
+    ("forward.drift", "ou", r"forward.drift: 'ou' .*allowed: gmm, mixture"),
+    ("forward.n_train", 51, r"forward.n_train: 51 is unknown; allowed: 50, 100"),
+    # claims
+    ("claims.0.id", "C10", r"claims.0.id: 'C10' .*allowed: C1"),
+    ("claims.0.experiment", "weighted_mods", r"claims.0.experiment: .*'weighted_modes'"),
+    ("claims.0.method", "ndsm_jum", r"claims.0.method: 'ndsm_jum' .*'ndsm_jump'"),
+    ("claims.0.baseline", "dms", r"claims.0.baseline: 'dms' .*'dsm'"),
+    ("claims.0.metric", "energy_distanc", r"claims.0.metric: .*'energy_distance'"),
+    ("claims.0.n_train", 60, r"claims.0.n_train: 60 is unknown; allowed: 50, 100"),
+    ("claims.0.at_most", 0.1, r"claims.0: both of baseline, at_most"),
+    ("claims.0.baseline", DELETED, r"claims.0: neither of baseline, at_most"),
+    ("claims.1.method", "gmm", r"claims.1.method: 'gmm' is unknown"),
+    ("claims.2.method", "dsm", r"claims.2.method: 'dsm' is unknown; allowed: ndsm,"),
+]
+
+
+@pytest.mark.parametrize(("key", "value", "line"), BAD, ids=str)
+def test_bad_input_is_refused_in_one_line(key: str, value: Any, line: str) -> None:
+    lines = refusal(changed(key, value))
+    assert any(re.search(f"^error: (.*\\.)?{line}", said) for said in lines), lines
+    # A default shows in every experiment that takes it; otherwise one mistake is one line.
+    assert len(lines) <= (len(SMOKE["experiments"]) * 3 if "defaults" in key else 3)
+
+
+def test_every_problem_is_told_at_once() -> None:
+    raw = changed("seeds", 0) | {"device": "gpu"}
+    assert [line.split(":")[1].strip() for line in refusal(raw)] == ["device", "seeds"]
+
+
+def test_unknown_study_lists_those_there_are() -> None:
+    with pytest.raises(config.ConfigError, match="allowed: default, smoke.*mean 'smoke'"):
+        config.study_file("smoek")
+
+
+def test_experiments_are_merged_with_the_defaults_key_by_key() -> None:
+    raw = changed("experiments.digits.sampling", {"steps": 7})
+    study = config.resolve(raw)
+    sampling = study["experiments"]["digits"]["sampling"]
+    assert sampling == SMOKE["defaults"]["sampling"] | {"steps": 7}
+    assert study["experiments"]["clusters16"]["sampling"]["steps"] != 7
+    assert raw["defaults"] == SMOKE["defaults"]
+
+
+def test_names_of_the_schema_are_those_of_the_code() -> None:
+    assert set(config.OBJECTIVES["enum"]) == {"none", *OBJECTIVES}
+    process = config.SCHEMA["$defs"]["experiment"]["properties"]["process"]
+    assert set(process["properties"]["kernel"]["enum"]) == set(KERNELS)
+    assert {metric.asks for metric in METRICS.values()} <= {None, "image", "has_density"}
+    assert all(isinstance(dataset.image, bool) for dataset in DATASETS.values())
+
+
+def test_parts_cut_every_replica_once() -> None:
+    study = config.resolve(SMOKE | {"replicas_per_job": 4})
+    parts = plan.parts(study, "digits")
+    assert [len(part) for part in parts] == [4, 2]
+    assert sum(parts, []) == [[n, seed] for n in (50, 100) for seed in range(3)]
+
+
+def test_a_job_is_told_only_what_it_needs() -> None:
+    study = config.resolve(SMOKE)
+    train = plan.spec(study, "train", experiment="digits", method="dsm", part="0")
+    assert set(train) == {
+        *("experiment", "method", "objective", "stride", "network", "training", "process"),
+        *("replicas", "device"),
+    }
+    floor = plan.spec(study, "evaluate", experiment="digits", method="real", part="0")
+    assert set(floor) == {"experiment", "method", "metrics"}
+    other = config.resolve(changed("defaults.sampling.steps", 9))
+    assert plan.spec(other, "train", experiment="digits", method="dsm", part="0") == train
+
+
+def test_modules_are_found_through_imports(tmp_path: Path, monkeypatch: Any) -> None:
+    files = {
+        "train": "from ndsm import objectives\nfrom ndsm.sde import Chain\n",
+        "objectives": "import math\ndef late():\n    import ndsm.store\n",
+        "sde": "",
+        "store": "",
+        "figures": "",
+    }
+    for name, text in files.items():
+        (tmp_path / f"{name}.py").write_text(text)
+    monkeypatch.setattr(plan, "PACKAGE", tmp_path)
+    assert plan.modules("train") == ["objectives", "sde", "store", "train"]
+
+
+@pytest.mark.parametrize("stage", ["data", "drift", "train", "sample", "evaluate", "figures"])
+def test_stages_do_not_depend_on_the_configuration(stage: str) -> None:
+    assert not {"config", "plan"} & set(plan.modules(stage))
+
+
+def test_conda_has_the_versions_of_pip() -> None:
+    lines = (ROOT / "envs" / "requirements.txt").read_text().splitlines()
+    pinned = [line.split("#")[0].strip() for line in lines if not line.startswith("#")]
+    conda = yaml.safe_load((ROOT / "envs" / "ndsm.yaml").read_text())["dependencies"]
+    assert conda[-1]["pip"] == pinned
+    assert all("==" in line for line in pinned)

@@ -1,0 +1,191 @@
+"""The data: log-densities are normalised and belong to the draws, splits are disjoint, nested."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from numpy.random import default_rng
+from scipy import stats
+
+from ndsm import data, datasets, store
+
+PLANAR = {"weighted_modes": 8.0, "heavy_tails": 400.0, "rings": 5.0}  # half width of the plane
+KNOWN = [name for name, dataset in datasets.DATASETS.items() if dataset.has_density]
+SYNTHETIC = [name for name, dataset in datasets.DATASETS.items() if dataset.law]
+
+
+def law(name):
+    return datasets.DATASETS[name].law()
+
+
+@pytest.mark.parametrize("name", PLANAR)
+def test_density_integrates_to_one(name):
+    """By the trapezoidal rule in u with x = sinh(u), so that heavy tails are covered as well."""
+    edge = np.arcsinh(PLANAR[name])
+    u = np.linspace(-edge, edge, 801)
+    x, jacobian = np.sinh(u), np.cosh(u)
+    grid = np.stack(np.meshgrid(x, x, indexing="ij"), axis=-1).reshape(-1, 2)
+    density = np.exp(law(name).log_density(grid)).reshape(len(u), -1)
+    integral = jacobian @ density @ jacobian * (u[1] - u[0]) ** 2
+    assert integral == pytest.approx(1, abs=2e-5)
+
+
+def test_density_of_clusters_against_scipy():
+    points, _ = law("clusters16").sample(50, default_rng(0))
+    generator = default_rng([datasets.SEED, 0, 3])
+    means = generator.standard_normal((10, 16))
+    low_rank = 0.4 * generator.standard_normal((10, 16, 4))
+    expected = np.log(
+        sum(
+            (k + 1) / 55 * stats.multivariate_normal(m, a @ a.T + 0.09 * np.eye(16)).pdf(points)
+            for k, (m, a) in enumerate(zip(means, low_rank, strict=True))
+        )
+    )
+    np.testing.assert_allclose(law("clusters16").log_density(points), expected, rtol=1e-9)
+
+
+@pytest.mark.parametrize("name", KNOWN)
+def test_draws_follow_the_density(name):
+    """The mean derivative of log p in a scale of space is zero for draws from p, 20,000 of them.
+
+    At five standard errors: by chance one run in about two million fails. A density that is 5 %
+    too wide is noticed.
+    """
+    log_density = law(name).log_density
+    x, _ = law(name).sample(20_000, default_rng(1))
+
+    def deviations(scale):
+        up, down = scale * 1.001, scale / 1.001
+        score = log_density(x / up) - log_density(x / down) - x.shape[1] * np.log(up / down)
+        return abs(score.mean()) / (score.std() / len(x) ** 0.5)
+
+    assert deviations(1) < 5
+    assert deviations(1.05) > 8
+
+
+@pytest.mark.parametrize(("name", "dof"), [("weighted_modes", np.inf), ("heavy_tails", 3)])
+def test_modes_have_their_marginals(name, dof):
+    """The heaviest mode, round and known, by a Kolmogorov–Smirnov test at level 1e-6."""
+    points, labels = law(name).sample(20_000, default_rng(2))
+    centre, scale = {"weighted_modes": (0.0, 0.6), "heavy_tails": (3.0, 0.5)}[name]
+    x = (points[labels == 0, 0] - centre) / scale
+    marginal = stats.norm() if dof == np.inf else stats.t(dof)
+    assert stats.kstest(x, marginal.cdf).pvalue > 1e-6
+    assert stats.kstest(1.1 * x, marginal.cdf).pvalue < 1e-2  # a scale 10 % off shows
+
+
+@pytest.mark.parametrize("name", SYNTHETIC)
+def test_weights(name):
+    """Shares of the modes by a χ² test at level 1e-6; equal weights would not pass."""
+    weights = {
+        "weighted_modes": [0.3, 0.2, 0.15, 0.1, 0.08, 0.07, 0.05, 0.04, 0.01],
+        "heavy_tails": [0.4, 0.3, 0.2, 0.1],
+        "pinwheel": [0.2] * 5,
+        "rings": [1 / 3] * 3,
+        "clusters16": np.arange(1, 11) / 55,
+    }[name]
+    _, labels = law(name).sample(20_000, default_rng(3))
+    counts = np.bincount(labels, minlength=len(weights))
+    assert stats.chisquare(counts, 20_000 * np.array(weights)).pvalue > 1e-6
+    if len(set(np.round(weights, 9))) > 1:
+        assert stats.chisquare(counts).pvalue < 1e-6
+
+
+def test_pinwheel_arms():
+    """Turned back by its angle, an arm is the Gaussian that it was made from."""
+    points, labels = law("pinwheel").sample(20_000, default_rng(4))
+    # The five arms are one arm turned by multiples of 72 degrees.
+    z = (points[:, 0] + 1j * points[:, 1]) * np.exp(-2j * np.pi * labels / 5)
+    # |z|² = u² + v² of u ~ N(1, 0.3²), v ~ N(0, 0.1²): mean 1 + 0.09 + 0.01.
+    square = np.abs(z) ** 2
+    assert abs(square.mean() - 1.1) < 5 * square.std() / len(z) ** 0.5
+    assert stats.ks_2samp(z[labels == 0].real, z[labels == 3].real).pvalue > 1e-6
+
+
+def test_digits_are_split_disjointly_and_by_class():
+    arrays = datasets.prepare({"name": "digits"}, samples=1000)
+    sizes = {"pool": 1000, "classifier": 400, "held_out": 397}
+    rows = []
+    for name, size in sizes.items():
+        assert arrays[name].shape == (size, 64)
+        assert arrays[name].min() == 0 and arrays[name].max() == 1
+        assert np.ptp(np.bincount(arrays[f"{name}_labels"]) / size) < 0.025
+        rows += [image.tobytes() for image in arrays[name]]
+    assert len(set(rows)) == len(rows) == 1797
+    assert arrays["real"].shape == (5, 800, 64)
+    pool = {image.tobytes() for image in arrays["pool"]}
+    assert all(image.tobytes() in pool for image in arrays["real"].reshape(-1, 64))
+
+
+def test_training_subsets_are_nested():
+    arrays = datasets.prepare({"name": "rings", "pool": 500, "held_out": 10}, samples=5)
+    small, large = (datasets.training_subset(arrays, n, seed=3) for n in (20, 200))
+    np.testing.assert_array_equal(small, large[:20])
+    assert len(np.unique(large, axis=0)) == 200
+    other = datasets.training_subset(arrays, 20, seed=4)
+    assert not np.array_equal(small, other)
+    labels = datasets.training_subset(arrays, 200, 3, of="pool_labels")
+    np.testing.assert_array_equal(labels, np.rint(np.hypot(*large.T)) - 1)
+
+
+def test_random_streams_are_different():
+    """A permutation drawn from the bits that made the pool would choose by the points' labels."""
+    arrays = {"pool": np.arange(1000)}
+    subsets = [tuple(datasets.training_subset(arrays, 1000, seed)) for seed in range(20)]
+    subsets += [tuple(datasets._stream(number).permutation(1000)) for number in range(1, 9)]
+    assert len(set(subsets)) == 28
+    assert tuple(datasets._stream(0).permutation(1000)) in subsets  # what to keep clear of
+
+
+def test_held_out_does_not_depend_on_the_other_sizes():
+    one, two = (
+        datasets.prepare({"name": "pinwheel", "pool": pool, "held_out": 50}, samples)
+        for pool, samples in [(10, 10), (30, 20)]
+    )
+    np.testing.assert_array_equal(one["held_out"], two["held_out"])
+    assert two["real"].shape == (5, 20, 2)
+
+
+def test_unusable_input_is_refused():
+    with pytest.raises(store.Refused, match=r"dataset.name: 'pinwhel' .* pinwheel"):
+        datasets.prepare({"name": "pinwhel"}, 10)
+    with pytest.raises(store.Refused, match=r"dataset.heldout: .* pool, held_out"):
+        datasets.prepare({"name": "pinwheel", "heldout": 10}, 10)
+    with pytest.raises(store.Refused, match=r"dataset.pool: digits .* none"):
+        datasets.prepare({"name": "digits", "pool": 10}, 10)
+    with pytest.raises(store.Refused, match=r"dataset.pool: 0 is no size"):
+        datasets.prepare({"name": "pinwheel", "pool": 0}, 10)
+    arrays = datasets.prepare({"name": "pinwheel", "pool": 30, "held_out": 10}, 10)
+    with pytest.raises(store.Refused, match=r"n_train: 31 .* up to 30"):
+        datasets.training_subset(arrays, 31, 0)
+
+
+def test_pool_size():
+    assert datasets.pool_size({"name": "digits"}) == 1000
+    assert datasets.pool_size({"name": "pinwheel"}) == 20_000
+    assert datasets.pool_size({"name": "pinwheel", "pool": 70}) == 70
+
+
+def test_stage_writes_what_was_prepared(tmp_path):
+    dataset = {"name": "rings", "pool": 70, "held_out": 60}
+    spec = {"experiment": "e", "dataset": dataset, "samples": 50}
+    data.main(tmp_path / "e.safetensors", spec)
+    tensors = store.read_tensors(tmp_path / "e.safetensors")
+    arrays = datasets.prepare(dataset, 50)
+    assert tensors.keys() == arrays.keys()
+    for name, array in arrays.items():
+        np.testing.assert_allclose(tensors[name].numpy(), array, rtol=1e-6)
+    assert str(tensors["pool"].dtype) == "torch.float32"
+    assert str(tensors["pool_labels"].dtype) == "torch.int64"
+    assert store.read_record(tmp_path / "e.safetensors")["spec"] == spec
+    subset = datasets.training_subset(tensors, 20, seed=1)  # tensors do as well as arrays
+    np.testing.assert_allclose(subset, datasets.training_subset(arrays, 20, seed=1), rtol=1e-6)
+
+
+def test_registry_imports_nothing_heavy():
+    """The configuration is checked before any job: neither torch nor scikit-learn may start."""
+    code = "import sys, json, ndsm.datasets, ndsm.metrics; print(json.dumps(list(sys.modules)))"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
+    assert not {"torch", "sklearn", "scipy", "pandas", "ot"} & set(json.loads(result.stdout))

@@ -1,0 +1,149 @@
+"""The classifier and the evaluation of a part: right values in right rows, bad samples refused."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from numpy.random import default_rng
+
+from ndsm import classifier, data, datasets, evaluate, metrics, store
+
+COLUMNS = ["experiment", "method", "n_train", "seed", "metric", "value"]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Data of a planar experiment and of digits, with the classifier of the latter."""
+    folder = tmp_path_factory.mktemp("study")
+    planar = {"name": "weighted_modes", "pool": 500, "held_out": 400}
+    for name, dataset in {"planar": planar, "digits": {"name": "digits"}}.items():
+        spec = {"experiment": name, "dataset": dataset, "samples": 300}
+        data.main(folder / f"{name}.safetensors", spec)
+    classifier.main(
+        folder / "digits.safetensors", folder / "eye.safetensors", {"experiment": "digits"}
+    )
+    return folder
+
+
+def run(folder, name, metric_names, samples=None, replicas=(), eye=None):
+    """Evaluates samples (R, n, d) of the method m, or real data where there are none."""
+    spec = {"experiment": name, "method": "real", "metrics": metric_names}
+    path = None
+    if samples is not None:
+        path = folder / "samples.safetensors"
+        store.write_tensors(path, {"samples": torch.tensor(samples, dtype=torch.float32)}, {})
+        spec |= {"method": "m", "replicas": replicas}
+    evaluate.main(folder / f"{name}.safetensors", folder / "out.csv", spec, path, eye)
+    return pd.read_csv(folder / "out.csv", dtype={"n_train": "Int64"})
+
+
+def test_rows_belong_to_their_replicas(folder):
+    """Three replicas, the second spoiled: it stands out in its own row and in no other."""
+    held_out = store.read_tensors(folder / "planar.safetensors")["held_out"].numpy()
+    samples = np.stack([datasets.weighted_modes().sample(300, default_rng(i))[0] for i in range(3)])
+    samples[1] += 2
+    replicas = [[50, 0], [50, 1], [200, 0]]
+    names = ["energy_distance", "sliced_wasserstein", "mode_tv", "log_density_gap"]
+    table = run(folder, "planar", names, samples, replicas)
+    assert list(table) == COLUMNS and len(table) == 12
+    assert table.experiment.eq("planar").all() and table.method.eq("m").all()
+    wide = table.pivot(index=["n_train", "seed"], columns="metric", values="value")
+    assert list(wide.index) == [tuple(pair) for pair in replicas]
+    assert (wide.idxmax() == (50, 1)).all()
+    expected = metrics.energy_distance(samples[2].astype(np.float32), held_out)
+    assert wide.energy_distance[200, 0] == pytest.approx(expected, rel=1e-6)
+    log_density = datasets.weighted_modes().log_density
+    gap = abs(log_density(held_out).mean() - log_density(samples[1]).mean())
+    assert wide.log_density_gap[50, 1] == pytest.approx(gap, rel=1e-4)
+    assert store.read_record(folder / "out.csv")["measured"]["seconds"] > 0
+
+
+def test_floor(folder):
+    table = run(folder, "planar", ["energy_distance", "mode_tv"])
+    assert table.method.eq("real").all() and table.n_train.isna().all()
+    assert sorted(set(table.seed)) == [0, 1, 2, 3, 4] and len(table) == 10
+    floor = table[table.metric == "energy_distance"].value
+    assert floor.abs().max() < 0.02  # 300 against 400 points of one law
+
+
+def test_classifier_and_image_metrics(folder):
+    eye = folder / "eye.safetensors"
+    accuracy = store.read_record(eye)["measured"]["accuracy"]
+    assert accuracy > 0.94  # 0.97 to 0.98 on 397 images, whose own standard error is 0.008
+    tensors = store.read_tensors(folder / "digits.safetensors")
+    seen = classifier.see(classifier.load(eye), tensors["held_out"].numpy())
+    assert seen.features.shape == (397, 64)
+    np.testing.assert_allclose(seen.probabilities.sum(1), 1, rtol=1e-5)
+    guessed = seen.probabilities.argmax(1)
+    assert (guessed == tensors["held_out_labels"].numpy()).mean() == pytest.approx(accuracy)
+
+    names = ["fid", "inception_score", "class_tv", "memorisation"]
+    floor = run(folder, "digits", names, eye=eye).groupby("metric").value.mean()
+    assert floor.inception_score > 7 and floor.class_tv < 0.1 and floor.memorisation < 0.02
+
+    copies = datasets.training_subset(tensors, 100, seed=2).numpy()
+    noise = default_rng(0).uniform(size=(100, 64))
+    sevens = tensors["pool"][tensors["pool_labels"] == 7][:100].numpy()
+    sevens = np.concatenate([sevens, sevens])[:100]
+    samples = np.stack([copies + 1e-4, noise, sevens])
+    table = run(folder, "digits", names, samples, [[100, 2], [100, 2], [100, 3]], eye)
+    (copied, noisy, one) = (
+        dict(zip(names, table.value[4 * i : 4 * i + 4], strict=True)) for i in range(3)
+    )
+    assert copied["memorisation"] == 1 and noisy["memorisation"] == 0
+    assert noisy["fid"] > 5 * copied["fid"] > floor.fid
+    assert one["class_tv"] > 0.8 and one["inception_score"] < 2
+
+
+def test_images_are_clipped(folder):
+    """Values outside the range of pixels cost nothing: white is white."""
+    held_out = store.read_tensors(folder / "digits.safetensors")["held_out"].numpy()
+    beyond = held_out + (held_out == 1) - (held_out == 0)
+    table = run(folder, "digits", ["energy_distance"], np.stack([held_out, beyond]), [[9, 0]] * 2)
+    assert table.value[0] == table.value[1]
+
+
+def test_classifier_takes_images_of_other_sizes():
+    for side in (8, 14, 28):
+        seen = classifier.see(classifier.build(3).eval(), default_rng(0).uniform(size=(5, side**2)))
+        assert seen.features.shape == (5, 64) and seen.probabilities.shape == (5, 3)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_samples_that_are_not_finite_are_refused(folder, bad):
+    samples = np.zeros((2, 30, 2))
+    samples[1, 4, 0] = bad
+    with pytest.raises(store.Refused, match=r"n_train=200, seed=7: 1 of 30 are not finite"):
+        run(folder, "planar", ["energy_distance"], samples, [[50, 7], [200, 7]])
+
+
+def test_unusable_input_is_refused(folder):
+    with pytest.raises(store.Refused, match=r"replicas: 1 are named, but samples hold 2"):
+        run(folder, "planar", ["energy_distance"], np.zeros((2, 30, 2)), [[50, 0]])
+    with pytest.raises(store.Refused, match="--classifier"):
+        run(folder, "digits", ["fid"], np.zeros((1, 30, 64)), [[50, 0]])
+    spec = {"experiment": "planar", "method": "m", "metrics": []}
+    with pytest.raises(store.Refused, match="--samples"):
+        evaluate.main(folder / "planar.safetensors", folder / "out.csv", spec)
+
+
+def test_command_starts_only_what_it_uses(folder):
+    """One process for each method: for vectors it loads neither torch nor SciPy."""
+    spec = {"experiment": "planar", "method": "real", "metrics": ["energy_distance", "mode_tv"]}
+    out = folder / "command.csv"
+    code = (
+        "import sys, json; from pathlib import Path; from ndsm import evaluate;"
+        "evaluate.main(Path(sys.argv[1]), Path(sys.argv[2]), json.loads(sys.argv[3]));"
+        "print(json.dumps(list(sys.modules)))"
+    )
+    arguments = [str(folder / "planar.safetensors"), str(out), json.dumps(spec)]
+    result = subprocess.run(
+        [sys.executable, "-c", code, *arguments], capture_output=True, check=True, text=True
+    )
+    modules = json.loads(result.stdout.splitlines()[-1])
+    assert not {"torch", "sklearn", "scipy", "ot"} & set(modules)
+    assert list(pd.read_csv(out)) == COLUMNS

@@ -1,0 +1,199 @@
+"""Figures: what they draw are the numbers of the tables; names, files, looks."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.colors import to_rgb
+
+from ndsm import figures, store, style
+
+METHODS = ["gmm", "dsm", "ndsm_cv"]
+SPEC = {
+    "experiments": {
+        "rings": {"methods": METHODS, "metrics": ["energy_distance", "mode_tv"]},
+        "digits": {"methods": METHODS, "metrics": ["fid", "memorisation"]},
+    }
+}
+NAMES = [f"{kind}_{e}" for kind in ("samples", "learning_curve") for e in SPEC["experiments"]]
+NAMES += ["forward_process", "variance", "cost_quality"]
+
+
+@pytest.fixture(scope="module")
+def tables(tmp_path_factory):
+    """Tables of the layout of the aggregate stage."""
+    folder, rng = tmp_path_factory.mktemp("tables"), np.random.default_rng(0)
+    rows = []
+    for e, settings in SPEC["experiments"].items():
+        for metric in settings["metrics"]:
+            for k, method in enumerate(METHODS):
+                for n in (50, 200, 1000):
+                    # Unbiased distances of the best method end at zero or below.
+                    low = 0.02 if metric == "energy_distance" and method == "ndsm_cv" else 0.0
+                    values = (3 - k) / n * rng.uniform(0.9, 1.1, 3) - low * (n == 1000)
+                    rows += [(e, method, n, seed, metric, v) for seed, v in enumerate(values)]
+            rows += [(e, "real", None, s, metric, 1e-4 * rng.normal()) for s in range(5)]
+    metrics = pd.DataFrame(rows, columns="experiment method n_train seed metric value".split())
+    metrics.astype({"n_train": "Int64"}).to_csv(folder / "metrics.csv", index=False)
+
+    cost = [
+        (e, m, 9, 1.0, 90.0 * k, 1000 * k)
+        for e in SPEC["experiments"]
+        for k, m in enumerate(METHODS)
+    ]
+    names = "experiment method replicas drift_seconds training_seconds training_evaluations"
+    pd.DataFrame(cost, columns=names.split()).to_csv(folder / "cost.csv", index=False)
+
+    (folder / "samples").mkdir()
+    for e, d in (("rings", 2), ("digits", 64)):
+        sizes = [("data", None), *((m, n) for m in METHODS for n in (50, 200, 1000))]
+        frames = [
+            pd.DataFrame(rng.normal(size=(40, d)), columns=[f"x{k}" for k in range(d)]).assign(
+                method=m, n_train=n
+            )
+            for m, n in sizes
+        ]
+        pd.concat(frames).to_csv(folder / f"samples/{e}.csv", index=False)
+
+    rows = [
+        (o, drift, sweep, h, h, seed, 1 / h, 2 / h)
+        for o in ("dsm", "ndsm")
+        for drift in ("ou", "gmm")
+        for sweep in ("step", "time")
+        for h in (0.01, 0.1, 1.0)
+        for seed in range(2)
+    ]
+    names = "objective drift sweep h t seed objective_variance gradient_variance".split()
+    pd.DataFrame(rows, columns=names).to_csv(folder / "gradients.csv", index=False)
+    frames = [
+        pd.DataFrame(rng.normal(size=(100, 2)), columns=["x0", "x1"]).assign(process=p, t=t)
+        for p in ("ou", "gmm")
+        for t in (0.0, 0.5, "stationary")
+    ]
+    pd.concat(frames).to_csv(folder / "forward.csv", index=False)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def looks():
+    style.use()
+    yield style.looks(METHODS)
+    plt.close("all")
+
+
+def lines(panel):
+    return {line.get_label(): line for line in panel.get_lines()}
+
+
+def test_every_figure_is_written_in_both_formats(tables, tmp_path):
+    figures.main(tables=tables, out=tmp_path, spec=SPEC | {"figures": NAMES})
+    for name in NAMES:
+        assert (tmp_path / f"{name}.png").read_bytes()[:4] == b"\x89PNG"
+        assert (tmp_path / f"{name}.pdf").read_bytes()[:4] == b"%PDF"
+        wide, _ = plt.imread(tmp_path / f"{name}.png").shape[1::-1]
+        assert wide == 7 * 200  # the width of two columns at 200 dpi
+    assert len(list(tmp_path.iterdir())) == 2 * len(NAMES)
+
+
+def test_unknown_figure_is_refused(tables, tmp_path):
+    with pytest.raises(store.Refused, match="samples_ring: allowed are samples_rings"):
+        figures.main(tables=tables, out=tmp_path, spec=SPEC | {"figures": ["samples_ring"]})
+    assert not list(tmp_path.iterdir())
+
+
+def test_learning_curve_shows_the_means_and_the_floor(tables, looks):
+    figure = figures.learning_curve(tables, SPEC, looks, "rings")
+    metrics = figures.read_metrics(tables).query("experiment == 'rings'")
+    for panel, metric in zip(figure.axes, ["energy_distance", "mode_tv"], strict=True):
+        of_metric, drawn = metrics[metrics.metric == metric], lines(panel)
+        for method in METHODS:
+            means = of_metric[of_metric.method == method].groupby("n_train")["value"].mean()
+            np.testing.assert_allclose(drawn[method].get_ydata(), means.to_numpy())
+            assert list(drawn[method].get_xdata()) == [50, 200, 1000]
+        floor = of_metric.loc[of_metric.method == "real", "value"].mean()
+        assert drawn["floor"].get_ydata()[0] == pytest.approx(floor)
+        low, high = panel.get_ylim()
+        assert low < min(floor, of_metric.value.min()) and of_metric.value.max() < high
+
+
+def test_axis_is_logarithmic_only_where_that_is_possible(looks):
+    for values, metric, scale in [
+        ([0.1, 1.0], "mode_tv", "log"),
+        ([-1e-4, 1.0], "energy_distance", "symlog"),
+        ([0.0, 0.3], "memorisation", "linear"),
+        ([0.0, 0.0], "mode_tv", "symlog"),
+    ]:
+        axes = plt.figure().subplots()
+        style.value_axis(axes, metric, np.array(values), np.array([]))
+        assert axes.get_yscale() == scale
+        axes.figure.draw_without_rendering()
+
+
+def test_band_runs_from_the_lowest_to_the_highest_seed(tables, looks):
+    panel = figures.learning_curve(tables, SPEC, looks, "digits").axes[0]
+    values = figures.read_metrics(tables).query("metric == 'fid' and method == 'gmm'")
+    band = panel.collections[0].get_paths()[0].vertices
+    at = values[values.n_train == 50].value
+    ends = band[band[:, 0] == 50][:, 1]
+    assert (ends.min(), ends.max()) == pytest.approx((at.min(), at.max()))
+
+
+def test_variance_shows_the_table(tables, looks):
+    figure = figures.variance(tables, SPEC, looks, "")
+    assert len(figure.axes) == 8  # two quantities; step and time, each under two drifts
+    for panel in figure.axes[4:]:
+        np.testing.assert_allclose(lines(panel)["ndsm"].get_ydata(), [200, 20, 2])
+    assert lines(figure.axes[0])["dsm"].get_color() == looks["dsm"].color
+
+
+def test_cost_is_that_of_a_replica(tables, looks):
+    figure = figures.cost_quality(tables, SPEC, looks, "")
+    seconds, metrics = figure.axes[0], figures.read_metrics(tables)
+    points = {c.get_label(): c.lines[0].get_xydata()[0] for c in seconds.containers}
+    of = metrics.query("experiment == 'rings' and metric == 'energy_distance' and n_train == 1000")
+    for k, method in enumerate(METHODS):
+        mean = of.loc[of.method == method, "value"].mean()
+        np.testing.assert_allclose(points[method], [(1.0 + 90 * k) / 9, mean])
+
+
+def test_forward_process_has_a_row_for_each_process(tables, looks):
+    figure = figures.forward_process(tables, SPEC, looks, "")
+    assert [panel.get_title() for panel in figure.axes[:3]] == ["t = 0", "t = 0.5", "stationary"]
+    assert all(len(panel.images) == 1 for panel in figure.axes)
+
+
+def test_mosaic_places_images_in_reading_order():
+    x = np.repeat(np.arange(30.0), 4).reshape(30, 4)
+    tiled = figures.mosaic(x)
+    assert tiled.shape == (14, 14)
+    np.testing.assert_array_equal(tiled[::3, ::3], np.arange(25).reshape(5, 5))
+    assert np.isnan(tiled[2]).all()
+
+
+def test_projection_keeps_the_plane_of_the_data(tables, looks):
+    figure = figures.scatter(tables, SPEC, looks, "rings")
+    shown = figure.subfigs[0].axes[0].collections[0].get_offsets()
+    data = pd.read_csv(tables / "samples/rings.csv").query("method == 'data'")
+    np.testing.assert_allclose(shown, data[["x0", "x1"]])
+    assert figure.subfigs[0].axes[1].get_title() == "gmm"
+
+
+def test_looks_differ_and_are_dark_enough_for_paper():
+    found = style.looks([f"method{k}" for k in range(12)])
+    assert len({(look.color, look.marker, look.linestyle) for look in found.values()}) == 12
+    assert len({look.color for look in list(found.values())[:8]}) == 8
+    for look in found.values():
+        red, green, blue = to_rgb(look.color)
+        assert 0.2126 * red + 0.7152 * green + 0.0722 * blue < 0.7
+    # The same look whatever else is drawn.
+    assert style.looks(["method0", "method1"])["method1"] == found["method1"]
+
+
+def test_fonts_are_readable_in_print():
+    sizes = [plt.rcParams[f"{part}.labelsize"] for part in ("axes", "xtick", "ytick")]
+    assert min(*sizes, plt.rcParams["axes.titlesize"], plt.rcParams["legend.fontsize"]) >= 7
+
+
+def test_names_wrap_after_underscores():
+    assert style.wrapped("ndsm_anti_stride1", 11) == "ndsm_anti_\nstride1"
+    assert style.wrapped("gmm_drift", 11) == "gmm_drift"

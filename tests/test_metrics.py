@@ -1,0 +1,196 @@
+"""Metrics against independent implementations, known values, and mistakes planted on purpose."""
+
+import numpy as np
+import ot
+import pytest
+from numpy.random import default_rng
+from scipy import linalg, stats
+from scipy.spatial.distance import cdist
+from sklearn.neighbors import KNeighborsClassifier
+
+from ndsm import metrics
+
+
+def normal(seed, n, d=2, shift=0.0):
+    return default_rng(seed).standard_normal((n, d)) + shift
+
+
+def brute_energy_distance(x, y):
+    """By the definition in double precision, different pairs only."""
+    between, within_x, within_y = cdist(x, y).mean(), cdist(x, x).sum(), cdist(y, y).sum()
+    within_x /= len(x) * (len(x) - 1)
+    within_y /= len(y) * (len(y) - 1)
+    return (2 * between - within_x - within_y) / within_y
+
+
+@pytest.mark.parametrize("sizes", [(5, 7), (512, 1024), (700, 1300)])
+@pytest.mark.parametrize("d", [1, 2, 16])
+def test_energy_distance_against_brute_force(sizes, d):
+    x, y = normal(0, sizes[0], d, shift=0.1), normal(1, sizes[1], d)
+    expected = brute_energy_distance(x, y)
+    assert metrics.energy_distance(x, y) == pytest.approx(expected, abs=1e-6)
+    assert metrics.energy_distance(x, y, metrics.spread(y)) == pytest.approx(expected, abs=1e-6)
+
+
+def test_energy_distance_against_scipy():
+    """SciPy's is the square root of the V-statistic, in one dimension."""
+    x, y = normal(0, 600, 1, shift=0.3), normal(1, 500, 1)
+    biased = stats.energy_distance(x.ravel(), y.ravel()) ** 2
+    within_x, within_y = metrics.spread(x), metrics.spread(y)
+    unbiased = biased - within_x / len(x) - within_y / len(y)
+    assert metrics.energy_distance(x, y) == pytest.approx(unbiased / within_y, abs=1e-6)
+
+
+@pytest.mark.parametrize("offset", [0.0, 1e3])
+def test_single_precision_is_enough(offset):
+    """Tight modes far apart, heavy tails, data far from zero: error far below 1e-4, the floor."""
+    generator = default_rng(2)
+    modes = 10 * generator.standard_normal((9, 2))
+    x, y = (
+        modes[generator.integers(9, size=2000)] + 0.02 * generator.standard_t(3, (2000, 2)) + offset
+        for _ in range(2)
+    )
+    expected = brute_energy_distance(x, y)
+    assert metrics.energy_distance(x, y) == pytest.approx(expected, abs=3e-6)
+
+
+def test_energy_distance_is_unbiased():
+    """400 pairs of sets of one law: the mean is zero within five standard errors.
+
+    The V-statistic, with each point beside itself, is noticed.
+    """
+    values, biased = np.empty((2, 400))
+    for i in range(400):
+        x, y = normal([3, i], 40), normal([4, i], 40)
+        values[i] = metrics.energy_distance(x, y)
+        within = metrics.spread(y)
+        biased[i] = values[i] + (metrics.spread(x) + within) / (40 * within)
+
+    def deviations(sample):
+        return abs(sample.mean()) / (sample.std() / len(sample) ** 0.5)
+
+    assert deviations(values) < 5
+    assert deviations(biased) > 10
+
+
+@pytest.mark.parametrize("sizes", [(300, 300), (300, 500), (90, 7)])
+def test_sliced_wasserstein_against_pot_and_scipy(sizes):
+    x, y = normal(5, sizes[0], 3, shift=0.5), 2 * normal(6, sizes[1], 3)
+    u = default_rng(0).standard_normal((50, 3))
+    u /= np.linalg.norm(u, axis=1, keepdims=True)
+    scale = np.sqrt(np.trace(np.cov(y, rowvar=False, bias=True)) / 3)
+    pot = ot.sliced_wasserstein_distance(x, y, projections=u.T, p=1) / scale
+    scipy = np.mean([stats.wasserstein_distance(x @ each, y @ each) for each in u]) / scale
+    assert metrics.sliced_wasserstein(x, y) == pytest.approx(pot, rel=1e-9)
+    assert metrics.sliced_wasserstein(x, y) == pytest.approx(scipy, rel=1e-9)
+    squared = ot.sliced_wasserstein_distance(x, y, projections=u.T, p=2) / scale
+    assert metrics.sliced_wasserstein(x, y) != pytest.approx(squared, rel=1e-3)
+
+
+def test_sliced_wasserstein_has_no_unit():
+    x, y = normal(5, 100, shift=0.5), normal(6, 100)
+    expected = metrics.sliced_wasserstein(x, y)
+    assert metrics.sliced_wasserstein(1e3 * x, 1e3 * y) == pytest.approx(expected)
+
+
+def test_nearest_and_mode_tv_against_sklearn():
+    generator = default_rng(7)
+    y_labels, x_labels = generator.integers(4, size=(2, 900))
+    means = 4 * generator.standard_normal((4, 5))
+    y, x = means[y_labels] + normal(8, 900, 5), means[x_labels] + normal(9, 900, 5)
+    x, y_labels = x[x_labels != 3], y_labels + 2  # labels need not start at zero
+    neighbour = KNeighborsClassifier(1).fit(y, y_labels)
+    np.testing.assert_array_equal(
+        metrics.nearest(x, y), neighbour.kneighbors(x, return_distance=False).ravel()
+    )
+    shares = [np.bincount(labels, minlength=6) for labels in (neighbour.predict(x), y_labels)]
+    expected = 0.5 * np.abs(shares[0] / len(x) - shares[1] / len(y)).sum()
+    assert metrics.mode_tv(x, y, y_labels) == pytest.approx(expected)
+    assert 0.15 < expected < 0.35  # a mode of weight 1/4 is missing
+    assert metrics.mode_tv(y, y, y_labels) == 0
+
+
+def test_mode_shares_are_right_where_modes_overlap():
+    """Weights 0.9 and 0.1, one deviation apart: a vote of 25 neighbours loses the smaller mode."""
+    generator = default_rng(10)
+
+    def draw(n):
+        labels = (generator.uniform(size=n) < 0.1).astype(int)
+        return generator.standard_normal((n, 2)) + labels[:, None] * [1, 0], labels
+
+    (x, _), (y, y_labels) = draw(5000), draw(5000)
+    # Two independent shares of 10 %, each of standard error 0.0042, and clumps: below 5 × 0.0085.
+    assert metrics.mode_tv(x, y, y_labels) < 0.0425
+    vote = KNeighborsClassifier(25).fit(y, y_labels).predict(x)
+    assert abs(vote.mean() - y_labels.mean()) > 0.06
+
+
+def test_log_density_gap():
+    x, y = normal(11, 4000), 2 * normal(12, 4000)
+    log_p = [stats.multivariate_normal(cov=4).logpdf(z[:, 0]) for z in (x, y)]
+    # E log N(y; 0, 4) is −1/8 · 4 for Y and −1/8 · 1 for X, but for a shared constant.
+    gap = metrics.log_density_gap(*log_p)
+    assert gap == pytest.approx(3 / 8, abs=5 * 0.5 * (2 / 4000) ** 0.5)
+    assert gap == metrics.log_density_gap(*log_p[::-1])
+
+
+def whitened(seed, n, d):
+    """Points with mean exactly zero and covariance exactly the identity."""
+    z = normal(seed, n, d)
+    z -= z.mean(0)
+    return z @ np.linalg.inv(np.linalg.cholesky(np.cov(z, rowvar=False))).T
+
+
+def test_fid_of_gaussians():
+    """|m|² + Σ (σ_i − τ_i)² where the covariances commute; SciPy's root where they do not."""
+    sigma, tau = np.array([1.0, 2.0, 0.5]), np.array([2.0, 2.0, 0.1])
+    shift = np.array([0.3, 0.0, -0.4])
+    x, y = whitened(13, 50, 3) * sigma, whitened(14, 60, 3) * tau + shift
+    expected = (shift**2).sum() + ((sigma - tau) ** 2).sum()
+    assert metrics.fid(x, y) == pytest.approx(expected, rel=1e-9)
+
+    a, b = normal(15, 3, 3), normal(16, 3, 3)
+    x, y = whitened(13, 50, 3) @ a.T, whitened(14, 60, 3) @ b.T
+    root = linalg.sqrtm(a @ a.T @ b @ b.T).real
+    expected = np.trace(a @ a.T + b @ b.T - 2 * root)
+    assert metrics.fid(x, y) == pytest.approx(expected, rel=1e-6)
+
+
+def test_fid_of_few_samples():
+    """Fewer samples than features, constant features: singular covariances, no NaN."""
+    x = np.pad(normal(17, 5, 30), ((0, 0), (0, 4))).astype(np.float32)
+    assert metrics.fid(x, x) == pytest.approx(0, abs=1e-5)
+    assert metrics.fid(x, x + np.float32(1)) == pytest.approx(34, rel=1e-5)
+
+
+def test_inception_score_of_known_cases():
+    certain = np.eye(10, dtype=np.float32)[np.arange(200) % 10]
+    assert metrics.inception_score(certain) == pytest.approx(10)
+    assert metrics.inception_score(certain[::10]) == pytest.approx(1)  # one class only
+    assert metrics.inception_score(np.full((50, 10), 0.1)) == pytest.approx(1)
+    p = default_rng(18).dirichlet(np.ones(4), 30)
+    kl = [stats.entropy(each, p.mean(0)) for each in p]
+    assert metrics.inception_score(p) == pytest.approx(np.exp(np.mean(kl)))
+
+
+def test_class_tv():
+    x, y = np.eye(3)[[0, 0, 0, 1]], np.eye(3)[[0, 1, 1, 2]]
+    assert metrics.class_tv(x, y) == pytest.approx(0.5)
+    assert metrics.class_tv(y, y) == 0
+
+
+def test_memorisation():
+    training = np.array([[0.0, 0.0], [3.0, 0.0], [0.0, 30.0]])
+    samples = np.array([[0.7, 0.0], [0.8, 0.0], [0.0, 0.0], [1.5, 0.0], [0.0, 29.0]])
+    # Ratios of distances 0.7/2.3, 0.8/2.2, 0, 1, 1/29: three of them below a third.
+    assert metrics.memorisation(samples, training) == 3 / 5
+    new, training = normal(19, 500, 20), normal(20, 500, 20)
+    assert metrics.memorisation(new, training) == 0
+    assert metrics.memorisation(training + 1e-3, training) == 1
+
+
+def test_registry():
+    assert all(entry.better in ("min", "max") for entry in metrics.METRICS.values())
+    assert [name for name, entry in metrics.METRICS.items() if entry.better == "max"] == [
+        "inception_score"
+    ]

@@ -1,0 +1,232 @@
+"""Reverse samplers with the exact score of a Gaussian, whose every step is affine in y.
+
+Data N(m, s²) noised by the OU process has p_t = N(a m, q), q = a² s² + v, so the score is
+−(y − a m)/q and F = √v (a (s² − 1) y + m)/q. The mean and the variance that a sampler ends with
+follow without sampling: from its answers to y = 0, y = 1 and to a unit of noise in one step.
+"""
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from ndsm import samplers
+from ndsm.mixture import Mixture
+from ndsm.nets import ScoreNet
+from ndsm.sde import Chain, signal, time_grid, variance
+from ndsm.sde import exponential as exponential_kernel
+from ndsm.streams import Streams
+
+Z = 6.0  # standard errors; a false alarm has probability 2e-9 a comparison
+M, S2, T = 1.5, 0.25, 3.0
+DRIFT = Mixture(torch.zeros(1, 1).double(), torch.zeros(1, 1, 1).double())
+REVERSE: dict[str, Callable[..., Tensor]] = {
+    "euler": samplers.euler,
+    "exponential": samplers.exponential,
+}
+
+
+class GaussianDeparture(nn.Module):
+    """The exact F of data N(M, S2)."""
+
+    def forward(self, y: Tensor, t: Tensor) -> Tensor:
+        """F at y (R, B, 1) and t (R, B, 1)."""
+        a, v = signal(t), variance(t)
+        return v.sqrt() * (a * (S2 - 1) * y + M) / (a * a * S2 + v)
+
+
+NET = ScoreNet(DRIFT, GaussianDeparture())
+
+
+def law(t: float) -> tuple[float, float]:
+    """Mean and variance of p_t."""
+    a = math.exp(-t)
+    return a * M, a * a * S2 + 1 - a * a
+
+
+def slope(steps: list[int], errors: list[float]) -> float:
+    """Order of convergence: −slope of log error against log steps."""
+    return -np.polyfit(np.log(steps), np.log(np.abs(errors)), 1)[0]
+
+
+def test_departure_is_that_of_the_gaussian():
+    """The stub above gives the score of p_t through the study's own parametrisation."""
+    y = torch.linspace(-3, 3, 7).double().view(1, -1, 1)
+    for t in (1e-3, 0.3, 2.0):
+        mean, var = law(t)
+        score = NET(y, torch.full_like(y, t))
+        torch.testing.assert_close(score, -(y - mean) / var)
+
+
+# Heun: the probability flow of a Gaussian keeps (y − a m)/√q.
+
+
+def flow_error(steps: int, solver: Callable[..., Tensor]) -> float:
+    """Largest error at t = 0 over two starting points."""
+    y = torch.tensor([[[-1.0], [2.0]]]).double()
+    mean, var = law(T)
+    exact = M + math.sqrt(S2) * (y - mean) / math.sqrt(var)
+
+    def departure(y: Tensor, phi: Tensor) -> Tensor:
+        return NET.departure(y, samplers.time_of_angle(phi).expand_as(y))
+
+    return (solver(departure, y, samplers.angles(T, steps)) - exact).abs().max().item()
+
+
+def first_order(departure: Callable[[Tensor, Tensor], Tensor], y: Tensor, phi: Tensor) -> Tensor:
+    """A planted mistake: Heun without its second evaluation."""
+    for here, there in zip(phi[:-1], phi[1:], strict=True):
+        y = y + (here - there) * departure(y, here)
+    return y
+
+
+def test_heun_has_order_two():
+    steps = [10, 20, 40, 80]
+    order = slope(steps, [flow_error(n, samplers.heun) for n in steps])
+    assert order == pytest.approx(2, abs=0.15)
+    assert slope(steps, [flow_error(n, first_order) for n in steps]) == pytest.approx(1, abs=0.15)
+
+
+def test_angles():
+    phi = samplers.angles(T, 10)
+    assert phi[-1] == 0 and len(phi) == 11
+    torch.testing.assert_close(phi.diff(), phi.diff()[:1].expand(10))
+    t = samplers.time_of_angle(phi)
+    assert t[0].item() == pytest.approx(T)
+    torch.testing.assert_close(torch.cos(phi), signal(t))
+    torch.testing.assert_close(torch.sin(phi), variance(t).sqrt())
+
+
+# The reverse SDE.
+
+
+def end_moments(name: str, times: Tensor) -> tuple[float, float, float]:
+    """Mean at t = 0 from y_T = 0, its growth with y_T, and the variance, all without sampling.
+
+    Particle 0 starts at 0, particle 1 at 1, and particle 2 + n, from 0, gets one unit of noise in
+    step n alone.
+    """
+    steps = len(times) - 1
+    y = torch.zeros(1, steps + 2, 1).double()
+    y[:, 1] = 1
+    calls = iter(range(steps))
+
+    def noise() -> Tensor:
+        unit = torch.zeros_like(y)
+        unit[:, 2 + next(calls)] = 1
+        return unit
+
+    linear = {"euler": DRIFT.score, "exponential": DRIFT.centre}[name]
+    end = REVERSE[name](
+        linear, lambda y, t: NET(y, t.clamp(min=1e-12).expand_as(y)), y, times, noise
+    )
+    assert next(calls) == steps - 1  # one draw a step, none in the last
+    offset = end[0, 0, 0].item()
+    factor, *responses = (end[0, 1:, 0] - offset).tolist()
+    return offset, factor, sum(response**2 for response in responses)
+
+
+def posterior() -> tuple[float, float, float]:
+    """What ``end_moments`` converges to: the law of x_0 given y_T, by Bayes' formula."""
+    mean, var = law(T)
+    factor = math.exp(-T) * S2 / var
+    return M - factor * mean, factor, S2 - factor**2 * var
+
+
+@pytest.mark.parametrize("name", REVERSE)
+def test_reverse_sde_has_weak_order_one(name):
+    """Along the sampler's own geometric grid."""
+    steps = [100, 200, 400, 800]
+    found = [end_moments(name, samplers.reverse_times(T, 1e-7, n)) for n in steps]
+    for index, truth in enumerate(posterior()):
+        errors = [moments[index] - truth for moments in found]
+        assert slope(steps, errors) == pytest.approx(1, abs=0.15)
+        assert abs(errors[-1]) < 0.02
+
+
+def test_wrong_reverse_drift_is_noticed(monkeypatch):
+    """The score counted once in place of twice: the moments converge to other values."""
+
+    def once(drift_score, score, y, times, noise):
+        return samplers_euler(drift_score, lambda y, t: 0.5 * score(y, t), y, times, noise)
+
+    samplers_euler = samplers.euler
+    monkeypatch.setitem(REVERSE, "euler", once)
+    _, _, var = end_moments("euler", samplers.reverse_times(T, 1e-7, 800))
+    assert abs(var - posterior()[2]) > 0.1
+
+
+def test_reverse_times():
+    times = samplers.reverse_times(4.0, 1e-3, 20)
+    assert len(times) == 21 and times[-1] == 0
+    assert times[0].item() == pytest.approx(4.0) and times[-2].item() == pytest.approx(1e-3)
+    ratio = times[1:-1] / times[:-2]
+    torch.testing.assert_close(ratio, ratio[:1].expand(19))
+
+
+# The whole sampler, by Monte Carlo.
+
+
+def z_scores(y: Tensor, mean: float, var: float) -> tuple[float, float]:
+    """Of the mean and the variance of independent normal numbers."""
+    n = y.numel()
+    return (
+        abs(y.mean().item() - mean) / math.sqrt(var / n),
+        abs(y.var().item() - var) / (var * math.sqrt(2 / n)),
+    )
+
+
+CHAIN = Chain(DRIFT, exponential_kernel, time_grid(1e-4, 6.0, 100))
+
+
+@pytest.mark.parametrize("sampler, steps", [("heun", 40), ("euler", 800), ("exponential", 800)])
+def test_generate_ends_at_the_data(sampler, steps):
+    """From draws of π ≈ p_T to mean and variance of the data, within sampling error."""
+    streams = Streams([("generate", sampler)])
+    start = DRIFT.sample(4000, streams)
+    y = samplers.generate(NET, start, CHAIN.times, sampler, steps, streams)
+    assert max(z_scores(y, M, S2)) < Z
+    assert z_scores(y, M, 1.5 * S2)[1] > Z and z_scores(y + 0.06, M, S2)[0] > Z
+
+
+@pytest.mark.parametrize("sampler", ["heun", "euler", "exponential"])
+def test_evaluations_are_counted_and_stay_on_the_grid(sampler):
+    """The network is asked as often as is said, and never below t_min or beyond T."""
+    seen = []
+
+    class Recorder(GaussianDeparture):
+        def forward(self, y: Tensor, t: Tensor) -> Tensor:
+            seen.append(t.unique().item())
+            return super().forward(y, t)
+
+    streams = Streams([("count",)])
+    net = ScoreNet(DRIFT, Recorder())
+    samplers.generate(net, DRIFT.sample(10, streams), CHAIN.times, sampler, 12, streams)
+    assert len(seen) == samplers.evaluations(sampler, 12)
+    assert min(seen) == pytest.approx(1e-4) and max(seen) == pytest.approx(6.0)
+
+
+@pytest.mark.parametrize("from_data", [False, True])
+def test_prior_of_one_component_is_standard_normal(from_data):
+    chain = Chain(DRIFT, exponential_kernel, time_grid(1e-3, 2.0, 20), from_data=from_data)
+    y = samplers.prior(chain, 40_000, Streams([("prior",)]))
+    assert max(z_scores(y, 0, 1)) < Z
+
+
+def test_prior_is_pushed_as_the_data_are():
+    """Overlapping components: one long jump moves even π, as much as quadrature says."""
+    means = torch.tensor([[[-1.0], [1.0]]]).double()
+    drift = Mixture(torch.full((1, 2), -math.log(2)).double(), means)
+    chain = Chain(drift, exponential_kernel, time_grid(1e-3, 1.0, 6), from_data=True)
+    streams = Streams([("prior", 2)])
+    pushed, still = samplers.prior(chain, 40_000, streams), drift.sample(40_000, streams)
+    y = torch.linspace(-9, 9, 2001).double().view(1, -1, 1)
+    mu, sigma = exponential_kernel(drift, y, torch.ones_like(y))
+    second = (drift.log_prob(y).softmax(1) * (mu**2 + sigma**2)[..., 0]).sum().item()
+    for draws, moment, other in ((pushed, second, 2), (still, 2, second)):
+        square = draws.square()
+        error = square.std().item() / 200
+        assert abs(square.mean().item() - moment) < Z * error < abs(square.mean().item() - other)

@@ -1,0 +1,320 @@
+"""Training: a replica alone and in a stack, resuming, divergence, and a score that is learned."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.random import default_rng
+from torch import Tensor
+
+from ndsm import checkpoint, drift, fitted, sample, store, train
+from ndsm.checkpoint import Checkpoint
+from ndsm.fitted import Fitted, data_sampler
+from ndsm.metrics import energy_distance
+from ndsm.model import build
+from ndsm.nets import ScoreNet
+from ndsm.objectives import OBJECTIVES
+from ndsm.sde import Chain, signal, variance
+from ndsm.streams import Streams
+
+ALONG_CHAIN = ["ndsm", "ndsm_cv", "ndsm_anti"]
+SETTINGS = {"evaluations": 60, "batch": 32, "learning_rate": 3e-3, "ema": 0.99}
+
+
+def modes(n: int, seed: int = 0, d: int = 2) -> Tensor:
+    """Three round modes of unequal weights, (n, d) float32."""
+    generator = default_rng(seed)
+    means = np.zeros((3, d))
+    means[1, 0], means[2, 1] = 4, 4
+    label = generator.choice(3, n, p=[0.5, 0.3, 0.2])
+    return torch.as_tensor(means[label] + 0.5 * generator.standard_normal((n, d))).float()
+
+
+def spec(objective: str = "ndsm_anti", **changes: Any) -> dict[str, Any]:
+    """What a training job is told."""
+    return {
+        "experiment": "modes",
+        "objective": objective,
+        "stride": 3,
+        "process": {"kernel": "exponential", "steps": 15, "t_min": 1e-3, "T": 3.0},
+        "network": {"width": 8, "depth": 2},
+        "training": SETTINGS,
+    } | changes
+
+
+# Replicas of different sizes and numbers of components, in float64.
+
+REPLICAS = [(100, 0, 3), (40, 1, 2), (70, 2, 4)]  # n_train, seed, components
+
+
+def run_stack(
+    replicas: list[tuple[int, int, int]],
+    covariance: str = "tied",
+    dtype: torch.dtype = torch.float64,
+    keep: Checkpoint | None = None,
+    **changes: Any,
+) -> list[Tensor]:
+    """EMA weights of a stack of replicas after a few dozen steps."""
+    x = [modes(n, seed).to(dtype) for n, seed, _ in replicas]
+    fits = [
+        drift.fit_mixture(subset.double().numpy(), covariance, k, seed)
+        for subset, (_, seed, k) in zip(x, replicas, strict=True)
+    ]
+    job, streams = spec(**changes), Streams([("train", n, seed) for n, seed, _ in replicas])
+    fit = fitted.stack(fits).to("cpu", dtype)
+    net, chain = build(fit, job, streams)
+    net, chain = net.to(dtype), Chain(**vars(chain) | {"times": chain.times.to(dtype)})
+    data = data_sampler(x, fit)
+    return train.train(net, chain, data, job["objective"], job["training"], streams, keep)[0]
+
+
+def largest_difference(alone: list[Tensor], stacked: list[Tensor], replica: int) -> float:
+    """Over all weights of a replica, relative to the largest of each tensor."""
+    return max(
+        ((a[0] - s[replica]).abs().max() / s[replica].abs().max()).item()
+        for a, s in zip(alone, stacked, strict=True)
+    )
+
+
+@pytest.mark.parametrize("covariance", ["tied", "full"])
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_a_replica_alone_and_in_a_stack_are_trained_alike(objective, covariance):
+    """To rounding in double precision; padded components and unequal subsets are in the stack."""
+    changes = {"objective": objective, "covariance": covariance}
+    if covariance == "full":  # for which there is no exponential kernel
+        changes["process"] = spec()["process"] | {"kernel": "euler", "T": 0.3}
+    stacked = run_stack(REPLICAS, **changes)
+    for i, replica in enumerate(REPLICAS):
+        assert largest_difference(run_stack([replica], **changes), stacked, i) < 1e-8
+
+
+def test_in_single_precision_they_agree_too():
+    stacked = run_stack(REPLICAS, dtype=torch.float32)
+    alone = run_stack(REPLICAS[1:2], dtype=torch.float32)
+    assert largest_difference(alone, stacked, 1) < 1e-3
+
+
+def test_blocks_of_random_numbers_do_not_depend_on_the_stack(monkeypatch):
+    """Numbers are drawn in blocks of a bounded size: with small blocks, still the same."""
+    monkeypatch.setattr(train, "BLOCK", 3 * 32 * 2 * 7)  # seven steps of three replicas
+    stacked = run_stack(REPLICAS)
+    assert largest_difference(run_stack(REPLICAS[1:2]), stacked, 1) < 1e-8
+
+
+def test_same_seed_same_bits_other_seed_other_weights():
+    first, again = run_stack(REPLICAS[:1]), run_stack(REPLICAS[:1])
+    assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
+    other = run_stack([(100, 5, 3)])
+    assert largest_difference(first, other, 0) > 0.1
+
+
+def test_a_shared_generator_would_be_noticed(monkeypatch):
+    """A planted mistake: all replicas draw from one stream, so the stack changes the numbers."""
+
+    def shared(self: Streams, shape: tuple[int, ...], fill) -> Tensor:
+        out = torch.empty(len(self.generators), *shape)
+        return fill(out, generator=self.generators[0])
+
+    monkeypatch.setattr(Streams, "_fill", shared)
+    assert largest_difference(run_stack(REPLICAS[1:2]), run_stack(REPLICAS), 1) > 0.01
+
+
+# Interruption.
+
+
+class Interrupted(Exception):
+    """Stands for a job that is killed."""
+
+
+def interrupt_at(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
+    """Makes training stop as it sets the learning rate of a step."""
+    usual = train.learning_rate
+
+    def stop(now: int, *rest: Any) -> float:
+        if now == step:
+            raise Interrupted
+        return usual(now, *rest)
+
+    monkeypatch.setattr(train, "learning_rate", stop)
+
+
+@pytest.mark.parametrize("objective", ["ndsm_cv", "dsm"])
+def test_interrupted_training_goes_on_to_the_same_bits(objective, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(train, "BLOCK", 3 * 32 * 2 * 5)
+    monkeypatch.setattr(checkpoint, "PERIOD", 0.0)
+    changes = {"objective": objective, "dtype": torch.float32}
+    whole = run_stack(REPLICAS, **changes)
+    out = tmp_path / "0.safetensors"
+    with monkeypatch.context() as patch, pytest.raises(Interrupted):
+        interrupt_at(patch, 17)
+        run_stack(REPLICAS, keep=Checkpoint(out, spec(**changes)), **changes)
+    assert "going on from" not in capsys.readouterr().out
+    keep = Checkpoint(out, spec(**changes))
+    resumed = run_stack(REPLICAS, keep=keep, **changes)
+    assert "going on from" in capsys.readouterr().out
+    assert all(torch.equal(a, b) for a, b in zip(whole, resumed, strict=True))
+    keep.remove()
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_checkpoint_that_forgets_something_is_noticed(tmp_path, monkeypatch):
+    """A planted mistake: the random streams are not put back."""
+    monkeypatch.setattr(train, "BLOCK", 3 * 32 * 2 * 5)
+    monkeypatch.setattr(checkpoint, "PERIOD", 0.0)
+    whole, out = run_stack(REPLICAS), tmp_path / "0.safetensors"
+    with monkeypatch.context() as patch, pytest.raises(Interrupted):
+        interrupt_at(patch, 17)
+        run_stack(REPLICAS, keep=Checkpoint(out, spec()))
+    monkeypatch.setattr(Streams, "restore", lambda *_: None)
+    resumed = run_stack(REPLICAS, keep=Checkpoint(out, spec()))
+    assert not all(torch.equal(a, b) for a, b in zip(whole, resumed, strict=True))
+
+
+def test_a_checkpoint_of_other_settings_is_not_used(tmp_path):
+    one, other = (Checkpoint(tmp_path / "0.safetensors", spec(stride=s)) for s in (1, 2))
+    assert one.path != other.path
+    one.path.touch()
+    assert other.load() is None
+
+
+# Divergence.
+
+
+def test_divergence_stops_with_step_time_and_remedy():
+    settings = SETTINGS | {"learning_rate": 1e6, "evaluations": 400}
+    with pytest.raises(store.Refused) as refusal:
+        run_stack(REPLICAS, dtype=torch.float32, training=settings)
+    message = str(refusal.value)
+    assert "\n" not in message and "step " in message and "t in [" in message
+    assert "training.learning_rate (now 1e+06)" in message
+
+
+def test_a_loss_that_is_not_a_number_stops_the_run(monkeypatch):
+    """From the first tick, with the times of the bad particles only."""
+    goal = OBJECTIVES["dsm"]
+
+    def bad_late(score, jump, noise):
+        loss = goal.loss(score, jump, noise)
+        return torch.where(jump.t.squeeze(-1) > 1, torch.nan, loss)
+
+    monkeypatch.setitem(OBJECTIVES, "dsm", type(goal)(bad_late, 1, from_data=True))
+    with pytest.raises(store.Refused, match=r"at step 3, t in \[1\.\d+, 3\]"):
+        run_stack(REPLICAS, objective="dsm")
+
+
+# Learning.
+
+
+def test_learning_rate_warms_up_and_ends_near_zero():
+    rates = [train.learning_rate(step, 200, 2e-3) for step in range(200)]
+    assert max(rates) == pytest.approx(2e-3, rel=0.02) and rates.index(max(rates)) == 9
+    assert 0 < rates[0] == pytest.approx(2e-4, rel=0.01) and rates[-1] < 1e-6
+
+
+class Affine(torch.nn.Module):
+    """Plays the network: the exact F of N(m, S²) data under the OU process, for two replicas."""
+
+    def __init__(self, mean: Tensor, var: Tensor) -> None:
+        super().__init__()
+        self.mean, self.var = mean, var
+
+    def forward(self, y: Tensor, t: Tensor) -> Tensor:
+        """F at y (R, B, d) and t (R, B, 1)."""
+        a, v = signal(t), variance(t)
+        return v.sqrt() * (a * (self.var - 1) * y + self.mean) / (a * a * self.var + v)
+
+
+def gaussian_error(objective: str, evaluations: int) -> float:
+    """Relative error of the learned departure from π, data N(m, diag) in the plane.
+
+    E‖F_θ − F‖² / E‖F‖² over the particles of p_t at all times of the grid.
+    """
+    x = torch.as_tensor(default_rng(0).standard_normal((4000, 2)) * [1.3, 0.4] + 1).float()
+    scaled: Fitted = drift.fit_ou(x.double().numpy()).to("cpu", torch.float32)
+    # Working coordinates in which the mean is not zero, so that there is a mean to be learned.
+    fit = Fitted(scaled.mixture, scaled.shift - 0.5 * scaled.factor, scaled.factor)
+    settings = {"evaluations": evaluations, "batch": 256, "learning_rate": 5e-3, "ema": 0.99}
+    job = spec(objective, stride=10, network={"width": 32, "depth": 2}, training=settings)
+    streams = Streams([("gauss", objective)])
+    net, chain = build(fit, job, streams)
+    data = data_sampler([x], fit)
+    ema, losses = train.train(net, chain, data, objective, settings, streams)
+    assert losses[-1] < losses[0]
+    net.network.load_state_dict(dict(zip(net.network.state_dict(), ema, strict=True)))
+    points = fit.to_working(x.unsqueeze(0))
+    truth = ScoreNet(fit.mixture, Affine(points.mean(1, keepdim=True), points.var(1, keepdim=True)))
+    test = Streams([("test",)])
+    t = chain.times[1 + (test.uniform(4000) * chain.steps).long()].unsqueeze(-1)
+    start = data(test.uniform(4000))
+    y = signal(t) * start + variance(t).sqrt() * test.normal(4000, 2)
+    with torch.no_grad():
+        exact = truth.departure(y, t)
+        error = net.departure(y, t) - exact
+    return (error.square().sum() / exact.square().sum()).item()
+
+
+@pytest.mark.parametrize("objective", ["dsm", "ndsm_cv", "ndsm_anti"])
+def test_a_gaussian_score_is_learned(objective):
+    """To 5 % of the departure's power; before training the error is all of it."""
+    assert gaussian_error(objective, 800) < 0.05
+
+
+# The stages as they run.
+
+
+def run_stages(folder: Path, x: Tensor, objective: str, **changes: Any) -> tuple[Tensor, Fitted]:
+    """Drift, training and samples of two replicas [300, 0] and [100, 1]: samples and drift."""
+    store.write_tensors(
+        folder / "data.safetensors", {"pool": x, "pool_labels": torch.zeros(len(x)).long()}, {}
+    )
+    job = spec(objective, replicas=[[300, 0], [100, 1]], device="cpu", **changes)
+    process = job["process"] | {"tolerance": 0.05}
+    fitting = {"fit": "em", "covariance": "tied", "n_components": 2, "selection": "bic"}
+    paths = {name: folder / f"{name}.safetensors" for name in ("data", "drift", "train", "sample")}
+    drift.main(paths["data"], paths["drift"], job | fitting | {"process": process})
+    train.main(paths["data"], paths["drift"], paths["train"], job)
+    sampling = {"sampler": "heun", "steps": 15, "samples": 2000}
+    sample.main(paths["drift"], paths["sample"], job | {"sampling": sampling}, paths["train"])
+    return store.read_tensors(paths["sample"])["samples"], fitted.read(paths["drift"], "cpu")
+
+
+def ring(n: int, seed: int) -> Tensor:
+    """Points of a noisy ring: two Gaussians describe it badly."""
+    generator = default_rng(seed)
+    angle, radius = generator.uniform(0, 2 * math.pi, n), 2 + 0.15 * generator.standard_normal(n)
+    return torch.as_tensor(np.stack([radius * np.cos(angle), radius * np.sin(angle)], 1)).float()
+
+
+def test_training_brings_samples_nearer_to_the_data(tmp_path):
+    """Than the mixture that the network starts from; the floor of 2,000 points is about 0.001."""
+    settings = {"evaluations": 1600, "batch": 256, "learning_rate": 5e-3, "ema": 0.99}
+    network = {"width": 32, "depth": 2}
+    samples, fit = run_stages(
+        tmp_path, ring(400, 0), "ndsm_anti", stride=8, network=network, training=settings
+    )
+    draws = fit.to_data(fit.mixture.sample(2000, Streams([("a",), ("b",)])))
+    held_out = ring(2000, 1).numpy()
+    for trained, mixture in zip(samples, draws, strict=True):
+        after = energy_distance(trained.numpy(), held_out)
+        before = energy_distance(mixture.numpy(), held_out)
+        assert after < before / 2
+    measured = store.read_record(tmp_path / "train.safetensors")["measured"]
+    assert measured["iterations"] == 800 and measured["network_evaluations"] == 1600 * 256
+    assert measured["replicas"] == 2 and len(measured["final_loss"]) == 2
+    assert not list(tmp_path.glob("*.checkpoint"))
+
+
+def test_same_settings_twice_give_the_same_files(tmp_path):
+    settings = SETTINGS | {"evaluations": 40}
+    runs = []
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        run_stages(tmp_path / name, ring(400, 0), "ndsm_cv", training=settings)
+        runs.append([store.read_tensors(tmp_path / name / f"{s}.safetensors")
+                     for s in ("drift", "train", "sample")])  # fmt: skip
+    for one, two in zip(*runs, strict=True):
+        assert one.keys() == two.keys()
+        assert all(torch.equal(one[key], two[key]) for key in one)

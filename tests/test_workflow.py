@@ -1,0 +1,153 @@
+"""The workflow as a user runs it: the smoke study, reruns, failures, profiles, the report."""
+
+import re
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+
+from conftest import ROOT, snakemake
+
+SMOKE = ("--config", "study=smoke")
+PROFILES = sorted(path.name for path in (ROOT / "workflow" / "profiles").iterdir())
+SETTINGS = yaml.safe_load((ROOT / "workflow" / "studies" / "smoke.yaml").read_text())
+
+
+def planned(tree: Path, *options: str) -> dict[str, int]:
+    """Number of jobs of each rule that a dry run announces."""
+    said = snakemake(tree, "--dry-run", "--quiet", "rules", *SMOKE, *options).stdout
+    table = said.partition("Job stats:")[2]
+    return {rule: int(n) for rule, n in re.findall(r"^(\w+) +(\d+)$", table, re.MULTILINE)}
+
+
+def edit(tree: Path, module: str) -> None:
+    with (tree / "workflow" / "ndsm" / f"{module}.py").open("a") as file:
+        file.write("# edited\n")
+
+
+@pytest.fixture
+def edited(smoke: Path, tmp_path: Path) -> Path:
+    """A copy of the finished study whose modules may be edited."""
+    return shutil.copytree(smoke, tmp_path / "edited")  # keeps the times of the files
+
+
+def test_smoke_study_leaves_every_output(smoke: Path) -> None:
+    results = smoke / "results" / "smoke"
+    metrics = pd.read_csv(results / "tables" / "metrics.csv")
+    assert list(metrics) == ["experiment", "method", "n_train", "seed", "metric", "value"]
+    assert metrics.value.notna().all()
+    for name, experiment in SETTINGS["experiments"].items():
+        rows = metrics[metrics.experiment == name]
+        assert {*experiment["methods"], "real"} <= set(rows.method)
+        assert set(experiment.get("metrics", [])) <= set(rows.metric)
+        for suffix in ("png", "pdf"):
+            assert (results / "figures" / f"samples_{name}.{suffix}").stat().st_size > 1000
+            assert (results / "figures" / f"learning_curve_{name}.{suffix}").stat().st_size > 1000
+    for name in ("forward_process", "variance", "cost_quality"):
+        assert (results / "figures" / f"{name}.png").stat().st_size > 1000
+    for name in ("summary.csv", "summary.md", "summary.tex", "cost.csv", "metrics.json"):
+        assert (results / "tables" / name).stat().st_size > 0
+
+
+def test_every_claim_has_a_verdict(smoke: Path) -> None:
+    claims = pd.read_csv(smoke / "results" / "smoke" / "claims.csv")
+    assert set(claims.id) == {f"C{i}" for i in range(1, 10)}
+    tested = {claim["id"] for claim in SETTINGS["claims"]}
+    run = claims[claims.id.isin(tested)]
+    assert set(run.verdict) <= {"supported", "contradicted", "inconclusive"}
+    assert set(claims[~claims.id.isin(tested)].verdict) == {"not run"}
+
+
+def test_second_run_does_nothing(smoke: Path) -> None:
+    assert planned(smoke) == {}
+
+
+def test_a_touched_module_reruns_nothing(edited: Path) -> None:
+    (edited / "workflow" / "ndsm" / "store.py").touch()
+    assert planned(edited) == {}
+
+
+def test_editing_figures_reruns_figures_alone(edited: Path) -> None:
+    edit(edited, "figures")
+    assert planned(edited) == {"figures": 1, "all": 1, "total": 2}
+
+
+def test_editing_objectives_reruns_training_and_what_follows(edited: Path) -> None:
+    edit(edited, "objectives")
+    rules = planned(edited)
+    assert {"train", "sample", "evaluate", "aggregate", "claims", "figures"} <= set(rules)
+    assert not {"data", "drift", "classifier", "forward"} & set(rules)
+
+
+def test_a_setting_reruns_only_what_it_reaches(edited: Path) -> None:
+    path = edited / "workflow" / "studies" / "smoke.yaml"
+    path.write_text(path.read_text().replace("sampler: heun", "sampler: euler"))
+    rules = planned(edited)
+    assert {"sample", "evaluate", "figures"} <= set(rules)
+    assert not {"data", "drift", "train", "classifier"} & set(rules)
+
+
+def test_figures_are_redrawn_from_stored_tables(edited: Path) -> None:
+    results = edited / "results" / "smoke"
+    for stage in ("data", "drift", "train", "sample", "evaluate"):
+        shutil.rmtree(results / stage)
+    figure = results / "figures" / "cost_quality.png"
+    figure.unlink()
+    alone = ("--allowed-rules", "figures", "--forcerun", "figures")
+    snakemake(edited, "figures", "--cores", "all", *SMOKE, *alone)
+    assert figure.exists()
+
+
+def test_report_shows_claims_and_figures(smoke: Path) -> None:
+    report = smoke / "results" / "smoke" / "report.html"
+    snakemake(smoke, "--report", str(report), *SMOKE)
+    page = report.read_text()
+    for shown in ("learning_curve_digits", "inconclusive", "summary.csv", "claims.csv"):
+        assert shown in page
+
+
+def test_failing_job_shows_its_log(tree: Path) -> None:
+    (tree / "workflow" / "ndsm" / "data.py").write_text("raise SystemExit('no such luck')\n")
+    options = ("--workflow-profile", "workflow/profiles/local", "--cores", "1")
+    said = snakemake(tree, *SMOKE, *options, "results/smoke/data/digits.safetensors", status=1)
+    assert "no such luck" in said.stdout
+
+
+def test_lint_is_clean() -> None:
+    snakemake(ROOT, "--lint")
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_dry_run_of_profile(tree: Path, profile: str) -> None:
+    rules = planned(tree, "--workflow-profile", f"workflow/profiles/{profile}")
+    assert rules["train"] == sum(
+        SETTINGS["methods"][method]["objective"] != "none"
+        for experiment in SETTINGS["experiments"].values()
+        for method in experiment["methods"]
+    )
+
+
+def test_a_file_of_your_own_is_the_whole_study(tree: Path) -> None:
+    mine = SETTINGS | {"study": "mine", "experiments": dict([*SETTINGS["experiments"].items()][:1])}
+    mine["claims"] = []
+    (tree / "my.yaml").write_text(yaml.safe_dump(mine))
+    said = snakemake(tree, "--dry-run", "--configfile", "my.yaml").stdout
+    assert "results/mine/" in said
+    assert "results/default/" not in said and "digits" not in said
+
+
+def test_a_bad_configuration_is_one_line(tree: Path) -> None:
+    said = snakemake(tree, "--dry-run", *SMOKE, "seeds=0", status=1).stdout
+    assert [line for line in said.splitlines() if "seeds" in line and "error" in line] == [
+        "error: seeds: 0 is too small; allowed: 1 or more"
+    ]
+    assert "Traceback" not in said and "File " not in said
+
+
+def test_an_unknown_study_names_those_there_are(tree: Path) -> None:
+    said = snakemake(tree, "--dry-run", "--config", "study=smok", status=1).stdout
+    assert (
+        "error: study: 'smok' is unknown; allowed: default, smoke (did you mean 'smoke'?)" in said
+    )

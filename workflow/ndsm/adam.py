@@ -1,0 +1,57 @@
+"""Adam with averaged weights, for a stack: every operation is elementwise, so replicas stay apart.
+
+The first use of a ``torch.optim`` optimiser imports torch's compiler, which costs more than a second
+in every job; these lines cost nothing.
+"""
+
+import torch
+from torch import Tensor
+
+BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-8
+
+
+class Adam:
+    """Kingma and Ba (arXiv:1412.6980), with an exponential moving average (EMA) of the weights.
+
+    Args:
+        weights: the parameters, updated in place.
+        decay: of the average.
+    """
+
+    def __init__(self, weights: list[Tensor], decay: float) -> None:
+        self.weights, self.decay, self.steps = weights, decay, 0
+        self.mean = [torch.zeros_like(w) for w in weights]
+        self.square = [torch.zeros_like(w) for w in weights]
+        self.average = [w.detach().clone() for w in weights]
+
+    @torch.no_grad()
+    def step(self, gradients: list[Tensor], rate: float) -> None:
+        """One update with the given learning rate."""
+        self.steps += 1
+        torch._foreach_lerp_(self.mean, gradients, 1 - BETA_1)
+        torch._foreach_mul_(self.square, BETA_2)
+        torch._foreach_addcmul_(self.square, gradients, gradients, 1 - BETA_2)
+        scale = torch._foreach_sqrt(self.square)
+        torch._foreach_div_(scale, (1 - BETA_2**self.steps) ** 0.5)
+        torch._foreach_add_(scale, EPSILON)
+        torch._foreach_addcdiv_(self.weights, self.mean, scale, -rate / (1 - BETA_1**self.steps))
+        # Early on, the average forgets quickly, so that the first weights do not linger.
+        decay = min(self.decay, self.steps / (9 + self.steps))
+        torch._foreach_lerp_(self.average, self.weights, 1 - decay)
+
+    def state(self) -> dict[str, Tensor]:
+        """All that a checkpoint needs."""
+        named = {"weight": self.weights, "mean": self.mean, "square": self.square}
+        return {
+            f"{name}.{i}": tensor.detach()
+            for name, tensors in (named | {"average": self.average}).items()
+            for i, tensor in enumerate(tensors)
+        } | {"steps": torch.tensor(self.steps)}
+
+    @torch.no_grad()
+    def restore(self, state: dict[str, Tensor]) -> None:
+        """Continues from a checkpoint's state."""
+        for name, tensor in self.state().items():
+            if name != "steps":
+                tensor.copy_(state[name])
+        self.steps = int(state["steps"])

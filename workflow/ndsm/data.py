@@ -1,0 +1,39 @@
+"""Data stage: the dataset of an experiment, split for training, reference and floor."""
+
+import json
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import torch
+import typer
+
+from ndsm import store
+from ndsm.datasets import prepare
+
+
+def main(
+    out: Annotated[Path, typer.Option(help="safetensors to write")],
+    spec: Annotated[dict[str, Any], typer.Option(parser=json.loads)],
+) -> None:
+    """Writes the data of one experiment.
+
+    ``spec`` holds ``experiment``, ``dataset`` (its name and parameters) and ``samples``, the
+    number of points that will be sampled from each trained model.
+    """
+    start = time.perf_counter()
+    arrays = prepare(spec["dataset"], spec["samples"])
+    kinds = {"f": np.float32, "i": np.int64}
+    tensors = {
+        name: torch.from_numpy(array.astype(kinds[array.dtype.kind]))
+        for name, array in arrays.items()
+    }
+    for name, tensor in tensors.items():
+        print(f"{spec['experiment']}: {name} {tuple(tensor.shape)}", flush=True)
+    seconds = time.perf_counter() - start
+    store.write_tensors(out, tensors, store.provenance(spec, seconds=seconds))
+
+
+if __name__ == "__main__":
+    store.run(main)

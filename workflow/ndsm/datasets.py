@@ -1,0 +1,311 @@
+"""The data of the experiments: laws that can be drawn from at will, and handwritten digits.
+
+A file of data has these arrays (n points of d dimensions; images are rows of pixels in [0, 1]):
+
+    pool, pool_labels            (n, d), (n,)   candidates for training
+    held_out, held_out_labels    (n, d), (n,)   the reference of every metric
+    real                         (FLOOR, n, d)  further real data, as many as are sampled: the floor
+    classifier, classifier_labels               images only: what the classifier trains on
+
+A new dataset is one function and one line of ``DATASETS``. Only NumPy is imported here at the top:
+the check of a configuration reads this module before any job starts.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from math import inf, lgamma, log, pi
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.random import Generator, default_rng
+
+from ndsm.store import Refused
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Array = np.ndarray
+
+SEED = 20240525
+FLOOR = 5  # real sets of data, each measured against the held-out set as samples are
+POOL, HELD_OUT = 20_000, 10_000
+
+
+def _stream(number: int) -> Generator:
+    """A generator of its own; 1 or more, since NumPy takes [s, 0, 0] for [s, 0], a replica's."""
+    return default_rng([SEED, 0, number])
+
+
+@dataclass(frozen=True)
+class Law:
+    """A known distribution.
+
+    Attributes:
+        sample: n and a generator to points (n, d) and the mode that each was drawn from (n,).
+        log_density: points (n, d) to log p (n,), where a closed form is known.
+    """
+
+    sample: Callable[[int, Generator], tuple[Array, Array]]
+    log_density: Callable[[Array], Array] | None = None
+
+
+def mixture(weights: Array, means: Array, factors: Array, dof: float = inf) -> Law:
+    """Σ_k w_k of Gaussian modes, or of multivariate Student-t modes with ``dof`` degrees.
+
+    Args:
+        weights: w_k, (K,), summing to one.
+        means: (K, d).
+        factors: A_k with the scale matrix A_k A_kᵀ, (K, d, d).
+        dof: degrees of freedom; a Student-t mode's covariance is dof / (dof − 2) A_k A_kᵀ.
+    """
+    k, d = means.shape
+    inverses = np.linalg.inv(factors)
+    log_norm = -np.linalg.slogdet(factors)[1] - d / 2 * log(2 * pi)
+    if dof < inf:
+        log_norm += lgamma((dof + d) / 2) - lgamma(dof / 2) - d / 2 * log(dof / 2)
+
+    def sample(n: int, generator: Generator) -> tuple[Array, Array]:
+        labels = generator.choice(k, size=n, p=weights)
+        z = generator.standard_normal((n, d))
+        if dof < inf:
+            z /= np.sqrt(generator.chisquare(dof, (n, 1)) / dof)
+        return means[labels] + np.einsum("nij,nj->ni", factors[labels], z), labels
+
+    def log_density(x: Array) -> Array:
+        z = (x[None] - means[:, None]) @ inverses.mT
+        square = (z**2).sum(-1)  # (K, n)
+        tail = -square / 2 if dof == inf else -(dof + d) / 2 * np.log1p(square / dof)
+        return np.logaddexp.reduce(np.log(weights)[:, None] + log_norm[:, None] + tail)
+
+    return Law(sample, log_density)
+
+
+def _planar(modes: list[tuple[float, ...]], dof: float = inf) -> Law:
+    """A planar mixture from rows (weight, x, y, long axis, short axis, degrees of long axis)."""
+    weight, x, y, long, short, angle = np.array(modes).T
+    c, s = np.cos(np.radians(angle)), np.sin(np.radians(angle))
+    factors = np.array([[c * long, -s * short], [s * long, c * short]]).transpose(2, 0, 1)
+    return mixture(weight, np.stack([x, y], axis=1), factors, dof)
+
+
+def weighted_modes() -> Law:
+    """Nine Gaussian modes in the plane; widths from 0.15 to 0.7, weights from 0.3 to 0.01."""
+    return _planar(
+        [
+            (0.30, 0.0, 0.0, 0.60, 0.60, 0),
+            (0.20, 3.2, 0.4, 0.70, 0.25, 60),
+            (0.15, -3.0, 0.6, 0.40, 0.40, 0),
+            (0.10, 0.2, 3.1, 0.60, 0.20, 0),
+            (0.08, -0.4, -3.2, 0.15, 0.15, 0),
+            (0.07, 3.1, -2.9, 0.30, 0.30, 0),
+            (0.05, -3.2, -2.8, 0.50, 0.20, 135),
+            (0.04, -2.9, 3.2, 0.20, 0.20, 0),
+            (0.01, 3.0, 3.6, 0.25, 0.25, 0),
+        ]
+    )
+
+
+def heavy_tails() -> Law:
+    """Four Student-t modes in the plane, 3 degrees of freedom: variance but no third moment."""
+    return _planar(
+        [
+            (0.40, 3.0, 3.0, 0.50, 0.50, 0),
+            (0.30, -3.0, 3.0, 0.30, 0.30, 0),
+            (0.20, -3.0, -3.0, 0.70, 0.30, 45),
+            (0.10, 3.0, -3.0, 0.20, 0.20, 0),
+        ],
+        dof=3,
+    )
+
+
+def pinwheel() -> Law:
+    """Five arms, each a Gaussian along one radius that is bent by rate·exp(radius).
+
+    The construction is that of Johnson et al. (2016), "Composing graphical models with neural
+    networks", at scale 1: radial deviation 0.3, tangential deviation 0.1, rate 0.25.
+    """
+    arms, radial, tangential, rate = 5, 0.3, 0.1, 0.25
+
+    def sample(n: int, generator: Generator) -> tuple[Array, Array]:
+        labels = generator.integers(arms, size=n)
+        u = 1 + radial * generator.standard_normal(n)
+        v = tangential * generator.standard_normal(n)
+        angle = 2 * pi * labels / arms + rate * np.exp(u)
+        c, s = np.cos(angle), np.sin(angle)
+        return np.stack([c * u - s * v, s * u + c * v], axis=1), labels
+
+    return Law(sample)
+
+
+def rings() -> Law:
+    """Three concentric circles of radius 1, 2, 3, equally likely, with radial deviation 0.1."""
+    radii, width = np.array([1.0, 2.0, 3.0]), 0.1
+
+    def sample(n: int, generator: Generator) -> tuple[Array, Array]:
+        labels = generator.integers(len(radii), size=n)
+        # A negative radius, ten deviations away, does not occur.
+        radius = radii[labels] + width * generator.standard_normal(n)
+        angle = generator.uniform(0, 2 * pi, n)
+        return radius[:, None] * np.stack([np.cos(angle), np.sin(angle)], axis=1), labels
+
+    def log_density(x: Array) -> Array:
+        radius = np.hypot(*x.T).clip(min=1e-9)  # the centre, e⁻⁵⁰ from likely, is a pole
+        each = -0.5 * ((radius - radii[:, None]) / width) ** 2 - log(width * (2 * pi) ** 0.5)
+        # The circle's length 2πr spreads the density of the radius over the plane.
+        return np.logaddexp.reduce(each) - log(len(radii)) - np.log(2 * pi * radius)
+
+    return Law(sample, log_density)
+
+
+def clusters16() -> Law:
+    """Ten clusters in 16 dimensions, covariance A Aᵀ + 0.09 I with A of rank 4, weights 1:2:…:10.
+
+    So look the classes of images in a latent space: elongated, each in its own directions.
+    """
+    k, d, rank = 10, 16, 4
+    generator = _stream(3)
+    means = generator.standard_normal((k, d))
+    low_rank = 0.4 * generator.standard_normal((k, d, rank))
+    factors = np.linalg.cholesky(low_rank @ low_rank.mT + 0.09 * np.eye(d))
+    return mixture(np.arange(1, k + 1) / 55, means, factors)
+
+
+def _draw(
+    law: Callable[[], Law], samples: int, pool: int = POOL, held_out: int = HELD_OUT
+) -> dict[str, Array]:
+    """The arrays of a file of data from a known law, each with its own fixed random stream."""
+    sample = law().sample
+    pool_points, pool_labels = sample(pool, _stream(1))
+    points, labels = sample(held_out, _stream(2))
+    real = [sample(samples, _stream(4 + f))[0] for f in range(FLOOR)]
+    return {
+        "pool": pool_points,
+        "pool_labels": pool_labels,
+        "held_out": points,
+        "held_out_labels": labels,
+        "real": np.stack(real),
+    }
+
+
+def _digits(samples: int) -> dict[str, Array]:
+    """The 1,797 handwritten digits (8×8 pixels) that come with scikit-learn, split by class.
+
+    1,000 for training, 400 for the evaluation classifier, 397 held out. There are no further
+    digits for the floor, so its sets are random subsets of the pool, at most 800 digits each.
+    """
+    from sklearn.datasets import load_digits
+    from sklearn.model_selection import train_test_split
+
+    images, labels = load_digits(return_X_y=True)
+    images = images / 16
+    pool, rest, pool_labels, rest_labels = train_test_split(
+        images, labels, train_size=1000, stratify=labels, random_state=SEED
+    )
+    classifier, held_out, classifier_labels, held_out_labels = train_test_split(
+        rest, rest_labels, train_size=400, stratify=rest_labels, random_state=SEED
+    )
+    generators = [_stream(4 + f) for f in range(FLOOR)]
+    real = [generator.permutation(pool)[: min(samples, 800)] for generator in generators]
+    return {
+        "pool": pool,
+        "pool_labels": pool_labels,
+        "held_out": held_out,
+        "held_out_labels": held_out_labels,
+        "real": np.stack(real),
+        "classifier": classifier,
+        "classifier_labels": classifier_labels,
+    }
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """An entry of the registry.
+
+    Attributes:
+        arrays: the number of samples and the dataset's parameters to the arrays of its file.
+        pool_size: points to train on, unless the parameter ``pool`` says otherwise.
+        parameters: the names of its optional parameters.
+        image: whether its points are square greyscale images.
+        law: the distribution, if it is known.
+    """
+
+    arrays: Callable[..., dict[str, Array]]
+    pool_size: int
+    parameters: tuple[str, ...] = ()
+    image: bool = False
+    law: Callable[[], Law] | None = None
+
+    @property
+    def has_density(self) -> bool:
+        """Whether the true log-density is known."""
+        return self.law is not None and self.law().log_density is not None
+
+
+def _known(law: Callable[[], Law]) -> Dataset:
+    return Dataset(partial(_draw, law), POOL, parameters=("pool", "held_out"), law=law)
+
+
+DATASETS = {
+    "weighted_modes": _known(weighted_modes),
+    "heavy_tails": _known(heavy_tails),
+    "pinwheel": _known(pinwheel),
+    "rings": _known(rings),
+    "clusters16": _known(clusters16),
+    "digits": Dataset(_digits, pool_size=1000, image=True),
+}
+
+
+def pool_size(dataset: Mapping[str, Any]) -> int:
+    """How many points there are to train on.
+
+    Args:
+        dataset: the name of a dataset and its parameters, as in the configuration.
+    """
+    return dataset.get("pool", DATASETS[dataset["name"]].pool_size)
+
+
+def prepare(dataset: Mapping[str, Any], samples: int) -> dict[str, Array]:
+    """The arrays of a file of data (see above).
+
+    Args:
+        dataset: the name of a dataset and its parameters, as in the configuration.
+        samples: how many points are sampled from each trained model.
+
+    Raises:
+        Refused: a name or a parameter that does not exist, or a size that is no positive integer.
+    """
+    parameters = dict(dataset)
+    name = parameters.pop("name")
+    if name not in DATASETS:
+        raise Refused(f"dataset.name: {name!r} is unknown; allowed: {', '.join(DATASETS)}")
+    for key, value in parameters.items():
+        allowed = DATASETS[name].parameters
+        if key not in allowed:
+            listed = ", ".join(allowed) or "none"
+            raise Refused(f"dataset.{key}: {name} has no such parameter; allowed: {listed}")
+        if type(value) is not int or value < 1:
+            raise Refused(f"dataset.{key}: {value!r} is no size; allowed: a positive integer")
+    return DATASETS[name].arrays(samples, **parameters)
+
+
+def training_subset(
+    data: "Mapping[str, Array | Tensor]", n_train: int, seed: int, of: str = "pool"
+) -> "Array | Tensor":
+    """What a replica trains on, (n_train, d): the first of one permutation of the pool per seed.
+
+    So the subsets of one seed are nested.
+
+    Args:
+        data: arrays or tensors with ``pool``, (n, d).
+        n_train: the number of points.
+        seed: the replica's seed.
+        of: ``pool_labels`` gives the labels of the same points, (n_train,).
+
+    Raises:
+        Refused: if the pool is smaller than ``n_train``.
+    """
+    n = len(data["pool"])
+    if n_train > n:
+        raise Refused(f"n_train: {n_train} is more than the data have; allowed: up to {n}")
+    return data[of][default_rng([SEED, seed]).permutation(n)[:n_train]]

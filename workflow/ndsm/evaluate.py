@@ -1,0 +1,190 @@
+"""Evaluate stage: the metrics of the samples of one part, against held-out data.
+
+Images are clipped to the range of pixels, [0, 1], before anything is measured.
+"""
+
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from operator import attrgetter
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import numpy as np
+import pandas as pd
+import typer
+from safetensors.numpy import load_file
+
+from ndsm import metrics, store
+from ndsm.datasets import DATASETS, training_subset
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from ndsm.classifier import Seen
+
+Array = np.ndarray
+
+
+@dataclass(frozen=True)
+class Reference:
+    """The held-out side of every comparison; what several replicas need is computed once.
+
+    Attributes:
+        data: the arrays of a file of data (see ``datasets``).
+        dataset: the name of the dataset.
+        weights: the evaluation classifier, for images.
+    """
+
+    data: dict[str, Array]
+    dataset: str
+    weights: Path | None = None
+
+    @property
+    def points(self) -> Array:
+        """Held-out data, (m, d)."""
+        return self.data["held_out"]
+
+    @property
+    def labels(self) -> Array:
+        """Their modes or classes, (m,)."""
+        return self.data["held_out_labels"]
+
+    @cached_property
+    def spread(self) -> float:
+        """E|Y − Y'|."""
+        return metrics.spread(self.points)
+
+    @cached_property
+    def log_density(self) -> Array:
+        """The true log p of the held-out data, (m,)."""
+        return DATASETS[self.dataset].law().log_density(self.points)
+
+    @cached_property
+    def classifier(self) -> "nn.Sequential":
+        """The trained classifier."""
+        from ndsm.classifier import load  # torch starts only where images are measured
+
+        if self.weights is None:
+            raise store.Refused("metrics: some need the classifier; give it with --classifier")
+        return load(self.weights)
+
+    @cached_property
+    def seen(self) -> "Seen":
+        """What the classifier makes of the held-out images."""
+        from ndsm.classifier import see
+
+        return see(self.classifier, self.points)
+
+
+@dataclass(frozen=True)
+class Replica:
+    """One set of samples, and by name all that a metric may need (see ``metrics.METRICS``).
+
+    Attributes:
+        reference: what to compare with.
+        samples: (n, d).
+        seed: of the replica; for real data their number.
+        n_train: its training points, or None for real data.
+    """
+
+    reference: Reference
+    samples: Array
+    seed: int
+    n_train: int | None = None
+
+    @property
+    def log_density(self) -> Array:
+        """The true log p of the samples, (n,)."""
+        return DATASETS[self.reference.dataset].law().log_density(self.samples)
+
+    @cached_property
+    def seen(self) -> "Seen":
+        """What the classifier makes of the samples."""
+        from ndsm.classifier import see
+
+        return see(self.reference.classifier, self.samples)
+
+    @property
+    def training(self) -> Array:
+        """The training points, (n_train, d).
+
+        Real data have none: the held-out points, which they have not seen, stand for them, and
+        give the rate at which a resemblance comes about without any memory.
+        """
+        if self.n_train is None:
+            return self.reference.points
+        return training_subset(self.reference.data, self.n_train, self.seed)
+
+    def measure(self, metric: str) -> float:
+        """The value of a metric, by its name in ``metrics.METRICS``."""
+        entry = metrics.METRICS[metric]
+        return entry.function(*(attrgetter(need)(self) for need in entry.needs))
+
+
+def replicas(
+    reference: Reference, samples: Array, names: list[tuple[int | None, int]]
+) -> Iterator[Replica]:
+    """The replicas of a part, checked.
+
+    Args:
+        reference: what to compare with.
+        samples: (R, n, d).
+        names: n_train and seed of each, R in number.
+
+    Raises:
+        Refused: samples that are not those of the replicas, or not finite.
+    """
+    if len(samples) != len(names):
+        raise store.Refused(f"replicas: {len(names)} are named, but samples hold {len(samples)}")
+    for (n_train, seed), points in zip(names, samples, strict=True):
+        bad = int((~np.isfinite(points)).any(axis=1).sum())
+        if bad:
+            raise store.Refused(
+                f"samples of n_train={n_train}, seed={seed}: {bad} of {len(points)} are not finite"
+                "; see the logs of its training and sampling, and lower training.learning_rate"
+            )
+        points = points.clip(0, 1) if DATASETS[reference.dataset].image else points
+        yield Replica(reference, points, seed, n_train)
+
+
+def main(
+    data: Annotated[Path, typer.Option(help="data of the experiment")],
+    out: Annotated[Path, typer.Option(help="CSV to write")],
+    spec: Annotated[dict[str, Any], typer.Option(parser=json.loads)],
+    samples: Annotated[Path | None, typer.Option(help="samples of one part")] = None,
+    classifier: Annotated[Path | None, typer.Option(help="classifier, for images")] = None,
+) -> None:
+    """Measures the samples of one part, or with the method ``real`` further real data: the floor.
+
+    ``spec`` holds ``experiment``, ``method``, ``metrics`` and, but for ``real``, ``replicas``, the
+    n_train and seed of each along the leading axis of the samples.
+    """
+    start = time.perf_counter()
+    arrays = load_file(data)
+    reference = Reference(arrays, store.read_record(data)["spec"]["dataset"]["name"], classifier)
+    if spec["method"] == "real":
+        points, names = arrays["real"], [(None, seed) for seed in range(len(arrays["real"]))]
+    elif samples is None:
+        raise store.Refused(f"samples: none are given for {spec['method']}; use --samples")
+    else:
+        points, names = load_file(samples)["samples"], spec["replicas"]
+    rows = []
+    for replica in replicas(reference, points, names):
+        values = {metric: replica.measure(metric) for metric in spec["metrics"]}
+        text = ", ".join(f"{metric} {value:.4g}" for metric, value in values.items())
+        print(f"n_train {replica.n_train}, seed {replica.seed}: {text}", flush=True)
+        rows += [
+            (spec["experiment"], spec["method"], replica.n_train, replica.seed, metric, value)
+            for metric, value in values.items()
+        ]
+    columns = ["experiment", "method", "n_train", "seed", "metric", "value"]
+    table = pd.DataFrame(rows, columns=columns)
+    seconds = time.perf_counter() - start
+    store.write_table(out, table, store.provenance(spec, seconds=seconds))
+
+
+if __name__ == "__main__":
+    store.run(main)

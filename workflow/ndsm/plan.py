@@ -1,0 +1,217 @@
+"""The jobs of a study: which there are, what each is told, and which code each depends on.
+
+A job trains, samples or evaluates one *part*: at most ``replicas_per_job`` replicas [n_train, seed]
+of one (experiment, method). Used by the Snakefile alone; ``study`` is what ``config.resolve`` made.
+"""
+
+import ast
+import functools
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ndsm.config import is_image
+
+PACKAGE = Path(__file__).resolve().parent
+FLOOR = "real"  # the "method" that is held-out data itself
+
+Study = dict[str, Any]
+
+
+def modules(stage: str) -> list[str]:
+    """Names of the ndsm modules that ``stage`` runs: itself and, transitively, what it imports.
+
+    Snakemake does not see edits of imported modules by itself.
+    """
+    found, waiting = set(), {stage}
+    while waiting:
+        name = waiting.pop()
+        found.add(name)
+        waiting |= _imports(PACKAGE / f"{name}.py") - found
+    return sorted(found)
+
+
+@functools.cache
+def _imports(path: Path) -> set[str]:
+    """Modules of the package that ``path`` imports anywhere; none if it is not there."""
+    tree = ast.parse(path.read_text()) if path.exists() else ast.Module([], [])
+    names: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module == "ndsm":
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("ndsm."):
+            names.add(str(node.module).split(".")[1])
+        elif isinstance(node, ast.Import):
+            names |= {a.name.split(".")[1] for a in node.names if a.name.startswith("ndsm.")}
+    return names
+
+
+def parts(study: Study, experiment: str) -> list[list[list[int]]]:
+    """The experiment's replicas [n_train, seed], cut into parts."""
+    sizes, at_most = study["experiments"][experiment]["n_train"], study["replicas_per_job"]
+    replicas = [[n, seed] for n in sizes for seed in range(study["seeds"])]
+    return [replicas[i : i + at_most] for i in range(0, len(replicas), at_most)]
+
+
+def forward_part(study: Study) -> int:
+    """The number of the part that holds the replica shown by the forward process, seed 0."""
+    shown = [study["forward"]["n_train"], 0]
+    return [shown in part for part in parts(study, study["forward"]["experiment"])].index(True)
+
+
+def drifts(study: Study, experiment: str) -> list[str]:
+    """Names of the drifts that the experiment needs."""
+    methods = study["experiments"][experiment]["methods"]
+    names = [study["methods"][method]["drift"] for method in methods]
+    if study.get("forward", {}).get("experiment") == experiment:
+        names += forward_drifts(study).values()
+    return list(dict.fromkeys(names))
+
+
+def forward_drifts(study: Study) -> dict[str, str]:
+    """Names of the two drifts beside each other in the forward process: fitted, and linear (OU)."""
+    shown = study["forward"]
+    fits = study["experiments"][shown["experiment"]]["drifts"]
+    linear = next(name for name, drift in fits.items() if drift["fit"] == "ou")
+    return {"fitted": shown["drift"], "linear": linear}
+
+
+def is_trained(study: Study, method: str) -> bool:
+    """Whether the method has a network."""
+    return study["methods"][method]["objective"] != "none"
+
+
+def jobs(study: Study, stage: str) -> list[dict[str, Any]]:
+    """The wildcards of every job of a stage."""
+    names = study["experiments"]
+    match stage:
+        case "data":
+            return [{"experiment": e} for e in names]
+        case "classifier":
+            return [{"experiment": e} for e in names if is_image(names[e])]
+        case "drift":
+            return [
+                {"experiment": e, "drift": d, "part": p}
+                for e in names
+                for d in drifts(study, e)
+                for p in range(len(parts(study, e)))
+            ]
+        case "train" | "sample" | "evaluate":
+            runs = [
+                {"experiment": e, "method": m, "part": p}
+                for e in names
+                for m in names[e]["methods"]
+                for p in range(len(parts(study, e)))
+                if stage != "train" or is_trained(study, m)
+            ]
+            floor = [{"experiment": e, "method": FLOOR, "part": 0} for e in names]
+            return runs + floor if stage == "evaluate" else runs
+        case "gradients" | "forward":
+            return [{"experiment": study[stage]["experiment"]}] if stage in study else []
+    raise ValueError(f"no such stage: {stage}")
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure of the study.
+
+    Attributes:
+        name: of its files.
+        caption: name of its caption in workflow/report.
+        labels: what it shows, as columns of the report.
+    """
+
+    name: str
+    caption: str
+    labels: dict[str, str]
+
+
+def figures(study: Study) -> list[Figure]:
+    """The study's figures."""
+    shown = []
+    for e in study["experiments"]:
+        for caption, words in (
+            ("samples", "samples beside data"),
+            ("learning_curve", "metrics against training size"),
+        ):
+            shown.append(Figure(f"{caption}_{e}", caption, {"experiment": e, "shows": words}))
+    for stage, name, words in (
+        ("forward", "forward_process", "the noising process"),
+        ("gradients", "variance", "variance of objectives and gradients"),
+    ):
+        for job in jobs(study, stage):
+            shown.append(Figure(name, name, job | {"shows": words}))
+    labels = {"experiment": "all", "shows": "cost against quality"}
+    return [*shown, Figure("cost_quality", "cost_quality", labels)]
+
+
+def spec(study: Study, stage: str, **wildcards: str) -> dict[str, Any]:
+    """What one job is told: the part of the settings that it needs, and no more.
+
+    Args:
+        study: the resolved settings.
+        stage: the stage.
+        wildcards: of the job, as in ``jobs``.
+    """
+    match stage:
+        case "aggregate":
+            return {
+                "study": study["study"],
+                "seeds": study["seeds"],
+                "methods": study["methods"],
+                "experiments": {
+                    name: {key: e[key] for key in ("dataset", "n_train", "methods", "metrics")}
+                    | {"parts": len(parts(study, name)), "drifts": drifts(study, name)}
+                    for name, e in study["experiments"].items()
+                },
+                "gradients": [job["experiment"] for job in jobs(study, "gradients")],
+                "forward": [job["experiment"] for job in jobs(study, "forward")],
+            }
+        case "claims":
+            keys = ("study", "verdict")
+            return {key: study[key] for key in keys} | {"claims": study.get("claims", [])}
+        case "figures":
+            experiments = {
+                name: {key: e[key] for key in ("dataset", "n_train", "methods", "metrics")}
+                for name, e in study["experiments"].items()
+            }
+            return {
+                "experiments": experiments,
+                "figures": [figure.name for figure in figures(study)],
+            }
+        case "gradients":
+            own = study["gradients"]
+            return study["experiments"][own["experiment"]]["drifts"][own["drift"]] | own
+        case "forward":
+            name = study["forward"]["experiment"]
+            part = parts(study, name)[forward_part(study)]
+            process = study["experiments"][name]["process"]
+            return study["forward"] | {"seed": 0, "process": process, "replicas": part}
+    return _part_spec(study, stage, **wildcards)
+
+
+def _part_spec(study: Study, stage: str, experiment: str, **wildcards: str) -> dict[str, Any]:
+    """What a job of one experiment, or of one part of it, is told."""
+    settings = study["experiments"][experiment]
+    told: dict[str, Any] = {"experiment": experiment}
+    if stage == "data":
+        return told | {"dataset": settings["dataset"], "samples": settings["sampling"]["samples"]}
+    if stage == "classifier":
+        return told
+    if stage == "evaluate":
+        told |= {"method": wildcards["method"], "metrics": settings["metrics"]}
+        if wildcards["method"] == FLOOR:
+            return told
+    told["replicas"] = parts(study, experiment)[int(wildcards["part"])]
+    if stage == "drift":
+        fit = settings["drifts"][wildcards["drift"]]
+        return told | fit | {"drift": wildcards["drift"], "process": settings["process"]}
+    method = wildcards["method"]
+    told["method"] = method
+    if stage == "evaluate":
+        return told
+    told |= {"objective": study["methods"][method]["objective"], "device": study["device"]}
+    told |= {"stride": study["methods"][method].get("stride", 1)}
+    told |= {key: settings[key] for key in ("process", "network")}
+    last = {"train": "training", "sample": "sampling"}[stage]
+    return told | {last: settings[last]}

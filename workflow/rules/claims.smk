@@ -1,0 +1,30 @@
+rule claims:
+    input:
+        metrics=rules.aggregate.output.metrics,
+        code=code("claims"),
+    output:
+        claims=report(
+            "<results>/claims.csv",
+            caption=caption("claims"),
+            category="Claims",
+            labels={"shows": "verdicts"},
+        ),
+        record="<results>/claims.json",
+        text="<results>/claims.md",
+        front_page="<results>/report.rst",
+    log:
+        "<logs>/claims.log",
+    benchmark:
+        "<benchmarks>/claims.tsv"
+    conda:
+        "../../envs/ndsm.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        tables=subpath(input.metrics, parent=True),
+        spec=spec("claims"),
+    shell:
+        "python -m ndsm.claims --tables {params.tables} --out {output.claims}"
+        " --spec {params.spec:q} > {log} 2>&1"

@@ -1,0 +1,115 @@
+# What the rules share: the study's settings, where its files lie, look-ups in the plan of its jobs.
+import json
+import shlex
+
+STUDY = settings.resolve(config)
+GPU = int(STUDY["device"] == "cuda")  # graphics cards that a training job asks for
+
+
+pathvars:
+    results=f"results/{STUDY['study']}",
+    logs=f"results/{STUDY['study']}/logs",
+    benchmarks=f"results/{STUDY['study']}/benchmarks",
+
+
+wildcard_constraints:
+    experiment="[^/]+",
+    method="[^/]+",
+    drift="[^/]+",
+    part=r"\d+",
+
+
+# Every job, also one on a cluster, runs the modules of this tree. The MALLOC_ settings keep glibc from
+# giving each large tensor back to the system and asking for it again: a fifth of a training's time.
+shell.prefix(
+    "set -euo pipefail; "
+    "export MALLOC_MMAP_THRESHOLD_=1073741824 MALLOC_TRIM_THRESHOLD_=4294967296; "
+    "export PYTHONPATH="
+    + shlex.quote(os.path.join(workflow.basedir, "workflow"))
+    + "${{PYTHONPATH:+:$PYTHONPATH}}; "
+)
+
+
+def code(stage):
+    """The modules that a stage runs: inputs, so that editing one reruns what depends on it."""
+    folder = os.path.relpath(os.path.join(workflow.basedir, "workflow", "ndsm"))
+    return [f"{folder}/{name}.py" for name in plan.modules(stage)]
+
+
+def spec(stage):
+    """The part of the settings that a job of a stage needs, as JSON."""
+    return lambda wildcards: json.dumps(
+        plan.spec(STUDY, stage, **dict(wildcards.items())), sort_keys=True
+    )
+
+
+def every(stage, pattern):
+    """The file that each job of a stage leaves."""
+    return [f"<results>/{stage}/{pattern.format(**job)}" for job in plan.jobs(STUDY, stage)]
+
+
+def option(name):
+    """The option for an input that not every job of the rule has."""
+    return lambda wildcards, input: f"--{name} {input[name]}" if input.get(name) else ""
+
+
+def folder_of(name):
+    """The folder of an output that is a list of files."""
+    return lambda wildcards, output: os.path.dirname(output[name][0])
+
+
+def drift_of(wildcards):
+    """The fitted drift of a method's part."""
+    drift = STUDY["methods"][wildcards.method]["drift"]
+    return f"<results>/drift/{wildcards.experiment}/{drift}/{wildcards.part}.safetensors"
+
+
+def network_of(wildcards):
+    """The trained networks of a method's part, if it has any."""
+    path = "<results>/train/{experiment}/{method}/{part}.safetensors"
+    return path if plan.is_trained(STUDY, wildcards.method) else []
+
+
+def samples_of(wildcards):
+    """The samples of a method's part; the floor has none."""
+    path = "<results>/sample/{experiment}/{method}/{part}.safetensors"
+    return [] if wildcards.method == plan.FLOOR else path
+
+
+def classifier_of(wildcards):
+    """The classifier behind the image metrics, if the experiment has images."""
+    experiment = STUDY["experiments"][wildcards.experiment]
+    return "<results>/classifier/{experiment}.safetensors" if settings.is_image(experiment) else []
+
+
+def forward_drift(which):
+    """The part of a drift that holds the replica which the forward process is shown with."""
+    return lambda wildcards: "<results>/drift/{}/{}/{}.safetensors".format(
+        wildcards.experiment, plan.forward_drifts(STUDY)[which], plan.forward_part(STUDY)
+    )
+
+
+def table_of(stage):
+    """The table of a side study, if the study has it."""
+    return [f"<results>/tables/{stage}.csv" for _ in plan.jobs(STUDY, stage)]
+
+
+def caption(name):
+    """The caption of a figure or table in the report."""
+    return os.path.join(workflow.basedir, "workflow", "report", f"{name}.rst")
+
+
+def printed():
+    """The figures for print."""
+    return [f"<results>/figures/{figure.name}.pdf" for figure in plan.figures(STUDY)]
+
+
+def on_screen(figure):
+    """A figure for the screen, as the report shows it."""
+    path, text = f"<results>/figures/{figure.name}.png", caption(figure.caption)
+    return report(path, caption=text, category="Figures", labels=figure.labels)
+
+
+def shown():
+    """The figures for the screen."""
+    return [on_screen(figure) for figure in plan.figures(STUDY)]

@@ -1,0 +1,22 @@
+rule drift:
+    input:
+        data=rules.data.output.data,
+        code=code("drift"),
+    output:
+        drift="<results>/drift/{experiment}/{drift}/{part}.safetensors",
+        record="<results>/drift/{experiment}/{drift}/{part}.json",
+    log:
+        "<logs>/drift/{experiment}/{drift}/{part}.log",
+    benchmark:
+        "<benchmarks>/drift/{experiment}/{drift}/{part}.tsv"
+    conda:
+        "../../envs/ndsm.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=120,
+    params:
+        spec=spec("drift"),
+    shell:
+        "python -m ndsm.drift --data {input.data} --out {output.drift}"
+        " --spec {params.spec:q} > {log} 2>&1"

@@ -1,0 +1,27 @@
+rule evaluate:
+    input:
+        data=rules.data.output.data,
+        data_record=rules.data.output.record,
+        samples=samples_of,
+        classifier=classifier_of,
+        code=code("evaluate"),
+    output:
+        metrics="<results>/evaluate/{experiment}/{method}/{part}.csv",
+        record="<results>/evaluate/{experiment}/{method}/{part}.json",
+    log:
+        "<logs>/evaluate/{experiment}/{method}/{part}.log",
+    benchmark:
+        "<benchmarks>/evaluate/{experiment}/{method}/{part}.tsv"
+    conda:
+        "../../envs/ndsm.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=120,
+    params:
+        samples=option("samples"),
+        classifier=option("classifier"),
+        spec=spec("evaluate"),
+    shell:
+        "python -m ndsm.evaluate --data {input.data} {params.samples} {params.classifier}"
+        " --out {output.metrics} --spec {params.spec:q} > {log} 2>&1"

@@ -1,0 +1,25 @@
+rule figures:
+    input:
+        metrics=rules.aggregate.output.metrics,
+        tables=rules.aggregate.output,
+        code=code("figures"),
+    output:
+        screen=shown(),
+        print=printed(),
+    log:
+        "<logs>/figures.log",
+    benchmark:
+        "<benchmarks>/figures.tsv"
+    conda:
+        "../../envs/ndsm.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    params:
+        tables=subpath(input.metrics, parent=True),
+        figures=folder_of("screen"),
+        spec=spec("figures"),
+    shell:
+        "python -m ndsm.figures --tables {params.tables}"
+        " --out {params.figures} --spec {params.spec:q} > {log} 2>&1"

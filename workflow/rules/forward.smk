@@ -1,0 +1,24 @@
+rule forward:
+    input:
+        data=rules.data.output.data,
+        drift=forward_drift("fitted"),
+        linear=forward_drift("linear"),
+        code=code("forward"),
+    output:
+        points="<results>/forward/{experiment}.csv",
+        record="<results>/forward/{experiment}.json",
+    log:
+        "<logs>/forward/{experiment}.log",
+    benchmark:
+        "<benchmarks>/forward/{experiment}.tsv"
+    conda:
+        "../../envs/ndsm.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        spec=spec("forward"),
+    shell:
+        "python -m ndsm.forward --data {input.data} --drift {input.drift}"
+        " --drift-ou {input.linear} --out {output.points} --spec {params.spec:q} > {log} 2>&1"

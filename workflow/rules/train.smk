@@ -1,0 +1,24 @@
+rule train:
+    input:
+        data=rules.data.output.data,
+        drift=drift_of,
+        code=code("train"),
+    output:
+        weights="<results>/train/{experiment}/{method}/{part}.safetensors",
+        record="<results>/train/{experiment}/{method}/{part}.json",
+    log:
+        "<logs>/train/{experiment}/{method}/{part}.log",
+    benchmark:
+        "<benchmarks>/train/{experiment}/{method}/{part}.tsv"
+    conda:
+        "../../envs/ndsm.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=480,
+        gpu=GPU,
+    params:
+        spec=spec("train"),
+    shell:
+        "python -m ndsm.train --data {input.data} --drift {input.drift} --out {output.weights}"
+        " --spec {params.spec:q} > {log} 2>&1"
