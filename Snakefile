@@ -3,7 +3,7 @@
 #   snakemake --cores all                          the study of config.yaml
 #   snakemake --cores all --config study=smoke     the study of workflow/studies/smoke.yaml
 #   snakemake --cores all --configfile my.yaml     a study of your own
-#   snakemake --cores all figures                  figures only, from stored tables if they are there
+#   snakemake --cores all figures                  figures only, from stored tables
 import os
 import sys
 

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 
 import numpy as np
 import pytest
@@ -171,6 +171,11 @@ def same_noise_jumps(t: float, h: float, draws: int, seed: int) -> dict[bool, tu
 DRIFT = Mixture(torch.zeros(1, 1).double(), torch.zeros(1, 1, 2).double())
 
 
+def score_with(net: ScoreNet, weights: dict[str, Tensor], y: Tensor, t: Tensor) -> Tensor:
+    """The network's score with other weights."""
+    return torch.func.functional_call(net, weights, (y, t))
+
+
 def directional(
     loss: Loss,
     net: ScoreNet,
@@ -185,8 +190,7 @@ def directional(
     for sign in (1, -1):
         weights = {name: weight + sign * size * along[name] for name, weight in at.items()}
         with torch.no_grad():
-            call = torch.func.functional_call
-            ends.append(loss(lambda y, t, w=weights: call(net, w, (y, t)), jump, noise)[0])
+            ends.append(loss(partial(score_with, net, weights), jump, noise)[0])
     return (ends[0] - ends[1]) / (2 * size)
 
 
@@ -311,7 +315,7 @@ def test_gradient_variance_grows_with_smaller_steps_only_for_plain_ndsm(drift):
 
 
 def test_a_detached_control_variate_would_not_tame_the_gradient():
-    """Why it is not detached: the objective's variance falls, the gradient's still grows like 1/h."""
+    """Why it is not detached: the gradient's variance would still grow like 1/h."""
     net, theta = network(DRIFT)
     g = directions(net, theta, 0.5)[0]
 

@@ -1,6 +1,7 @@
 """Training: a replica alone and in a stack, resuming, divergence, and a score that is learned."""
 
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from numpy.random import default_rng
 from torch import Tensor
 
 from ndsm import checkpoint, drift, fitted, sample, store, train
+from ndsm.adam import Adam
 from ndsm.checkpoint import Checkpoint
 from ndsm.fitted import Fitted, data_sampler
 from ndsm.metrics import energy_distance
@@ -201,7 +203,7 @@ def test_divergence_stops_with_step_time_and_remedy():
     with pytest.raises(store.Refused) as refusal:
         run_stack(REPLICAS, dtype=torch.float32, training=settings, network=network)
     message = str(refusal.value)
-    assert "\n" not in message and "at step 2," in message and "t = " in message
+    assert "\n" not in message and re.search(r"at step \d+, .* t = [\d.]+:", message)
     assert "training.learning_rate (now 1e+06)" in message and "process.t_min" in message
 
 
@@ -248,7 +250,9 @@ def test_adam_is_torchs():
         adam.step([weight.grad for weight in theirs], 0.01)
         reference.step()
         decay = min(0.95, (1 + step) / (10 + step))
-        average = [decay * a + (1 - decay) * w.detach() for a, w in zip(average, theirs, strict=True)]
+        average = [
+            decay * a + (1 - decay) * w.detach() for a, w in zip(average, theirs, strict=True)
+        ]
     torch.testing.assert_close(ours, [w.detach() for w in theirs], rtol=1e-10, atol=0)
     torch.testing.assert_close(adam.average, average, rtol=1e-10, atol=0)
 
@@ -301,7 +305,7 @@ def gaussian_error(objective: str, evaluations: int) -> float:
     return (error.square().sum() / exact.square().sum()).item()
 
 
-@pytest.mark.parametrize("objective", ["dsm", "ndsm_cv", "ndsm_anti", "ndsm_jump"])
+@pytest.mark.parametrize("objective", ["dsm", "ndsm_cv", "ndsm_anti"])
 def test_a_gaussian_score_is_learned(objective):
     """To a tenth of the departure's power; before training the error is all of it."""
     assert gaussian_error(objective, 800) < 0.1
@@ -358,8 +362,12 @@ def test_same_settings_twice_give_the_same_files(tmp_path):
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
         run_stages(tmp_path / name, ring(400, 0), "ndsm_cv", training=settings)
-        runs.append([store.read_tensors(tmp_path / name / f"{s}.safetensors")
-                     for s in ("drift", "train", "sample")])  # fmt: skip
+        runs.append(
+            [
+                store.read_tensors(tmp_path / name / f"{s}.safetensors")
+                for s in ("drift", "train", "sample")
+            ]
+        )
     for one, two in zip(*runs, strict=True):
         assert one.keys() == two.keys()
         assert all(torch.equal(one[key], two[key]) for key in one)

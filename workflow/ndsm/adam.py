@@ -1,8 +1,10 @@
 """Adam with averaged weights, for a stack: every operation is elementwise, so replicas stay apart.
 
-The first use of a ``torch.optim`` optimiser imports torch's compiler, which costs more than a second
-in every job; these lines cost nothing.
+The first use of a ``torch.optim`` optimiser imports torch's compiler, more than a second in every
+job; these lines cost nothing.
 """
+
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -18,8 +20,8 @@ class Adam:
         decay: of the average.
     """
 
-    def __init__(self, weights: list[Tensor], decay: float) -> None:
-        self.weights, self.decay, self.steps = weights, decay, 0
+    def __init__(self, weights: Sequence[Tensor], decay: float) -> None:
+        self.weights, self.decay, self.steps = list(weights), decay, 0
         self.mean = [torch.zeros_like(w) for w in weights]
         self.square = [torch.zeros_like(w) for w in weights]
         self.average = [w.detach().clone() for w in weights]

@@ -14,7 +14,7 @@ PERIOD = 60.0  # seconds between two checkpoints
 
 
 class Checkpoint:
-    """A file beside the result ``out``, kept only while the training that ``spec`` describes runs."""
+    """A file beside the result ``out``, kept while the training that ``spec`` describes runs."""
 
     def __init__(self, out: Path, spec: dict[str, Any]) -> None:
         digest = hashlib.sha256(json.dumps(spec, sort_keys=True).encode()).hexdigest()[:12]

@@ -69,7 +69,7 @@ def varied(images: Tensor, generator: torch.Generator) -> Tensor:
     n, _, _, side = images.shape
     linear = torch.eye(2) + 0.15 * torch.randn(n, 2, 2, generator=generator)
     shift = 0.7 * (2 / side) * (2 * torch.rand(n, 2, 1, generator=generator) - 1)
-    where = affine_grid(torch.cat([linear, shift], dim=2), images.shape, align_corners=False)
+    where = affine_grid(torch.cat([linear, shift], dim=2), list(images.shape), align_corners=False)
     return grid_sample(images, where, align_corners=False)
 
 
@@ -111,8 +111,9 @@ def load(path: Path) -> nn.Sequential:
 def see(network: nn.Sequential, rows: np.ndarray) -> Seen:
     """What the network makes of images given as rows of pixels in [0, 1], (n, side²)."""
     images = as_images(torch.from_numpy(np.ascontiguousarray(rows, np.float32)))
-    features = torch.cat([network.body(chunk) for chunk in images.split(1000)])
-    return Seen(features.numpy(), network.head(features).softmax(1).numpy())
+    body, head = network.get_submodule("body"), network.get_submodule("head")
+    features = torch.cat([body(chunk) for chunk in images.split(1000)])
+    return Seen(features.numpy(), head(features).softmax(1).numpy())
 
 
 def main(

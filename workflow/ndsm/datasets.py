@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from math import inf, lgamma, log, pi
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.random import Generator, default_rng
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Array = np.ndarray
+ArrayOrTensor = TypeVar("ArrayOrTensor", Array, "Tensor")
 
 SEED = 20240525
 FLOOR = 5  # real sets of data, each measured against the held-out set as samples are
@@ -241,6 +242,17 @@ class Dataset:
         """Whether the true log-density is known."""
         return self.law is not None and self.law().log_density is not None
 
+    def log_density(self, x: Array) -> Array:
+        """The true log p at points (n, d), giving (n,).
+
+        Raises:
+            Refused: if no closed form is known.
+        """
+        density = self.law().log_density if self.law else None
+        if density is None:
+            raise Refused("log_density_gap: the dataset's density is not known; leave it out")
+        return density(x)
+
 
 def _known(law: Callable[[], Law]) -> Dataset:
     return Dataset(partial(_draw, law), POOL, parameters=("pool", "held_out"), law=law)
@@ -290,8 +302,8 @@ def prepare(dataset: Mapping[str, Any], samples: int) -> dict[str, Array]:
 
 
 def training_subset(
-    data: "Mapping[str, Array | Tensor]", n_train: int, seed: int, of: str = "pool"
-) -> "Array | Tensor":
+    data: Mapping[str, ArrayOrTensor], n_train: int, seed: int, of: str = "pool"
+) -> ArrayOrTensor:
     """What a replica trains on, (n_train, d): the first of one permutation of the pool per seed.
 
     So the subsets of one seed are nested.
@@ -305,7 +317,8 @@ def training_subset(
     Raises:
         Refused: if the pool is smaller than ``n_train``.
     """
-    n = len(data["pool"])
+    rows: Any = data[of]
+    n = len(rows)
     if n_train > n:
         raise Refused(f"n_train: {n_train} is more than the data have; allowed: up to {n}")
-    return data[of][default_rng([SEED, seed]).permutation(n)[:n_train]]
+    return rows[default_rng([SEED, seed]).permutation(n)[:n_train]]

@@ -4,8 +4,9 @@
     em    a Gaussian mixture by expectation maximisation (scikit-learn)
 
 Covariances of ``em``: ``tied`` (working coordinates whitened by it) and ``spherical`` (one variance
-s² for all components: means by EM in the leading principal components, s² the mean squared residual)
-give components N(m_k, I), as the exponential kernel needs; ``diag`` and ``full`` keep their own.
+s² for all components: means by EM in the leading principal components, s² the mean squared
+residual) give components N(m_k, I), as the exponential kernel needs; ``diag`` and ``full`` keep
+their own.
 """
 
 import json
@@ -52,7 +53,7 @@ def fit_mixture(x: np.ndarray, covariance: str, components: int, seed: int) -> F
         means = pca.inverse_transform(model.fit(projected).means_)
         squares = ((z[:, None] - means) ** 2).mean(-1)  # (n, K)
         s = math.sqrt((model.predict_proba(projected) * squares).sum(1).mean())
-        factor, means, scale_tril = [[scale * s]], means / s, None
+        factor, means, scale_tril = scale * s * np.ones((1, 1)), means / s, None
     elif covariance == "tied":
         model.fit(z)
         root = np.linalg.cholesky(model.covariances_)
@@ -63,7 +64,8 @@ def fit_mixture(x: np.ndarray, covariance: str, components: int, seed: int) -> F
         if covariance == "diag":
             full = full[:, :, None] * np.eye(z.shape[1])
         s = math.sqrt(model.weights_ @ np.trace(full, axis1=1, axis2=2) / z.shape[1])
-        factor, means, scale_tril = [[scale * s]], model.means_ / s, np.linalg.cholesky(full) / s
+        factor, means = scale * s * np.ones((1, 1)), model.means_ / s
+        scale_tril = np.linalg.cholesky(full) / s
     mixture = Mixture(
         _batch(np.log(model.weights_)),
         _batch(means),
@@ -163,7 +165,8 @@ def main(
     whole = fitted.stack(fits).to("cpu", torch.float32)
     streams = Streams([("mismatch", spec["experiment"], *r) for r in spec["replicas"]])
     times = time_grid(process["t_min"], process["T"], process["steps"]).float()
-    distance, floor = [], []
+    distance: list[float] = []
+    floor: list[float] = []
     # A mixture with covariances of its own has no exponential kernel: it is a baseline, no drift.
     if whole.mixture.scale_tril is None or process["kernel"] == "euler":
         chain = Chain(whole.mixture, KERNELS[process["kernel"]], times)

@@ -5,7 +5,7 @@ Images are clipped to the range of pixels, [0, 1], before anything is measured.
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from operator import attrgetter
@@ -60,7 +60,7 @@ class Reference:
     @cached_property
     def log_density(self) -> Array:
         """The true log p of the held-out data, (m,)."""
-        return DATASETS[self.dataset].law().log_density(self.points)
+        return DATASETS[self.dataset].log_density(self.points)
 
     @cached_property
     def classifier(self) -> "nn.Sequential":
@@ -98,7 +98,7 @@ class Replica:
     @property
     def log_density(self) -> Array:
         """The true log p of the samples, (n,)."""
-        return DATASETS[self.reference.dataset].law().log_density(self.samples)
+        return DATASETS[self.reference.dataset].log_density(self.samples)
 
     @cached_property
     def seen(self) -> "Seen":
@@ -125,7 +125,7 @@ class Replica:
 
 
 def replicas(
-    reference: Reference, samples: Array, names: list[tuple[int | None, int]]
+    reference: Reference, samples: Array, names: Sequence[tuple[int | None, int]]
 ) -> Iterator[Replica]:
     """The replicas of a part, checked.
 

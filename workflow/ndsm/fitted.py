@@ -55,14 +55,14 @@ class Fitted:
     def one(self, replica: int) -> "Fitted":
         """A single replica of the stack."""
         row = slice(replica, replica + 1)
-        mixture = Mixture(*(t if t is None else t[row] for t in vars(self.mixture).values()))
+        mixture = Mixture(**{name: t[row] for name, t in self.mixture.tensors().items()})
         return Fitted(mixture, self.shift[row], self.factor[row])
 
     def to(self, device: str, dtype: torch.dtype | None = None) -> "Fitted":
         """The same on another device or in another precision."""
-        tensors = (t if t is None else t.to(device, dtype) for t in vars(self.mixture).values())
+        tensors = {name: t.to(device, dtype) for name, t in self.mixture.tensors().items()}
         return Fitted(
-            Mixture(*tensors), self.shift.to(device, dtype), self.factor.to(device, dtype)
+            Mixture(**tensors), self.shift.to(device, dtype), self.factor.to(device, dtype)
         )
 
 
@@ -106,8 +106,8 @@ def data_sampler(x: list[Tensor], drift: Fitted) -> Sampler:
 
 def write(path: Path, fitted: Fitted, record: dict[str, Any]) -> None:
     """Writes a fitted drift and its provenance."""
-    tensors = vars(fitted.mixture) | {"shift": fitted.shift, "factor": fitted.factor}
-    store.write_tensors(path, {k: v for k, v in tensors.items() if v is not None}, record)
+    maps = {"shift": fitted.shift, "factor": fitted.factor}
+    store.write_tensors(path, fitted.mixture.tensors() | maps, record)
 
 
 def read(path: Path, device: str) -> Fitted:

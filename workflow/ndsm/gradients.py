@@ -4,8 +4,8 @@ At a fixed network of random weights, over draws of a jump that takes h and arri
 
     objective variance   Var ℓ
     gradient variance    tr Cov ∇_θ ℓ
-    gradient bias        ⟨E ∇_θ ℓ, E ∇_θ ℓ_dsm⟩ / ‖E ∇_θ ℓ_dsm‖² − 1,   linear drift only, where DSM's
-                         closed form is the truth
+    gradient bias        ⟨E ∇_θ ℓ, E ∇_θ ℓ_dsm⟩ / ‖E ∇_θ ℓ_dsm‖² − 1, for the linear drift, where
+                         DSM's closed form is the truth
 
 The gradient of every single draw comes from a stack of as many copies of the network.
 """
@@ -63,13 +63,8 @@ class Laboratory:
         for copy, weight in zip(copies.parameters(), network.parameters(), strict=True):
             copy.data.copy_(weight.data.expand_as(copy))
         # One replica per draw: the copies' drift is the one mixture, seen by each.
-        self.copies = ScoreNet(self._repeated(), copies)
-
-    def _repeated(self) -> Mixture:
-        tensors = (
-            None if t is None else t.expand(CHUNK, *t.shape[1:]) for t in vars(self.drift).values()
-        )
-        return Mixture(*tensors)
+        tensors = {k: t.expand(CHUNK, *t.shape[1:]) for k, t in self.drift.tensors().items()}
+        self.copies = ScoreNet(Mixture(**tensors), copies)
 
     def jump(self, t: float, h: float) -> Jump:
         """CHUNK jumps that take h and arrive at time t; from the data if h = t."""
@@ -85,7 +80,8 @@ class Laboratory:
     def measure(self, objective: str, t: float, h: float, draws: int) -> Moments:
         """Moments of an objective over about ``draws`` jumps."""
         goal, weights = OBJECTIVES[objective], list(self.copies.parameters())
-        losses, total, squares, chunks = [], 0.0, 0.0, math.ceil(draws / CHUNK)
+        losses, chunks = [], math.ceil(draws / CHUNK)
+        total, squares = torch.zeros(1, dtype=torch.float64), 0.0
         for _ in range(chunks):
             jump = self.jump(t, t if goal.from_data else h)
             noise = self.streams.normal(*jump.mu.shape[::2]).transpose(0, 1)
@@ -93,7 +89,7 @@ class Laboratory:
             rows = torch.autograd.grad(loss.sum(), weights)
             gradient = torch.cat([row.flatten(1) for row in rows], 1).double()
             losses.append(loss.detach().double())
-            total += gradient.sum(0)
+            total = total + gradient.sum(0)
             squares += gradient.square().sum().item()
         n = chunks * CHUNK
         mean = total / n

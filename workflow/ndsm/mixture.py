@@ -47,6 +47,10 @@ class Mixture:
     means: Tensor
     scale_tril: Tensor | None = None
 
+    def tensors(self) -> dict[str, Tensor]:
+        """The tensors by name, without an absent scale_tril."""
+        return {name: t for name, t in vars(self).items() if t is not None}
+
     def _logits(self, y: Tensor) -> tuple[Tensor, Tensor | None]:
         """Log w_k N(y; m_k, Σ_k) + ½ d log 2π (+ ½‖y‖² if Σ_k = I), and L_k⁻¹(y − m_k)."""
         if self.scale_tril is None:
@@ -68,9 +72,9 @@ class Mixture:
 
     def score(self, y: Tensor) -> Tensor:
         """∇log π at y, both (R, B, d)."""
-        if self.scale_tril is None:
-            return self.centre(y) - y
         logits, u = self._logits(y)
+        if self.scale_tril is None or u is None:
+            return logits.softmax(-1) @ self.means - y
         whitened = torch.linalg.solve_triangular(
             self.scale_tril.mT.unsqueeze(1), u.unsqueeze(-1), upper=True
         ).squeeze(-1)
@@ -79,19 +83,16 @@ class Mixture:
     def log_prob(self, y: Tensor) -> Tensor:
         """Log π at y (R, B, d), giving (R, B)."""
         log_density = self._logits(y)[0].logsumexp(-1) - 0.5 * y.shape[-1] * math.log(2 * math.pi)
-        return (
-            log_density if self.scale_tril is not None else log_density - 0.5 * y.square().sum(-1)
-        )
+        if self.scale_tril is None:
+            log_density = log_density - 0.5 * y.square().sum(-1)
+        return log_density
 
     def sample(self, n: int, streams: Streams) -> Tensor:
         """Draws from π, (R, n, d)."""
         cumulative = self.log_weights.exp().cumsum(-1)
-        uniform = (
-            streams.uniform(n) * cumulative[:, -1:]
-        )  # the weights' sum is one but for rounding
-        index = torch.searchsorted(cumulative, uniform.to(cumulative)).clamp(
-            max=cumulative.shape[1] - 1
-        )
+        # The weights' sum is one but for rounding.
+        u = streams.uniform(n).to(cumulative) * cumulative[:, -1:]
+        index = torch.searchsorted(cumulative, u).clamp(max=cumulative.shape[1] - 1)
         replica = torch.arange(len(index), device=index.device).unsqueeze(1)
         z = streams.normal(n, self.means.shape[-1]).to(self.means)
         if self.scale_tril is not None:

@@ -1,4 +1,4 @@
-"""A method's model: its score network and its forward chain, as training and sampling share them."""
+"""A method's model, shared by training and sampling: its score network and its forward chain."""
 
 from typing import Any
 

@@ -25,10 +25,8 @@ def draw(fit: Fitted, weights: dict[str, Tensor], spec: dict[str, Any], device: 
     net, chain = build(fit, spec, streams)
     net.network.load_state_dict(weights)
     y = samplers.prior(chain, sampling["samples"], streams)
-    how = sampling["sampler"], sampling["steps"], streams
-    return torch.cat(
-        [samplers.generate(net, part, chain.times, *how) for part in y.split(CHUNK, 1)], 1
-    )
+    how = chain.times, sampling["sampler"], sampling["steps"], streams
+    return torch.cat([samplers.generate(net, part, *how) for part in y.split(CHUNK, 1)], 1)
 
 
 def main(

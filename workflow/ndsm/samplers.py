@@ -4,9 +4,9 @@ r"""Reverse samplers: from y_N at time T back to data, in working coordinates.
     exponential   y ← m̄ + e^h (y − m̄) + 2 (e^h − 1) s + √(e^{2h} − 1) ξ
     Heun          probability-flow ODE dx/dt = f − s
 
-For s_θ = ∇log π + (a/√v) F_θ the ODE's right-hand side is −(a/√v) F_θ. In the angle φ with sin φ = √v
-and cos φ = a, dφ = (a/√v) dt, it is simply dy/dφ = −F_θ, smooth down to φ = 0, so that Heun's steps
-are equal in φ. The last step adds no noise.
+For s_θ = ∇log π + (a/√v) F_θ the ODE's right-hand side is −(a/√v) F_θ. In the angle φ with
+sin φ = √v and cos φ = a, dφ = (a/√v) dt, it is simply dy/dφ = −F_θ, smooth down to φ = 0, so that
+Heun's steps are equal in φ. The last step adds no noise.
 """
 
 from collections.abc import Callable

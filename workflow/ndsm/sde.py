@@ -9,8 +9,9 @@ Kernels (m̄ and ∇log π as in ``mixture``, within-component variance s² = 1)
     exponential   μ = m̄(y) + a (y − m̄(y)),        σ² = 1 − a²,   a = e^{−h}
 
 The exponential kernel freezes only the responsibilities, so it is exact for one component (the OU
-process) and where components do not overlap. With ``stride`` > 1 a particle crosses a number of grid
-times drawn uniformly from 1, …, stride in one jump, independently of its state.
+process) and where components do not overlap. With ``stride`` > 1 a particle crosses a number of
+grid times in one jump, drawn uniformly from 1, …, stride, independently of its state; with
+``from_data`` one jump leads from the data to any time.
 """
 
 import math

@@ -1,4 +1,4 @@
-"""Stage ``train``: one job trains a stack of score networks, one for each replica [n_train, seed]."""
+"""Stage ``train``: one job trains a stack of score networks, one per replica [n_train, seed]."""
 
 import json
 import math
@@ -45,7 +45,8 @@ def train(
         chain: the forward chain; its drift is the network's.
         data: see ``fitted.data_sampler``.
         objective: a key of ``OBJECTIVES``.
-        settings: ``evaluations`` of the network per particle, ``batch``, ``learning_rate``, ``ema``.
+        settings: ``evaluations`` (network evaluations over all steps, per particle), ``batch``,
+            ``learning_rate``, ``ema``.
         streams: one generator per replica.
         checkpoint: where to keep and find an interrupted training.
 
@@ -82,11 +83,12 @@ def train(
         pool.move(jump, noise)
 
         loss_sum += loss.detach().mean(1)
-        bad_time = torch.where(loss.isfinite(), 0.0, jump.t.squeeze(-1)).amax()
-        now = torch.stack([torch.full_like(bad_time, step + 1), bad_time])
-        trouble = torch.where((trouble[0] == 0) & (bad_time > 0), now, trouble)
+        latest = torch.where(loss.isfinite(), 0.0, jump.t.squeeze(-1)).amax()
+        now = torch.stack([torch.full_like(latest, step + 1), latest])
+        trouble = torch.where((trouble[0] == 0) & (latest > 0), now, trouble)
         if (step + 1) % tick == 0:  # the only reading of statistics off the device
-            refuse_divergence(*trouble.tolist(), settings["learning_rate"])
+            bad_step, bad_time = trouble.tolist()
+            refuse_divergence(bad_step, bad_time, settings["learning_rate"])
             losses.append(loss_sum / tick)
             log_progress(step + 1, steps, losses[-1], time.perf_counter() - start, first)
             loss_sum = torch.zeros_like(loss_sum)
