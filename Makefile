@@ -13,7 +13,7 @@ SNAKEMAKE := PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --config study=$(STUDY) \
 # Without a graphics card torch's CPU build is enough, and a tenth of the download.
 TORCH_CPU := https://download.pytorch.org/whl/cpu
 
-.PHONY: help study smoke figures report test lint clean
+.PHONY: help study smoke figures report reference test lint clean
 
 help: ## show this help
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 10
@@ -37,6 +37,11 @@ report: study ## make results/<study>/report.html
 	$(SNAKEMAKE) --report $(RESULTS)/report.html
 	@echo
 	@echo "report   $(RESULTS)/report.html"
+
+reference: study ## keep the study's summary, claims and two figures under version control
+	mkdir -p results/reference
+	cp $(RESULTS)/tables/summary.md $(RESULTS)/claims.md results/reference/
+	cp $(addprefix $(RESULTS)/figures/,forward_process.png learning_curve_pinwheel.png) results/reference/
 
 test: .venv/tested ## run the tests
 	$(BIN)/python -m pytest

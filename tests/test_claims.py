@@ -10,7 +10,7 @@ import pytest
 from docutils.core import publish_parts
 from scipy import stats
 
-from ndsm import claims, store
+from ndsm import claims, documents, store
 from ndsm.verdict import CONTRADICTED, INCONCLUSIVE, SUPPORTED, compare, size_to_match
 
 FAST = {"level": 0.05, "resamples": 999}
@@ -245,4 +245,4 @@ def test_documents(metrics, tmp_path):
 
 def test_holm_keeps_what_survives_all_comparisons():
     run = pd.DataFrame({"p_value": [0.001, 0.03, 0.04, np.nan], "verdict": [SUPPORTED] * 3 + [""]})
-    assert claims._holm(run, 0.05) == 1
+    assert documents._holm(run, 0.05) == 1

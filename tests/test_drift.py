@@ -169,6 +169,22 @@ def test_singular_data_give_a_finite_fit(covariance, kind):
     assert y.isfinite().all() and single.mixture.score(y).isfinite().all()
 
 
+@pytest.mark.parametrize(
+    "covariance",
+    [
+        pytest.param("spherical", marks=pytest.mark.xfail(strict=True, reason="s² has no floor")),
+        "tied",
+        "diag",
+        "full",
+    ],
+)
+def test_as_many_components_as_different_points_leaves_a_width(covariance):
+    """EM's floor under the variances keeps working coordinates within single precision."""
+    x = np.repeat(three_modes(6), 50, 0)
+    fit = drift.fit_part(x, spec(covariance=covariance, n_components=6), seed=0)
+    assert fit.to_working(torch.as_tensor(x).unsqueeze(0)).abs().max() < 1e5
+
+
 def test_warnings_of_em_become_log_lines(capsys):
     """scikit-learn's, of a fit to six different points, do not escape and are not lost."""
     drift.fit_part(np.repeat(three_modes(4), 50, 0), spec(n_components=8), seed=0)
