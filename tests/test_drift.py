@@ -2,8 +2,6 @@
 
 import json
 import math
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -215,13 +213,13 @@ def job(folder: Path, x: np.ndarray, replicas: list[list[int]], **changes) -> li
     whole = spec(experiment="modes", process=process, replicas=replicas, **changes)
     options = {"data": folder / "data.safetensors", "out": folder / "drift.safetensors"}
     flags = [part for name, path in options.items() for part in (f"--{name}", str(path))]
-    return [sys.executable, "-m", "ndsm.drift", *flags, "--spec", json.dumps(whole)]
+    return ["drift", *flags, "--spec", json.dumps(whole)]
 
 
 def test_stage_writes_a_stack_and_its_record(tmp_path):
     replicas = [[200, 0], [50, 0], [200, 1]]
     command = job(tmp_path, three_modes(400), replicas, n_components=[2, 3, 40])
-    drift.main(*(Path(p) for p in command[4:8:2]), json.loads(command[-1]))
+    drift.main(Path(command[2]), Path(command[4]), json.loads(command[-1]))
     fit = fitted.read(tmp_path / "drift.safetensors", "cpu")
     measured = store.read_record(tmp_path / "drift.safetensors")["measured"]
     assert fit.mixture.means.dtype == torch.float32 and len(fit.mixture.means) == 3
@@ -231,9 +229,10 @@ def test_stage_writes_a_stack_and_its_record(tmp_path):
     assert len(measured["fit_seconds"]) == 3
 
 
-def test_stage_refuses_equal_points_with_one_line(tmp_path):
+def test_stage_refuses_equal_points_with_one_line(tmp_path, monkeypatch):
     command = job(tmp_path, np.ones((100, 2)), [[50, 0]])
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 1 and not (tmp_path / "drift.safetensors").exists()
-    assert done.stderr.startswith("error: modes: all training points are equal")
-    assert done.stderr.count("\n") == 1
+    monkeypatch.setattr("sys.argv", command)
+    with pytest.raises(SystemExit) as end:
+        store.run(drift.main)
+    assert end.value.code.startswith("error: modes: all training points are equal")
+    assert "\n" not in end.value.code and not (tmp_path / "drift.safetensors").exists()
