@@ -170,7 +170,7 @@ def test_singular_data_give_a_finite_fit(covariance, kind):
 @pytest.mark.parametrize(
     "covariance",
     [
-        pytest.param("spherical", marks=pytest.mark.xfail(strict=True, reason="s² has no floor")),
+        "spherical",
         "tied",
         "diag",
         "full",

@@ -136,7 +136,6 @@ def interrupt_at(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
     monkeypatch.setattr(train, "learning_rate", stop)
 
 
-@pytest.mark.xfail(strict=True, reason="Streams.restore: set_state of a row that is a view")
 @pytest.mark.parametrize("objective", ["ndsm_cv", "dsm"])
 def test_interrupted_training_goes_on_to_the_same_bits(objective, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(train, "BLOCK", 5)
@@ -172,10 +171,9 @@ def test_a_checkpoint_of_other_settings_is_not_used(tmp_path):
     one, other = (Checkpoint(tmp_path / "0.safetensors", spec(stride=s)) for s in (1, 2))
     assert one.path != other.path
     one.path.touch()
-    assert other.load() is None
+    assert other.load(torch.device("cpu")) is None
 
 
-@pytest.mark.xfail(strict=True, reason="Streams.restore: set_state of a row that is a view")
 def test_losses_after_resuming_are_those_of_an_uninterrupted_run(tmp_path, monkeypatch):
     """Resumed after the last tick but one of 41 steps, and between two ticks."""
     monkeypatch.setattr(train, "BLOCK", 5)
@@ -224,7 +222,6 @@ def test_divergence_names_the_first_bad_step_and_its_times(monkeypatch):
         run_stack(REPLICAS, objective="dsm", training=SETTINGS | {"evaluations": 80})
 
 
-@pytest.mark.xfail(strict=True, reason="steps after the last tick are not checked")
 def test_divergence_after_the_last_tick_is_not_missed(monkeypatch):
     """59 steps: a tick every 2, and one step left over."""
     goal, calls = OBJECTIVES["dsm"], iter(range(1000))

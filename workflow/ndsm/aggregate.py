@@ -79,6 +79,7 @@ def collect_metrics(results: Path, spec: Spec) -> pd.DataFrame:
             paths += [results / "evaluate" / f"{part}.csv" for part in parts]
             derived += [row for part in parts for row in _drift_share(results, part, spec)]
         paths.append(results / "evaluate" / experiment / FLOOR / "0.csv")
+    paths += [results / "score" / f"{part}.csv" for part in spec.get("score", [])]
     paths += [results / "gradients" / f"{e}.metrics.csv" for e in spec.get("gradients", [])]
     tables = [pd.read_csv(path, dtype={"n_train": "Int64"}) for path in paths]
     if derived:

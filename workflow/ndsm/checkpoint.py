@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from ndsm import store
@@ -33,12 +34,12 @@ class Checkpoint:
             save_file({name: t.contiguous() for name, t in tensors.items()}, temporary)
         self.saved = time.monotonic()
 
-    def load(self) -> dict[str, Tensor] | None:
+    def load(self, device: torch.device) -> dict[str, Tensor] | None:
         """The state of an interrupted run of the same specification, if there is one."""
         if not self.path.exists():
             return None
         print(f"going on from {self.path.name}", flush=True)
-        return store.read_tensors(self.path)
+        return {name: t.to(device) for name, t in store.read_tensors(self.path).items()}
 
     def remove(self) -> None:
         """Forgets the checkpoint, the result being there."""

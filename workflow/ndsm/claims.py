@@ -45,8 +45,8 @@ def evaluate(
     """The claims table: ``COLUMNS`` and ``note``, in the order of the ids.
 
     Args:
-        claims: the configuration's claims; ``experiment``, ``method`` and ``n_train`` may be lists
-            and give one row for each combination.
+        claims: the configuration's claims; a list under ``metric``, ``experiment``, ``method`` or
+            ``n_train`` gives one row for each combination.
         metrics: tidy metrics of the study.
         level: significance level.
         resamples: bootstrap resamples.
@@ -58,9 +58,9 @@ def evaluate(
     for claim in claims:
         if claim["id"] not in CLAIMS:
             raise store.Refused(f"claim id {claim['id']}: allowed are {', '.join(CLAIMS)}")
-        lists = [_as_list(claim.get(key)) for key in ("experiment", "method", "n_train")]
-        for experiment, method, n_train in itertools.product(*lists):
-            one = claim | {"experiment": experiment, "method": method, "n_train": n_train}
+        keys = ("metric", "experiment", "method", "n_train")
+        for values in itertools.product(*(_as_list(claim.get(key)) for key in keys)):
+            one = claim | dict(zip(keys, values, strict=True))
             rows.append(_row(one, metrics, level, resamples))
     missing = CLAIMS.keys() - {row["id"] for row in rows}
     rows += [{"id": id_, "claim": CLAIMS[id_], "verdict": NOT_RUN} for id_ in missing]

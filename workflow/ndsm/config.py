@@ -24,7 +24,7 @@ SCHEMA = yaml.safe_load((WORKFLOW / "schemas" / "config.schema.yaml").read_text(
 OBJECTIVES = SCHEMA["properties"]["methods"]["additionalProperties"]["properties"]["objective"]
 NONLINEAR = [name for name in OBJECTIVES["enum"] if name.startswith("ndsm")]
 GRADIENT_METRICS = ["objective_variance", "gradient_variance", "gradient_bias"]
-COST_METRICS = ["drift_over_training"]
+TRAINED_METRICS = ["drift_over_training"]  # and, where the study asks for it, score_error
 MATCH = "size_to_match:"
 CHAIN_OBJECTIVES = {"ndsm", "ndsm_cv", "ndsm_anti"}
 # One within-component variance: what the exponential kernel, sampler and the long jump need.
@@ -92,8 +92,9 @@ def resolve(raw: dict[str, Any]) -> dict[str, Any]:
     study |= {"experiments": experiments}
     _refuse(_experiment_problems(study))
     _refuse(_side_problems(study))
-    claims = enumerate(study.get("claims", []))
-    _refuse(line for i, claim in claims for line in _claim_problems(f"claims.{i}", claim, study))
+    for i, claim in enumerate(study.get("claims", [])):
+        for metric in as_list(claim["metric"]):
+            _refuse(_claim_problems(f"claims.{i}", claim | {"metric": metric}, study))
     return study
 
 
@@ -271,6 +272,8 @@ def _objective_problems(
 def _side_problems(study: dict[str, Any]) -> Iterator[str]:
     """The studies of gradients and of the forward process name what there is."""
     experiments = study["experiments"]
+    if (score := study.get("score")) and score["experiment"] not in experiments:
+        yield _unknown("score.experiment", score["experiment"], experiments)
     for section in ("gradients", "forward"):
         if section not in study:
             continue
@@ -302,8 +305,11 @@ def _claim_problems(key: str, claim: dict[str, Any], study: dict[str, Any]) -> I
             continue
         experiment = study["experiments"][name]
         methods, sizes = experiment["methods"], experiment["n_train"]
-        metrics = [*experiment["metrics"], *COST_METRICS]
-        if metric in COST_METRICS:
+        trained = [*TRAINED_METRICS]
+        if study.get("score", {}).get("experiment") == name:
+            trained.append("score_error")
+        metrics = [*experiment["metrics"], *trained]
+        if metric in trained:
             methods = [m for m in methods if study["methods"][m]["objective"] != "none"]
         if (gradients := study.get("gradients")) and gradients["experiment"] == name:
             metrics += GRADIENT_METRICS

@@ -52,7 +52,8 @@ def fit_mixture(x: np.ndarray, covariance: str, components: int, seed: int) -> F
         projected = pca.fit_transform(z)
         means = pca.inverse_transform(model.fit(projected).means_)
         squares = ((z[:, None] - means) ** 2).mean(-1)  # (n, K)
-        s = math.sqrt((model.predict_proba(projected) * squares).sum(1).mean())
+        residual = (model.predict_proba(projected) * squares).sum(1).mean()
+        s = math.sqrt(residual + model.reg_covar)
         factor, means, scale_tril = scale * s * np.ones((1, 1)), means / s, None
     elif covariance == "tied":
         model.fit(z)

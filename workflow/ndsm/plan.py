@@ -106,6 +106,9 @@ def jobs(study: Study, stage: str) -> list[dict[str, Any]]:
             ]
             floor = [{"experiment": e, "method": FLOOR, "part": 0} for e in names]
             return runs + floor if stage == "evaluate" else runs
+        case "score":
+            shown = study.get("score", {}).get("experiment")
+            return [job for job in jobs(study, "train") if job["experiment"] == shown]
         case "gradients" | "forward":
             return [{"experiment": study[stage]["experiment"]}] if stage in study else []
     raise ValueError(f"no such stage: {stage}")
@@ -164,6 +167,9 @@ def spec(study: Study, stage: str, **wildcards: str) -> dict[str, Any]:
                     | {"parts": len(parts(study, name)), "drifts": drifts(study, name)}
                     for name, e in study["experiments"].items()
                 },
+                "score": [
+                    "{experiment}/{method}/{part}".format(**job) for job in jobs(study, "score")
+                ],
                 "gradients": [job["experiment"] for job in jobs(study, "gradients")],
                 "forward": [job["experiment"] for job in jobs(study, "forward")],
             }
@@ -213,5 +219,7 @@ def _part_spec(study: Study, stage: str, experiment: str, **wildcards: str) -> d
     told |= {"objective": study["methods"][method]["objective"], "device": study["device"]}
     told |= {"stride": study["methods"][method].get("stride", 1)}
     told |= {key: settings[key] for key in ("process", "network")}
+    if stage == "score":
+        return told | {"times": study["score"]["times"]}
     last = {"train": "training", "sample": "sampling"}[stage]
     return told | {last: settings[last]}

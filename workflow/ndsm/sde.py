@@ -106,16 +106,26 @@ class Chain:
         mu, sigma = self.kernel(self.drift, y, t - self.times[start].unsqueeze(-1))
         return Jump(mu, sigma, t)
 
-    def simulate(self, y: Tensor, n: int, streams: Streams, start: int = 0) -> Tensor:
-        """Particles y (R, B, d) moved from t_start to t_n; a stride is cut short at n."""
-        index = torch.full(y.shape[:2], start, dtype=torch.long, device=y.device)
-        while (index < n).any():
-            hop = n if self.from_data else self.hops(streams.uniform(y.shape[1]))
-            stop = (index + hop).clamp(max=n)
+    def simulate(self, y: Tensor, n: int | Tensor, streams: Streams, start: int = 0) -> Tensor:
+        """Particles y (R, B, d) moved from t_start to t_n, n one index or (R, B) of them.
+
+        A stride is cut short at n.
+        """
+        end = torch.as_tensor(n, device=y.device).expand(y.shape[:2])
+        index = torch.full_like(end, start)
+        while (index < end).any():
+            hop = end if self.from_data else self.hops(streams.uniform(y.shape[1]))
+            stop = torch.minimum(index + hop, end)
             jump = self.jump(y, index, stop)
             moved = jump.mu + jump.sigma * streams.normal(*y.shape[1:]).to(y)
-            y, index = torch.where((index < n).unsqueeze(-1), moved, y), stop
+            y, index = torch.where((index < end).unsqueeze(-1), moved, y), stop
         return y
+
+    def last_jump(self, y: Tensor, n: int, streams: Streams) -> Jump:
+        """The jumps that carry particles y (R, B, d), started at time zero, to t_n."""
+        hop = self.hops(streams.uniform(y.shape[1]))
+        start = torch.zeros_like(hop) if self.from_data else (n - hop).clamp(min=0)
+        return self.jump(self.simulate(y, start, streams), start, torch.full_like(start, n))
 
 
 class Pool:

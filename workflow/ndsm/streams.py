@@ -44,7 +44,7 @@ class Streams:
     def restore(self, state: Tensor) -> None:
         """Continues from a checkpoint's states."""
         for generator, row in zip(self.generators, state, strict=True):
-            generator.set_state(row.contiguous())
+            generator.set_state(row.clone())  # set_state ignores the offset of a view
 
 
 def pick_device(name: str) -> str:

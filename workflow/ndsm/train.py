@@ -22,6 +22,7 @@ from ndsm.sde import Chain, Pool
 from ndsm.streams import Streams, pick_device
 
 BLOCK = 50  # steps whose random numbers are drawn at once; the numbers depend on it
+EXPLODED = 1e6  # a loss above this per dimension, or NaN, is a diverged training
 
 
 def learning_rate(step: int, steps: int, peak: float) -> float:
@@ -51,7 +52,7 @@ def train(
         checkpoint: where to keep and find an interrupted training.
 
     Raises:
-        store.Refused: if the loss is not finite, with the step, the time bin and the remedy.
+        store.Refused: if the loss explodes, with the step, the time bin and the remedy.
     """
     goal, batch = OBJECTIVES[objective], settings["batch"]
     steps = settings["evaluations"] // goal.evaluations
@@ -60,16 +61,18 @@ def train(
     pool = Pool(chain, data, batch, streams)
     tick, losses, start, first = max(1, steps // 20), [], time.perf_counter(), 0
     loss_sum = torch.zeros(len(pool.y), device=pool.y.device)
-    trouble = torch.zeros(2, device=pool.y.device)  # step and time of the first non-finite loss
-    if checkpoint and (found := checkpoint.load()):
+    trouble = torch.zeros(2, device=pool.y.device)  # step and time of the first exploded loss
+    limit = EXPLODED * pool.y.shape[-1]
+    if checkpoint and (found := checkpoint.load(pool.y.device)):
         adam.restore(found)
-        streams.restore(found["streams"])
-        pool.y, pool.index, first = found["pool.y"], found["pool.index"], adam.steps
+        streams.restore(found["streams"].cpu())
+        pool.y, pool.index, loss_sum = found["y"], found["index"], found["loss_sum"]
+        first = adam.steps
 
     for step in range(first, steps):
         if (step - first) % BLOCK == 0:
             if checkpoint and checkpoint.due():
-                moving = {"pool.y": pool.y, "pool.index": pool.index}
+                moving = {"y": pool.y, "index": pool.index, "loss_sum": loss_sum}
                 checkpoint.save(adam.state() | moving | {"streams": streams.state()})
             noises = streams.normal(BLOCK, *pool.y.shape[1:]).unbind(1)
             uniforms = streams.uniform(BLOCK, 2, batch).unbind(1)
@@ -83,20 +86,20 @@ def train(
         pool.move(jump, noise)
 
         loss_sum += loss.detach().mean(1)
-        latest = torch.where(loss.isfinite(), 0.0, jump.t.squeeze(-1)).amax()
+        latest = torch.where(loss.abs() < limit, 0.0, jump.t.squeeze(-1)).amax()
         now = torch.stack([torch.full_like(latest, step + 1), latest])
         trouble = torch.where((trouble[0] == 0) & (latest > 0), now, trouble)
-        if (step + 1) % tick == 0:  # the only reading of statistics off the device
+        if (steps - 1 - step) % tick == 0:  # the only reading of statistics off the device
             bad_step, bad_time = trouble.tolist()
             refuse_divergence(bad_step, bad_time, settings["learning_rate"])
-            losses.append(loss_sum / tick)
+            losses.append(loss_sum / min(tick, step + 1))
             log_progress(step + 1, steps, losses[-1], time.perf_counter() - start, first)
             loss_sum = torch.zeros_like(loss_sum)
     return adam.average, losses
 
 
 def refuse_divergence(step: float, t: float, rate: float) -> None:
-    """Stops the run if a loss was not finite, at ``step`` and time ``t`` (both zero if none)."""
+    """Stops the run if a loss exploded, at ``step`` and time ``t`` (both zero if none)."""
     if step:
         raise store.Refused(
             f"training diverged at step {step:.0f}, at times up to t = {t:.3g}: "

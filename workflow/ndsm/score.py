@@ -1,0 +1,91 @@
+r"""Stage ``score``: how far a trained score is from the true one of its own process (claim C3).
+
+    score_error = mean over times of E v(t) ‖s_θ(y, t) − ∇log p_t(y)‖²
+
+The process is run from held-out data. With the last jumps' μ_j, σ_j of M particles,
+
+    p_t(y) ≈ mean_j N(y; μ_j, σ_j²),    ∇log p_t(y) ≈ −Σ_j ρ_j(y) (y − μ_j)/σ_j²,
+
+with ρ_j(y) ∝ N(y; μ_j, σ_j²). Two halves of the particles give independent estimates ŝ₁ and ŝ₂; the
+mean of (s_θ − ŝ₁)·(s_θ − ŝ₂) is the squared error without their noise, up to O(1/M).
+"""
+
+import json
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import pandas as pd
+import torch
+import typer
+from torch import Tensor
+
+from ndsm import fitted, store
+from ndsm.model import build
+from ndsm.nets import ScoreNet
+from ndsm.sde import Chain, Jump, variance
+from ndsm.streams import Streams, pick_device
+
+POINTS = 500  # y per time and replica
+
+
+def estimate(y: Tensor, jump: Jump) -> Tensor:
+    """∇log of the mixture of the jumps' laws N(μ_j, σ_j²) at y (R, B, d)."""
+    precision = jump.sigma.square().reciprocal()  # (R, M, 1)
+    squares = torch.cdist(y, jump.mu).square()
+    logits = -0.5 * squares * precision.mT - y.shape[-1] * jump.sigma.log().mT
+    weights = logits.softmax(-1) * precision.mT
+    return weights @ jump.mu - weights.sum(-1, keepdim=True) * y
+
+
+def score_error(net: ScoreNet, chain: Chain, x: Tensor, n: int, streams: Streams) -> Tensor:
+    """E v ‖s_θ − ∇log p_n‖² of each replica, (R,).
+
+    Args:
+        net: the score network.
+        chain: its forward chain.
+        x: (R, M, d) held-out data in working coordinates.
+        n: index of the time in the chain's grid.
+        streams: one generator per replica.
+    """
+    jump = chain.last_jump(x, n, streams)
+    ours, *halves = (
+        Jump(*(part[:, rows] for part in vars(jump).values()))
+        for rows in (slice(POINTS), slice(POINTS, None, 2), slice(POINTS + 1, None, 2))
+    )
+    y = ours.mu + ours.sigma * streams.normal(*ours.mu.shape[1:])
+    s = net(y, ours.t)
+    first, second = (s - estimate(y, half) for half in halves)
+    return (variance(ours.t) * first * second).sum(-1).mean(1)
+
+
+@torch.no_grad()
+def main(
+    data: Annotated[Path, typer.Option()],
+    drift: Annotated[Path, typer.Option()],
+    train: Annotated[Path, typer.Option()],
+    out: Annotated[Path, typer.Option()],
+    spec: Annotated[dict[str, Any], typer.Option(parser=json.loads)],
+) -> None:
+    """Writes the tidy rows of ``score_error`` for one part of one method."""
+    start, device = time.perf_counter(), pick_device(spec["device"])
+    fit, replicas = fitted.read(drift, device), spec["replicas"]
+    streams = Streams([("score", spec["experiment"], *replica) for replica in replicas], device)
+    net, chain = build(fit, spec, streams)
+    net.network.load_state_dict(store.read_tensors(train))
+    held_out = store.read_tensors(data)["held_out"].to(device)
+    x = fit.to_working(held_out.expand(len(replicas), -1, -1))
+    times = torch.searchsorted(chain.times, torch.tensor(spec["times"], device=device)).tolist()
+    errors = torch.stack([score_error(net, chain, x, n, streams) for n in times]).mean(0)
+    rows = [
+        (spec["experiment"], spec["method"], n_train, seed, "score_error", error)
+        for (n_train, seed), error in zip(replicas, errors.tolist(), strict=True)
+    ]
+    columns = ["experiment", "method", "n_train", "seed", "metric", "value"]
+    record = store.provenance(spec, seconds=round(time.perf_counter() - start, 3))
+    store.write_table(out, pd.DataFrame(rows, columns=columns), record)
+    print("\n".join(f"n_train {n}, seed {s}: {value:.5f}" for _, _, n, s, _, value in rows))
+
+
+if __name__ == "__main__":
+    store.run(main)

@@ -1,0 +1,25 @@
+rule score:
+    input:
+        data=rules.data.output.data,
+        drift=drift_of,
+        train=rules.train.output.weights,
+        code=code("score"),
+    output:
+        metrics="<results>/score/{experiment}/{method}/{part}.csv",
+        record="<results>/score/{experiment}/{method}/{part}.json",
+    log:
+        "<logs>/score/{experiment}/{method}/{part}.log",
+    benchmark:
+        "<benchmarks>/score/{experiment}/{method}/{part}.tsv"
+    conda:
+        "../../envs/ndsm.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=120,
+        gpu=GPU,
+    params:
+        spec=spec("score"),
+    shell:
+        "python -m ndsm.score --data {input.data} --drift {input.drift} --train {input.train}"
+        " --out {output.metrics} --spec {params.spec:q} > {log} 2>&1"
