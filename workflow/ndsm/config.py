@@ -24,7 +24,8 @@ SCHEMA = yaml.safe_load((WORKFLOW / "schemas" / "config.schema.yaml").read_text(
 OBJECTIVES = SCHEMA["properties"]["methods"]["additionalProperties"]["properties"]["objective"]
 NONLINEAR = [name for name in OBJECTIVES["enum"] if name.startswith("ndsm")]
 GRADIENT_METRICS = ["objective_variance", "gradient_variance", "gradient_bias"]
-TRAINED_METRICS = ["drift_over_training"]  # and, where the study asks for it, score_error
+SCORE_METRICS = ["score_error"]
+TRAINED_METRICS = ["drift_over_training"]
 MATCH = "size_to_match:"
 CHAIN_OBJECTIVES = {"ndsm", "ndsm_cv", "ndsm_anti"}
 # One within-component variance: what the exponential kernel, sampler and the long jump need.
@@ -272,8 +273,14 @@ def _objective_problems(
 def _side_problems(study: dict[str, Any]) -> Iterator[str]:
     """The studies of gradients and of the forward process name what there is."""
     experiments = study["experiments"]
-    if (score := study.get("score")) and score["experiment"] not in experiments:
-        yield _unknown("score.experiment", score["experiment"], experiments)
+    if score := study.get("score"):
+        if score["experiment"] not in experiments:
+            yield _unknown("score.experiment", score["experiment"], experiments)
+        else:
+            there = _trained(study, score["experiment"])
+            for method in score["methods"]:
+                if method not in there:
+                    yield _unknown("score.methods", method, there)
     for section in ("gradients", "forward"):
         if section not in study:
             continue
@@ -291,6 +298,12 @@ def _side_problems(study: dict[str, Any]) -> Iterator[str]:
             yield _unknown(f"{section}.n_train", study[section]["n_train"], sizes)
 
 
+def _trained(study: dict[str, Any], experiment: str) -> list[str]:
+    """The experiment's methods that have a network."""
+    names = study["experiments"][experiment]["methods"]
+    return [name for name in names if study["methods"][name]["objective"] != "none"]
+
+
 def _claim_problems(key: str, claim: dict[str, Any], study: dict[str, Any]) -> Iterator[str]:
     """A claim names what the study runs, and one thing to compare with."""
     if ("baseline" in claim) == ("at_most" in claim):
@@ -305,12 +318,13 @@ def _claim_problems(key: str, claim: dict[str, Any], study: dict[str, Any]) -> I
             continue
         experiment = study["experiments"][name]
         methods, sizes = experiment["methods"], experiment["n_train"]
-        trained = [*TRAINED_METRICS]
-        if study.get("score", {}).get("experiment") == name:
-            trained.append("score_error")
-        metrics = [*experiment["metrics"], *trained]
-        if metric in trained:
-            methods = [m for m in methods if study["methods"][m]["objective"] != "none"]
+        metrics = [*experiment["metrics"], *TRAINED_METRICS]
+        if metric in TRAINED_METRICS:
+            methods = _trained(study, name)
+        if (score := study.get("score")) and score["experiment"] == name:
+            metrics += SCORE_METRICS
+            if metric in SCORE_METRICS:
+                methods = score["methods"]
         if (gradients := study.get("gradients")) and gradients["experiment"] == name:
             metrics += GRADIENT_METRICS
             if metric in GRADIENT_METRICS:

@@ -107,8 +107,12 @@ def jobs(study: Study, stage: str) -> list[dict[str, Any]]:
             floor = [{"experiment": e, "method": FLOOR, "part": 0} for e in names]
             return runs + floor if stage == "evaluate" else runs
         case "score":
-            shown = study.get("score", {}).get("experiment")
-            return [job for job in jobs(study, "train") if job["experiment"] == shown]
+            names = study.get("score", {"experiment": None, "methods": []})
+            return [
+                job
+                for job in jobs(study, "train")
+                if job["experiment"] == names["experiment"] and job["method"] in names["methods"]
+            ]
         case "gradients" | "forward":
             return [{"experiment": study[stage]["experiment"]}] if stage in study else []
     raise ValueError(f"no such stage: {stage}")

@@ -7,7 +7,8 @@ The process is run from held-out data. With the last jumps' μ_j, σ_j of M part
     p_t(y) ≈ mean_j N(y; μ_j, σ_j²),    ∇log p_t(y) ≈ −Σ_j ρ_j(y) (y − μ_j)/σ_j²,
 
 with ρ_j(y) ∝ N(y; μ_j, σ_j²). Two halves of the particles give independent estimates ŝ₁ and ŝ₂; the
-mean of (s_θ − ŝ₁)·(s_θ − ŝ₂) is the squared error without their noise, up to O(1/M).
+mean of (s_θ − ŝ₁)·(s_θ − ŝ₂) is the squared error without their noise, up to O(1/M). It asks for
+jumps wide enough to hold many particles: for strides well above one and times not too small.
 """
 
 import json
@@ -26,7 +27,7 @@ from ndsm.nets import ScoreNet
 from ndsm.sde import Chain, Jump, variance
 from ndsm.streams import Streams, pick_device
 
-POINTS = 500  # y per time and replica
+POINTS = 250  # y per time and replica
 
 
 def estimate(y: Tensor, jump: Jump) -> Tensor:
@@ -73,7 +74,8 @@ def main(
     streams = Streams([("score", spec["experiment"], *replica) for replica in replicas], device)
     net, chain = build(fit, spec, streams)
     net.network.load_state_dict(store.read_tensors(train))
-    held_out = store.read_tensors(data)["held_out"].to(device)
+    tensors = store.read_tensors(data)
+    held_out = torch.cat([tensors["held_out"], tensors["real"].flatten(0, 1)]).to(device)
     x = fit.to_working(held_out.expand(len(replicas), -1, -1))
     times = torch.searchsorted(chain.times, torch.tensor(spec["times"], device=device)).tolist()
     errors = torch.stack([score_error(net, chain, x, n, streams) for n in times]).mean(0)

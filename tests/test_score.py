@@ -1,0 +1,75 @@
+"""The error of a score, measured against the true one of its own process."""
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from ndsm.mixture import Mixture, standard_normal
+from ndsm.nets import ScoreNet
+from ndsm.score import estimate, score_error
+from ndsm.sde import Chain, Jump, exponential, time_grid
+from ndsm.streams import Streams
+
+GRID = time_grid(1e-3, 4.0, 60)
+STREAMS = [("score", replica) for replica in range(2)]
+
+
+class Constant(nn.Module):
+    """F_θ = c everywhere, so that s_θ is off by (a/√v) c where F should be zero."""
+
+    def __init__(self, c: float) -> None:
+        super().__init__()
+        self.c = c
+
+    def forward(self, y: Tensor, t: Tensor) -> Tensor:
+        return torch.full_like(y, self.c)
+
+
+def double(mixture: Mixture) -> Mixture:
+    return Mixture(**{name: t.double() for name, t in mixture.tensors().items()})
+
+
+def measured(drift: Mixture, c: float, stride: int, from_data: bool) -> tuple[Tensor, float]:
+    """score_error of two replicas with data from π, where F = 0 is the truth, and a²c²d."""
+    x = drift.sample(10_500, Streams(STREAMS))
+    chain = Chain(drift, exponential, GRID, stride, from_data)
+    n = 48
+    error = score_error(ScoreNet(drift, Constant(c)), chain, x, n, Streams(STREAMS))
+    return error, c**2 * x.shape[-1] * torch.exp(-2 * GRID[n]).item()
+
+
+@pytest.mark.parametrize("stride, from_data", [(1, False), (15, False), (1, True)])
+@pytest.mark.parametrize("c", [0.0, 0.6])
+def test_error_of_a_known_departure(c: float, stride: int, from_data: bool) -> None:
+    """Data N(0, I) under OU: the true F is zero. Tolerance: ten times the error seen over seeds."""
+    error, truth = measured(double(standard_normal(2, 2)), c, stride, from_data)
+    assert (error - truth).abs().max() < 0.04
+    if c:  # a departure that is there is not taken for none
+        assert error.min() > 0.1
+
+
+def test_estimate_is_the_gradient_of_the_log_density() -> None:
+    generator = torch.Generator().manual_seed(0)
+    mu = torch.randn(2, 30, 3, generator=generator, dtype=torch.float64)
+    sigma = 0.3 + torch.rand(2, 30, 1, generator=generator, dtype=torch.float64)
+    y = torch.randn(2, 7, 3, generator=generator, dtype=torch.float64, requires_grad=True)
+    square = ((y.unsqueeze(2) - mu.unsqueeze(1)) / sigma.unsqueeze(1)).square().sum(-1)
+    log_density = torch.logsumexp(-0.5 * square - 3 * sigma.log().mT, -1)
+    (gradient,) = torch.autograd.grad(log_density.sum(), y)
+    jump = Jump(mu, sigma, torch.ones_like(sigma))
+    torch.testing.assert_close(estimate(y.detach(), jump), gradient, rtol=1e-9, atol=1e-9)
+
+
+def test_noise_of_the_estimate_cancels() -> None:
+    """One half squared alone would add the estimate's own variance: at small σ, by far the most."""
+    drift = double(standard_normal(2, 2))
+    x = drift.sample(20_500, Streams(STREAMS))
+    chain = Chain(drift, exponential, GRID, from_data=True)
+    n = 12
+    error = score_error(ScoreNet(drift, Constant(0.0)), chain, x, n, Streams(STREAMS))
+    jump = chain.last_jump(x[:, :10_000], n, Streams(STREAMS))
+    y = chain.simulate(x[:, 10_000:10_500], n, Streams(STREAMS))
+    t = GRID[n]
+    naive = -torch.expm1(-2 * t) * (-y - estimate(y, jump)).square().sum(-1).mean(1)
+    assert naive.min() > 0.02
+    assert error.abs().max() < 0.3 * naive.min()
