@@ -10,6 +10,7 @@ from numpy.random import default_rng
 from scipy import stats
 
 from ndsm import data, datasets, store
+from ndsm.subset import training_subset
 
 PLANAR = {"weighted_modes": 8.0, "heavy_tails": 400.0, "rings": 5.0}  # half width of the plane
 KNOWN = [name for name, dataset in datasets.DATASETS.items() if dataset.has_density]
@@ -121,19 +122,19 @@ def test_digits_are_split_disjointly_and_by_class():
 
 def test_training_subsets_are_nested():
     arrays = datasets.prepare({"name": "rings", "pool": 500, "held_out": 10}, samples=5)
-    small, large = (datasets.training_subset(arrays, n, seed=3) for n in (20, 200))
+    small, large = (training_subset(arrays, n, seed=3) for n in (20, 200))
     np.testing.assert_array_equal(small, large[:20])
     assert len(np.unique(large, axis=0)) == 200
-    other = datasets.training_subset(arrays, 20, seed=4)
+    other = training_subset(arrays, 20, seed=4)
     assert not np.array_equal(small, other)
-    labels = datasets.training_subset(arrays, 200, 3, of="pool_labels")
+    labels = training_subset(arrays, 200, 3, of="pool_labels")
     np.testing.assert_array_equal(labels, np.rint(np.hypot(*large.T)) - 1)
 
 
 def test_random_streams_are_different():
     """A permutation drawn from the bits that made the pool would choose by the points' labels."""
     arrays = {"pool": np.arange(1000)}
-    subsets = [tuple(datasets.training_subset(arrays, 1000, seed)) for seed in range(20)]
+    subsets = [tuple(training_subset(arrays, 1000, seed)) for seed in range(20)]
     subsets += [tuple(datasets._stream(number).permutation(1000)) for number in range(1, 9)]
     assert len(set(subsets)) == 28
     assert tuple(datasets._stream(0).permutation(1000)) in subsets  # what to keep clear of
@@ -159,7 +160,7 @@ def test_unusable_input_is_refused():
         datasets.prepare({"name": "pinwheel", "pool": 0}, 10)
     arrays = datasets.prepare({"name": "pinwheel", "pool": 30, "held_out": 10}, 10)
     with pytest.raises(store.Refused, match=r"n_train: 31 .* up to 30"):
-        datasets.training_subset(arrays, 31, 0)
+        training_subset(arrays, 31, 0)
 
 
 def test_pool_size():
@@ -180,8 +181,8 @@ def test_stage_writes_what_was_prepared(tmp_path):
     assert str(tensors["pool"].dtype) == "torch.float32"
     assert str(tensors["pool_labels"].dtype) == "torch.int64"
     assert store.read_record(tmp_path / "e.safetensors")["spec"] == spec
-    subset = datasets.training_subset(tensors, 20, seed=1)  # tensors do as well as arrays
-    np.testing.assert_allclose(subset, datasets.training_subset(arrays, 20, seed=1), rtol=1e-6)
+    subset = training_subset(tensors, 20, seed=1)  # tensors do as well as arrays
+    np.testing.assert_allclose(subset, training_subset(arrays, 20, seed=1), rtol=1e-6)
 
 
 def test_registry_imports_nothing_heavy():

@@ -8,7 +8,7 @@ from scipy import linalg, stats
 from scipy.spatial.distance import cdist
 from sklearn.neighbors import KNeighborsClassifier
 
-from ndsm import metrics
+from ndsm import distances, metrics
 
 
 def normal(seed, n, d=2, shift=0.0):
@@ -29,14 +29,14 @@ def test_energy_distance_against_brute_force(sizes, d):
     x, y = normal(0, sizes[0], d, shift=0.1), normal(1, sizes[1], d)
     expected = brute_energy_distance(x, y)
     assert metrics.energy_distance(x, y) == pytest.approx(expected, abs=1e-6)
-    assert metrics.energy_distance(x, y, metrics.spread(y)) == pytest.approx(expected, abs=1e-6)
+    assert metrics.energy_distance(x, y, distances.spread(y)) == pytest.approx(expected, abs=1e-6)
 
 
 def test_energy_distance_against_scipy():
     """SciPy's is the square root of the V-statistic, in one dimension."""
     x, y = normal(0, 600, 1, shift=0.3), normal(1, 500, 1)
     biased = stats.energy_distance(x.ravel(), y.ravel()) ** 2
-    within_x, within_y = metrics.spread(x), metrics.spread(y)
+    within_x, within_y = distances.spread(x), distances.spread(y)
     unbiased = biased - within_x / len(x) - within_y / len(y)
     assert metrics.energy_distance(x, y) == pytest.approx(unbiased / within_y, abs=1e-6)
 
@@ -63,8 +63,8 @@ def test_energy_distance_is_unbiased():
     for i in range(400):
         x, y = normal([3, i], 40), normal([4, i], 40)
         values[i] = metrics.energy_distance(x, y)
-        within = metrics.spread(y)
-        biased[i] = values[i] + (metrics.spread(x) + within) / (40 * within)
+        within = distances.spread(y)
+        biased[i] = values[i] + (distances.spread(x) + within) / (40 * within)
 
     def deviations(sample):
         return abs(sample.mean()) / (sample.std() / len(sample) ** 0.5)

@@ -14,8 +14,8 @@ from torch import Tensor
 from ndsm import checkpoint, drift, fitted, sample, store, train
 from ndsm.adam import Adam
 from ndsm.checkpoint import Checkpoint
+from ndsm.distances import energy_distance
 from ndsm.fitted import Fitted, data_sampler
-from ndsm.metrics import energy_distance
 from ndsm.model import build
 from ndsm.nets import ScoreNet
 from ndsm.objectives import OBJECTIVES

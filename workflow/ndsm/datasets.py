@@ -15,18 +15,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from math import inf, lgamma, log, pi
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.random import Generator, default_rng
 
 from ndsm.store import Refused
 
-if TYPE_CHECKING:
-    from torch import Tensor
-
 Array = np.ndarray
-ArrayOrTensor = TypeVar("ArrayOrTensor", Array, "Tensor")
 
 SEED = 20240525
 FLOOR = 5  # real sets of data, each measured against the held-out set as samples are
@@ -299,26 +295,3 @@ def prepare(dataset: Mapping[str, Any], samples: int) -> dict[str, Array]:
         if type(value) is not int or value < 1:
             raise Refused(f"dataset.{key}: {value!r} is no size; allowed: a positive integer")
     return DATASETS[name].arrays(samples, **parameters)
-
-
-def training_subset(
-    data: Mapping[str, ArrayOrTensor], n_train: int, seed: int, of: str = "pool"
-) -> ArrayOrTensor:
-    """What a replica trains on, (n_train, d): the first of one permutation of the pool per seed.
-
-    So the subsets of one seed are nested.
-
-    Args:
-        data: arrays or tensors with ``pool``, (n, d).
-        n_train: the number of points.
-        seed: the replica's seed.
-        of: ``pool_labels`` gives the labels of the same points, (n_train,).
-
-    Raises:
-        Refused: if the pool is smaller than ``n_train``.
-    """
-    rows: Any = data[of]
-    n = len(rows)
-    if n_train > n:
-        raise Refused(f"n_train: {n_train} is more than the data have; allowed: up to {n}")
-    return rows[default_rng([SEED, seed]).permutation(n)[:n_train]]

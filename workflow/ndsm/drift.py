@@ -24,12 +24,12 @@ from sklearn.mixture import GaussianMixture
 from torch import Tensor
 
 from ndsm import fitted, store
-from ndsm.datasets import training_subset
+from ndsm.distances import energy_distance
 from ndsm.fitted import Fitted, Sampler, data_sampler
-from ndsm.metrics import energy_distance
 from ndsm.mixture import Mixture, standard_normal
 from ndsm.sde import KERNELS, Chain, time_grid
 from ndsm.streams import Streams
+from ndsm.subset import training_subset
 
 PRINCIPAL_COMPONENTS = 30  # spherical fits look for their means among these many
 MISMATCH_POINTS = 2000

@@ -18,7 +18,9 @@ import typer
 from safetensors.numpy import load_file
 
 from ndsm import metrics, store
-from ndsm.datasets import DATASETS, training_subset
+from ndsm.datasets import DATASETS
+from ndsm.distances import spread
+from ndsm.subset import training_subset
 
 if TYPE_CHECKING:
     from torch import nn
@@ -55,7 +57,7 @@ class Reference:
     @cached_property
     def spread(self) -> float:
         """E|Y − Y'|."""
-        return metrics.spread(self.points)
+        return spread(self.points)
 
     @cached_property
     def log_density(self) -> Array:

@@ -10,9 +10,9 @@ import torch
 import typer
 
 from ndsm import fitted, store
-from ndsm.datasets import training_subset
 from ndsm.sde import KERNELS, Chain, time_grid
 from ndsm.streams import Streams
+from ndsm.subset import training_subset
 
 POINTS = 2000
 SHOWN = (0.0, 0.02, 0.1, 0.5)  # times, and the process's end after them

@@ -23,7 +23,6 @@ import typer
 from torch import Tensor
 
 from ndsm import store
-from ndsm.datasets import training_subset
 from ndsm.drift import fit_ou, fit_part
 from ndsm.fitted import Fitted
 from ndsm.mixture import Mixture
@@ -31,6 +30,7 @@ from ndsm.nets import ScoreNet, StackedMLP
 from ndsm.objectives import OBJECTIVES
 from ndsm.sde import Chain, Jump, exponential, time_grid
 from ndsm.streams import Streams
+from ndsm.subset import training_subset
 
 NETWORK = {"width": 16, "depth": 2}
 CHUNK = 2048  # draws whose gradients are in memory together

@@ -13,13 +13,13 @@ from torch import Tensor
 from ndsm import fitted, store
 from ndsm.adam import Adam
 from ndsm.checkpoint import Checkpoint
-from ndsm.datasets import training_subset
 from ndsm.fitted import Sampler, data_sampler
 from ndsm.model import build
 from ndsm.nets import ScoreNet
 from ndsm.objectives import OBJECTIVES
 from ndsm.sde import Chain, Pool
 from ndsm.streams import Streams, pick_device
+from ndsm.subset import training_subset
 
 BLOCK = 50  # steps whose random numbers are drawn at once; the numbers depend on it
 EXPLODED = 1e6  # a loss above this per dimension, or NaN, is a diverged training
