@@ -11,6 +11,7 @@ import torch
 from numpy.random import default_rng
 
 from ndsm import classifier, data, datasets, evaluate, metrics, store
+from ndsm.subset import training_subset
 
 COLUMNS = ["experiment", "method", "n_train", "seed", "metric", "value"]
 
@@ -85,7 +86,7 @@ def test_classifier_and_image_metrics(folder):
     floor = run(folder, "digits", names, eye=eye).groupby("metric").value.mean()
     assert floor.inception_score > 7 and floor.class_tv < 0.1 and floor.memorisation < 0.02
 
-    copies = datasets.training_subset(tensors, 100, seed=2).numpy()
+    copies = training_subset(tensors, 100, seed=2).numpy()
     noise = default_rng(0).uniform(size=(100, 64))
     sevens = tensors["pool"][tensors["pool_labels"] == 7][:100].numpy()
     sevens = np.concatenate([sevens, sevens])[:100]

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from torch import Tensor
 
-PACKAGES = ("torch", "numpy", "scipy", "scikit-learn", "pandas", "POT", "snakemake", "safetensors")
+PACKAGES = ("torch", "numpy", "scipy", "scikit-learn", "pandas", "snakemake", "safetensors")
 
 
 class Refused(ValueError):
