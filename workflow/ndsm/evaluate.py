@@ -121,9 +121,20 @@ class Replica:
         return training_subset(self.reference.data, self.n_train, self.seed)
 
     def measure(self, metric: str) -> float:
-        """The value of a metric, by its name in ``metrics.METRICS``."""
+        """The value of a metric, by its name in ``metrics.METRICS``.
+
+        Raises:
+            Refused: it is not finite, as where the samples have run away.
+        """
         entry = metrics.METRICS[metric]
-        return entry.function(*(attrgetter(need)(self) for need in entry.needs))
+        with np.errstate(over="ignore", invalid="ignore"):  # answered for below
+            value = entry.function(*(attrgetter(need)(self) for need in entry.needs))
+        if not np.isfinite(value):
+            raise store.Refused(
+                f"{metric} of n_train={self.n_train}, seed={self.seed}: {value}; the largest sample "
+                f"is {np.abs(self.samples).max():.3g}: lower training.learning_rate"
+            )
+        return value
 
 
 def replicas(
