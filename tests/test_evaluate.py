@@ -148,3 +148,13 @@ def test_command_starts_only_what_it_uses(folder):
     modules = json.loads(result.stdout.splitlines()[-1])
     assert not {"torch", "sklearn", "scipy", "ot"} & set(modules)
     assert list(pd.read_csv(out)) == COLUMNS
+
+
+def test_samples_that_ran_away_are_refused_by_name(folder):
+    """Finite, but their squares are not in single precision: no NaN may reach a table."""
+    samples = np.zeros((1, 50, 2), np.float32)
+    samples[0, 3] = 1e30
+    with pytest.raises(
+        store.Refused, match=r"energy_distance of n_train=50, seed=2.*learning_rate"
+    ):
+        run(folder, "planar", ["energy_distance"], samples, [[50, 2]])

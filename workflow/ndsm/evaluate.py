@@ -131,8 +131,8 @@ class Replica:
             value = entry.function(*(attrgetter(need)(self) for need in entry.needs))
         if not np.isfinite(value):
             raise store.Refused(
-                f"{metric} of n_train={self.n_train}, seed={self.seed}: {value}; the largest sample "
-                f"is {np.abs(self.samples).max():.3g}: lower training.learning_rate"
+                f"{metric} of n_train={self.n_train}, seed={self.seed}: {value}; the largest "
+                f"sample is {np.abs(self.samples).max():.3g}: lower training.learning_rate"
             )
         return value
 
