@@ -8,6 +8,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from ndsm import aggregate, store
+from ndsm.summary import cell
 from ndsm.verdict import MAXIMISED
 
 SIZES, SEEDS = [50, 200], range(3)
@@ -144,7 +145,7 @@ def test_bold_in_markdown_and_tex_is_the_best(tables):
     row = next(
         r for r in markdown.split("## digits")[1].split("\n") if r.startswith(f"| {best.method}")
     )
-    assert row.split("|")[2].strip() == f"**{aggregate.cell(best['mean'], best['std'])}**"
+    assert row.split("|")[2].strip() == f"**{cell(best['mean'], best['std'])}**"
 
 
 def test_tex_is_well_formed(tables):
@@ -159,11 +160,11 @@ def test_tex_is_well_formed(tables):
 
 
 def test_cells_show_two_figures_of_the_deviation():
-    assert aggregate.cell(12.3456, 0.789) == "12.35 ± 0.79"
-    assert aggregate.cell(0.00123, 0.000456, scale=1e3) == "1.23 ± 0.46"
-    assert aggregate.cell(123.4, 56.7) == "123 ± 57"
-    assert aggregate.cell(9.996, 0.0996) == "10.00 ± 0.10"
-    assert aggregate.cell(1.2345, float("nan")) == "1.23"
+    assert cell(12.3456, 0.789) == "12.35 ± 0.79"
+    assert cell(0.00123, 0.000456, scale=1e3) == "1.23 ± 0.46"
+    assert cell(123.4, 56.7) == "123 ± 57"
+    assert cell(9.996, 0.0996) == "10.00 ± 0.10"
+    assert cell(1.2345, float("nan")) == "1.23"
 
 
 def test_cost(tables):

@@ -137,7 +137,7 @@ def test_every_problem_is_told_at_once() -> None:
 
 
 def test_unknown_study_lists_those_there_are() -> None:
-    with pytest.raises(config.ConfigError, match="allowed: default, smoke.*mean 'smoke'"):
+    with pytest.raises(config.ConfigError, match="allowed: default, search, smoke.*mean 'smoke'"):
         config.study_file("smoek")
 
 

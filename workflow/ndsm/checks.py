@@ -1,0 +1,197 @@
+"""What a schema cannot say of a configuration: names that must exist, settings that contradict.
+
+Each check yields one line per problem: the key, its value, what is allowed and, for a name, the
+nearest match. Used by ``config`` alone.
+"""
+
+import difflib
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from ndsm.datasets import DATASETS, pool_size
+from ndsm.metrics import METRICS
+
+GRADIENT_METRICS = ["objective_variance", "gradient_variance", "gradient_bias"]
+SCORE_METRICS = ["score_error"]
+TRAINED_METRICS = ["drift_over_training"]
+MATCH = "size_to_match:"
+CHAIN_OBJECTIVES = ["ndsm", "ndsm_anti", "ndsm_cv"]
+NONLINEAR = [*CHAIN_OBJECTIVES, "ndsm_jump"]
+# One within-component variance: what the exponential kernel, sampler and the long jump need.
+ISOTROPIC = ["spherical", "tied"]
+
+
+def as_list(value: Any) -> list[Any]:
+    """A list as it is, anything else as a list of one."""
+    return value if isinstance(value, list) else [value]
+
+
+def allowed(value: Any, names: Iterable[str]) -> str:
+    """``allowed: a, b, c (did you mean b?)``."""
+    names = [str(name) for name in names]
+    near = difflib.get_close_matches(str(value), names, n=1, cutoff=0.5)
+    hint = f" (did you mean {near[0]!r}?)" if near else ""
+    return f"allowed: {', '.join(names)}{hint}"
+
+
+def unknown(key: str, value: Any, names: Iterable[str]) -> str:
+    """The line for a name that does not exist."""
+    return f"{key}: {value!r} is unknown; {allowed(value, names)}"
+
+
+def experiment_problems(study: dict[str, Any]) -> Iterator[str]:
+    """One line for each contradiction within an experiment."""
+    for reserved in sorted({"real", "data"} & set(study["methods"])):
+        yield f"methods.{reserved}: {reserved!r} stands for held-out data; allowed: other names"
+    for name, experiment in study["experiments"].items():
+        key = f"experiments.{name}"
+        yield from _dataset_problems(key, experiment)
+        yield from _method_problems(key, experiment, study["methods"])
+
+
+def _dataset_problems(key: str, experiment: dict[str, Any]) -> Iterator[str]:
+    """The dataset, its parameters, sizes taken from it, metrics that it allows."""
+    name = experiment["dataset"]["name"]
+    if name not in DATASETS:
+        yield unknown(f"{key}.dataset.name", name, DATASETS)
+        return
+    dataset = DATASETS[name]
+    parameters = ["name", *dataset.parameters]
+    for parameter in experiment["dataset"]:
+        if parameter not in parameters:
+            yield unknown(f"{key}.dataset", parameter, parameters)
+    there = pool_size(experiment["dataset"])
+    for n in experiment["n_train"]:
+        if n > there:
+            yield f"{key}.n_train: {n} is more than {name} has; allowed: up to {there}"
+    suited = [m for m, entry in METRICS.items() if not entry.asks or getattr(dataset, entry.asks)]
+    for metric in experiment["metrics"]:
+        if metric not in suited:
+            state = "does not suit " + name if metric in METRICS else "is unknown"
+            yield f"{key}.metrics: {metric!r} {state}; {allowed(metric, suited)}"
+
+
+def _method_problems(
+    key: str, experiment: dict[str, Any], methods: dict[str, Any]
+) -> Iterator[str]:
+    """Methods, the drifts that they name, and what these allow."""
+    process, drifts = experiment["process"], experiment["drifts"]
+    if process["t_min"] >= process["T"]:
+        limit = f"allowed: less than T, {process['T']}"
+        yield f"{key}.process.t_min: {process['t_min']} is too large; {limit}"
+    for method in experiment["methods"]:
+        if method not in methods:
+            yield unknown(f"{key}.methods", method, methods)
+        elif (name := methods[method]["drift"]) not in drifts:
+            yield unknown(f"methods.{method}.drift", name, drifts) + f" in {key}"
+        else:
+            yield from _fit_problems(f"{key}.drifts.{name}", drifts[name], experiment)
+            yield from _objective_problems(key, method, methods[method], experiment)
+
+
+def _fit_problems(key: str, drift: dict[str, Any], experiment: dict[str, Any]) -> Iterator[str]:
+    """A mixture needs more points than components."""
+    fewest, smallest = min(as_list(drift.get("n_components", 1))), min(experiment["n_train"])
+    if fewest > smallest:
+        limit = f"allowed: one of them up to the smallest n_train, {smallest}"
+        yield f"{key}.n_components: {fewest} components are more than points; {limit}"
+
+
+def _objective_problems(
+    key: str, method: str, settings: dict[str, Any], experiment: dict[str, Any]
+) -> Iterator[str]:
+    """What an objective asks of its drift, and of the chain and sampler built on it."""
+    objective, stride = settings["objective"], settings.get("stride", 1)
+    drift, kernel = experiment["drifts"][settings["drift"]], experiment["process"]["kernel"]
+    covariance = "spherical" if drift["fit"] == "ou" else drift["covariance"]
+    where = f"{key}.drifts.{settings['drift']}.covariance: {covariance!r} with"
+    isotropic = f"allowed: {', '.join(ISOTROPIC)}"
+    chain = objective in CHAIN_OBJECTIVES
+    if objective == "dsm" and drift["fit"] != "ou":
+        ou = [name for name, other in experiment["drifts"].items() if other["fit"] == "ou"]
+        linear = allowed(settings["drift"], ou)
+        yield f"methods.{method}.drift: {settings['drift']!r} is not linear, as dsm asks; {linear}"
+    if stride > 1 and not chain:
+        others = f"allowed: 1, or objective {', '.join(CHAIN_OBJECTIVES)}"
+        yield f"methods.{method}.stride: {stride} with objective {objective}; {others}"
+    if stride > 1 and chain and kernel != "exponential":
+        others = f"allowed: 1, or kernel exponential in {key}"
+        yield f"methods.{method}.stride: {stride} with kernel {kernel}; {others}"
+    if covariance in ISOTROPIC or objective == "none":
+        return
+    if chain and kernel == "exponential":
+        yield f"{where} kernel exponential ({method}); {isotropic}, or kernel euler"
+    if objective == "ndsm_jump":
+        yield f"{where} objective ndsm_jump ({method}); {isotropic}"
+    if experiment["sampling"]["sampler"] == "exponential":
+        yield f"{where} sampler exponential ({method}); {isotropic}, or sampler heun or euler"
+
+
+def side_problems(study: dict[str, Any]) -> Iterator[str]:
+    """The studies of gradients and of the forward process name what there is."""
+    experiments = study["experiments"]
+    if score := study.get("score"):
+        if score["experiment"] not in experiments:
+            yield unknown("score.experiment", score["experiment"], experiments)
+        else:
+            there = _trained(study, score["experiment"])
+            for method in score["methods"]:
+                if method not in there:
+                    yield unknown("score.methods", method, there)
+    for section in ("gradients", "forward"):
+        if section not in study:
+            continue
+        name, drift = study[section]["experiment"], study[section]["drift"]
+        if name not in experiments:
+            yield unknown(f"{section}.experiment", name, experiments)
+            continue
+        fits = {other: fit["fit"] for other, fit in experiments[name]["drifts"].items()}
+        if fits.get(drift, "ou") == "ou":
+            yield unknown(f"{section}.drift", drift, [d for d, fit in fits.items() if fit != "ou"])
+        if "ou" not in fits.values():
+            yield f"{section}.experiment: {name!r} has no drift to compare with; allowed: fit: ou"
+        if study[section]["n_train"] not in experiments[name]["n_train"]:
+            sizes = experiments[name]["n_train"]
+            yield unknown(f"{section}.n_train", study[section]["n_train"], sizes)
+
+
+def _trained(study: dict[str, Any], experiment: str) -> list[str]:
+    """The experiment's methods that have a network."""
+    names = study["experiments"][experiment]["methods"]
+    return [name for name in names if study["methods"][name]["objective"] != "none"]
+
+
+def claim_problems(key: str, claim: dict[str, Any], study: dict[str, Any]) -> Iterator[str]:
+    """A claim names what the study runs, and one thing to compare with."""
+    if ("baseline" in claim) == ("at_most" in claim):
+        given = "both" if "baseline" in claim else "neither"
+        yield f"{key}: {given} of baseline, at_most ({claim['id']}); allowed: exactly one"
+    metric = claim["metric"].removeprefix(MATCH)
+    if claim["metric"].startswith(MATCH) and "at_most" in claim:
+        yield f"{key}.at_most: {claim['at_most']} with {claim['metric']}; allowed: a baseline"
+    for name in as_list(claim["experiment"]):
+        if name not in study["experiments"]:
+            yield unknown(f"{key}.experiment", name, study["experiments"])
+            continue
+        experiment = study["experiments"][name]
+        methods, sizes = experiment["methods"], experiment["n_train"]
+        metrics = [*experiment["metrics"], *TRAINED_METRICS]
+        if metric in TRAINED_METRICS:
+            methods = _trained(study, name)
+        if (score := study.get("score")) and score["experiment"] == name:
+            metrics += SCORE_METRICS
+            if metric in SCORE_METRICS:
+                methods = score["methods"]
+        if (gradients := study.get("gradients")) and gradients["experiment"] == name:
+            metrics += GRADIENT_METRICS
+            if metric in GRADIENT_METRICS:
+                methods, sizes = NONLINEAR, [gradients["n_train"]]
+        if metric not in metrics:
+            yield unknown(f"{key}.metric", claim["metric"], metrics) + f" in {name}"
+        for method in as_list(claim["method"]) + as_list(claim.get("baseline", [])):
+            if method not in methods:
+                role = "baseline" if method == claim.get("baseline") else "method"
+                yield unknown(f"{key}.{role}", method, methods) + f" in {name}"
+        for n in as_list(claim.get("n_train", [])):
+            if n not in sizes:
+                yield unknown(f"{key}.n_train", n, sizes) + f" in {name}"
