@@ -102,7 +102,7 @@ BAD = [
     ),
     ("methods.dsm.stride", 3, r"methods.dsm.stride: 3 .*allowed: 1, or"),
     ("methods.dsm.drift", "gmm", r"methods.dsm.drift: 'gmm' is not linear.*allowed: ou"),
-    ("defaults.process.kernel", "euler", r"methods.ndsm.stride: 15 with kernel euler"),
+    ("defaults.process.kernel", "euler", r"methods.ndsm_anti.stride: 15 with kernel euler"),
     ("defaults.drifts.gmm.covariance", "full", r"gmm.covariance: 'full' .*spherical, tied"),
     ("defaults.process.t_min", 5.0, r"process.t_min: 5.0 .*less than T, 4.0"),
     ("methods.real", {"objective": "none", "drift": "ou"}, r"methods.real: "),

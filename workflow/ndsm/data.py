@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
-import torch
 import typer
 
 from ndsm import store
@@ -25,14 +24,11 @@ def main(
     start = time.perf_counter()
     arrays = prepare(spec["dataset"], spec["samples"])
     kinds = {"f": np.float32, "i": np.int64}
-    tensors = {
-        name: torch.from_numpy(array.astype(kinds[array.dtype.kind]))
-        for name, array in arrays.items()
-    }
-    for name, tensor in tensors.items():
-        print(f"{spec['experiment']}: {name} {tuple(tensor.shape)}", flush=True)
+    arrays = {name: array.astype(kinds[array.dtype.kind]) for name, array in arrays.items()}
+    for name, array in arrays.items():
+        print(f"{spec['experiment']}: {name} {array.shape}", flush=True)
     seconds = time.perf_counter() - start
-    store.write_tensors(out, tensors, store.provenance(spec, seconds=seconds))
+    store.write_tensors(out, arrays, store.provenance(spec, seconds=seconds))
 
 
 if __name__ == "__main__":

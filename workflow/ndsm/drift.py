@@ -19,8 +19,6 @@ from typing import Annotated, Any
 import numpy as np
 import torch
 import typer
-from sklearn.decomposition import PCA
-from sklearn.mixture import GaussianMixture
 from torch import Tensor
 
 from ndsm import fitted, store
@@ -44,6 +42,9 @@ def fit_ou(x: np.ndarray) -> Fitted:
 
 def fit_mixture(x: np.ndarray, covariance: str, components: int, seed: int) -> Fitted:
     """EM for x (n, d) with the given covariance type and number of components (float64)."""
+    from sklearn.decomposition import PCA
+    from sklearn.mixture import GaussianMixture
+
     shift, scale = x.mean(0), math.sqrt(x.var(0).mean())
     z = (x - shift) / scale
     model = GaussianMixture(components, covariance_type=covariance, random_state=seed)
@@ -154,6 +155,8 @@ def main(
     start = time.perf_counter()
     tensors, process = store.read_tensors(data), spec["process"]
     subsets = [training_subset(tensors, n_train, seed) for n_train, seed in spec["replicas"]]
+    if spec["fit"] == "em":
+        import sklearn.mixture  # noqa: F401  its start does not belong to the fit's time
     fits, seconds = [], []
     for (n_train, seed), subset in zip(spec["replicas"], subsets, strict=True):
         x = subset.double().numpy()

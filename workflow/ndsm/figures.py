@@ -2,6 +2,8 @@
 
 import json
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,6 +21,7 @@ from ndsm.style import Look
 
 FLOOR = "real"
 IMAGE_METRICS = frozenset({"fid", "inception_score", "class_tv", "memorisation"})
+WORKERS = 2  # processes that draw; the threads of the rule
 GRID = 5  # digits on a side of a mosaic
 
 Spec = dict[str, Any]
@@ -37,18 +40,23 @@ def main(
     Raises:
         Refused: a name that is no figure.
     """
-    style.use()
     known = catalogue(spec)
     if unknown := [name for name in spec["figures"] if name not in known]:
         raise store.Refused(f"figure {unknown[0]}: allowed are {', '.join(known)}")
-    methods = [m for e in spec["experiments"].values() for m in e["methods"]]
-    look = style.looks(methods)
-    for name in spec["figures"]:
-        draw, experiment = known[name]
-        figure = draw(tables, spec, look, experiment)
-        style.save(figure, out / name)
-        plt.close(figure)
-        print(f"{out / name}.png", flush=True)
+    with ProcessPoolExecutor(WORKERS) as pool:
+        for name in pool.map(partial(draw, tables, out, spec), spec["figures"]):
+            print(f"{out / name}.png", flush=True)
+
+
+def draw(tables: Path, out: Path, spec: Spec, name: str) -> str:
+    """Draws one figure, and gives its name back."""
+    style.use()
+    look = style.looks([m for e in spec["experiments"].values() for m in e["methods"]])
+    panels, experiment = catalogue(spec)[name]
+    figure = panels(tables, spec, look, experiment)
+    style.save(figure, out / name)
+    plt.close(figure)
+    return name
 
 
 def catalogue(spec: Spec) -> dict[str, tuple[Callable[..., Figure], str]]:

@@ -10,7 +10,7 @@ import platform
 import resource
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
     from torch import Tensor
 
@@ -49,13 +50,19 @@ def write_text(path: Path, text: str) -> None:
         temporary.write_text(text)
 
 
-def write_tensors(path: Path, tensors: "dict[str, Tensor]", record: dict[str, Any]) -> None:
-    """Writes named tensors (safetensors) and, first, their provenance ``record`` beside them."""
-    from safetensors.torch import save_file
+def write_tensors(
+    path: Path, tensors: "Mapping[str, Tensor | np.ndarray]", record: dict[str, Any]
+) -> None:
+    """Writes tensors or arrays (safetensors) and, first, their provenance ``record`` beside them.
+
+    By way of NumPy, so that a job without tensors does not wait for torch to start.
+    """
+    import numpy as np
+    from safetensors.numpy import save_file
 
     write_record(path, record)
     with atomic(path) as temporary:
-        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, temporary)
+        save_file({name: np.ascontiguousarray(t) for name, t in tensors.items()}, temporary)
 
 
 def read_tensors(path: Path) -> "dict[str, Tensor]":

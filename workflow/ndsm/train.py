@@ -141,7 +141,7 @@ def main(
     names = [name for name, _ in net.network.named_parameters()]
     store.write_tensors(
         out,
-        dict(zip(names, ema, strict=True)),
+        {name: weight.cpu() for name, weight in zip(names, ema, strict=True)},
         store.provenance(
             spec | {"device": device},
             seconds=round(time.perf_counter() - start, 3),

@@ -12,7 +12,7 @@ rule figures:
         "<benchmarks>/figures.tsv"
     conda:
         "../../envs/ndsm.yaml"
-    threads: 1
+    threads: 2
     resources:
         mem_mb=4000,
         runtime=30,
