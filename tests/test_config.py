@@ -100,6 +100,7 @@ BAD = [
         ["log_density_gap"],
         r"experiments.digits.metrics: 'log_density_gap' does not suit",
     ),
+    ("methods.dsm.alpha", "learned", r"methods.dsm.alpha: learned .*allowed: objective ndsm_cv"),
     ("methods.dsm.stride", 3, r"methods.dsm.stride: 3 .*allowed: 1, or"),
     ("methods.dsm.drift", "gmm", r"methods.dsm.drift: 'gmm' is not linear.*allowed: ou"),
     ("defaults.process.kernel", "euler", r"methods.ndsm_anti.stride: 15 with kernel euler"),
@@ -169,7 +170,7 @@ def test_a_job_is_told_only_what_it_needs() -> None:
     study = config.resolve(SMOKE)
     train = plan.spec(study, "train", experiment="digits", method="dsm", part="0")
     assert set(train) == {
-        *("experiment", "method", "objective", "stride", "network", "training", "process"),
+        *("experiment", "method", "objective", "stride", "alpha", "network", "training", "process"),
         *("replicas", "device"),
     }
     floor = plan.spec(study, "evaluate", experiment="digits", method="real", part="0")

@@ -14,6 +14,7 @@ from torch import Tensor
 from ndsm import checkpoint, drift, fitted, sample, store, train
 from ndsm.adam import Adam
 from ndsm.checkpoint import Checkpoint
+from ndsm.control import LearnedAlpha
 from ndsm.distances import energy_distance
 from ndsm.fitted import Fitted, data_sampler
 from ndsm.model import build
@@ -40,6 +41,7 @@ def spec(objective: str = "ndsm_anti", **changes: Any) -> dict[str, Any]:
         "experiment": "modes",
         "objective": objective,
         "stride": 3,
+        "alpha": None,
         "process": {"kernel": "exponential", "steps": 15, "t_min": 1e-3, "T": 3.0},
         "network": {"width": 8, "depth": 2},
         "training": SETTINGS,
@@ -69,7 +71,9 @@ def run_stack(
     net, chain = build(fit, job, streams)
     net, chain = net.to(dtype), Chain(**vars(chain) | {"times": chain.times.to(dtype)})
     data = data_sampler(x, fit)
-    return train.train(net, chain, data, job["objective"], job["training"], streams, keep)[0]
+    learned = LearnedAlpha(len(x), chain.times) if job["alpha"] else None
+    rest = job["objective"], job["training"], streams, keep, learned
+    return train.train(net, chain, data, *rest)[0]
 
 
 def largest_difference(alone: list[Tensor], stacked: list[Tensor], replica: int) -> float:
@@ -81,11 +85,16 @@ def largest_difference(alone: list[Tensor], stacked: list[Tensor], replica: int)
 
 
 @pytest.mark.parametrize(
-    "objective, covariance", [*((name, "tied") for name in OBJECTIVES), ("ndsm_anti", "full")]
+    "objective, covariance, alpha",
+    [
+        *((name, "tied", None) for name in OBJECTIVES),
+        ("ndsm_anti", "full", None),
+        ("ndsm_cv", "tied", "learned"),
+    ],
 )
-def test_a_replica_alone_and_in_a_stack_are_trained_alike(objective, covariance):
+def test_a_replica_alone_and_in_a_stack_are_trained_alike(objective, covariance, alpha):
     """To rounding in double precision; padded components and unequal subsets are in the stack."""
-    changes = {"objective": objective, "covariance": covariance}
+    changes = {"objective": objective, "covariance": covariance, "alpha": alpha}
     if covariance == "full":  # for which there is no exponential kernel
         changes["process"] = spec()["process"] | {"kernel": "euler", "T": 0.3}
     stacked = run_stack(REPLICAS, **changes)
@@ -136,11 +145,15 @@ def interrupt_at(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
     monkeypatch.setattr(train, "learning_rate", stop)
 
 
-@pytest.mark.parametrize("objective", ["ndsm_cv", "dsm"])
-def test_interrupted_training_goes_on_to_the_same_bits(objective, tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize(
+    "objective, alpha", [("ndsm_cv", None), ("ndsm_cv", "learned"), ("dsm", None)]
+)
+def test_interrupted_training_goes_on_to_the_same_bits(
+    objective, alpha, tmp_path, monkeypatch, capsys
+):
     monkeypatch.setattr(train, "BLOCK", 5)
     monkeypatch.setattr(checkpoint, "PERIOD", 0.0)
-    changes = {"objective": objective, "dtype": torch.float32}
+    changes = {"objective": objective, "alpha": alpha, "dtype": torch.float32}
     whole = run_stack(REPLICAS, **changes)
     keep = Checkpoint(tmp_path / "0.safetensors", spec(objective))
     with monkeypatch.context() as patch, pytest.raises(Interrupted):

@@ -117,6 +117,9 @@ def _objective_problems(
     if stride > 1 and chain and kernel != "exponential":
         others = f"allowed: 1, or kernel exponential in {key}"
         yield f"methods.{method}.stride: {stride} with kernel {kernel}; {others}"
+    if "alpha" in settings and objective != "ndsm_cv":
+        given = f"methods.{method}.alpha: {settings['alpha']} with objective {objective}"
+        yield f"{given}; allowed: objective ndsm_cv"
     if covariance in ISOTROPIC or objective == "none":
         return
     if chain and kernel == "exponential":

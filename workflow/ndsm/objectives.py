@@ -40,16 +40,21 @@ def ndsm(score: Score, jump: Jump, noise: Tensor) -> Tensor:
     return variance(jump.t).squeeze(-1) * (0.5 * dot(s, s) + dot(s, noise / jump.sigma))
 
 
-def ndsm_cv(score: Score, jump: Jump, noise: Tensor, alpha: float = 1.0) -> Tensor:
-    """NDSM less the neural control variate α s(μ)·Z/σ, (R, B).
+def with_variate(score: Score, jump: Jump, noise: Tensor) -> tuple[Tensor, Tensor]:
+    """NDSM and its neural control variate λ s(μ)·Z/σ, both (R, B).
 
     The control variate's mean is zero, since Z is independent of μ. It is not detached: its
     derivative in θ is what removes the 1/h from the variance of the gradient.
     """
     s, s_mu = _at_both(score, jump.mu + jump.sigma * noise, jump.mu, jump.t)
-    return variance(jump.t).squeeze(-1) * (
-        0.5 * dot(s, s) + dot(s - alpha * s_mu, noise / jump.sigma)
-    )
+    weight, z = variance(jump.t).squeeze(-1), noise / jump.sigma
+    return weight * (0.5 * dot(s, s) + dot(s, z)), weight * dot(s_mu, z)
+
+
+def ndsm_cv(score: Score, jump: Jump, noise: Tensor, alpha: float = 1.0) -> Tensor:
+    """NDSM less α times its neural control variate, (R, B); ``control`` learns the α."""
+    loss, variate = with_variate(score, jump, noise)
+    return loss - alpha * variate
 
 
 def ndsm_anti(score: Score, jump: Jump, noise: Tensor) -> Tensor:

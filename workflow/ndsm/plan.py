@@ -220,8 +220,9 @@ def _part_spec(study: Study, stage: str, experiment: str, **wildcards: str) -> d
     told["method"] = method
     if stage == "evaluate":
         return told
-    told |= {"objective": study["methods"][method]["objective"], "device": study["device"]}
-    told |= {"stride": study["methods"][method].get("stride", 1)}
+    own = study["methods"][method]
+    told |= {"objective": own["objective"], "stride": own.get("stride", 1)}
+    told |= {"alpha": own.get("alpha"), "device": study["device"]}
     told |= {key: settings[key] for key in ("process", "network")}
     if stage == "score":
         return told | {"times": study["score"]["times"]}

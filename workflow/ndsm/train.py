@@ -13,6 +13,7 @@ from torch import Tensor
 from ndsm import fitted, store
 from ndsm.adam import Adam
 from ndsm.checkpoint import Checkpoint
+from ndsm.control import LearnedAlpha
 from ndsm.fitted import Sampler, data_sampler
 from ndsm.model import build
 from ndsm.nets import ScoreNet
@@ -38,6 +39,7 @@ def train(
     settings: dict[str, Any],
     streams: Streams,
     checkpoint: Checkpoint | None = None,
+    learned: LearnedAlpha | None = None,
 ) -> tuple[list[Tensor], list[Tensor]]:
     """Trains the stack and returns its averaged (EMA) weights and the losses at log ticks.
 
@@ -50,11 +52,13 @@ def train(
             ``learning_rate``, ``ema``.
         streams: one generator per replica.
         checkpoint: where to keep and find an interrupted training.
+        learned: the α of ``ndsm_cv``, if it is to be learned.
 
     Raises:
         store.Refused: if the loss explodes, with the step, the time bin and the remedy.
     """
     goal, batch = OBJECTIVES[objective], settings["batch"]
+    loss_of = learned.loss if learned else goal.loss
     steps = settings["evaluations"] // goal.evaluations
     weights = list(net.parameters())
     adam = Adam(weights, settings["ema"])
@@ -67,19 +71,22 @@ def train(
         adam.restore(found)
         streams.restore(found["streams"].cpu())
         pool.y, pool.index, loss_sum = found["y"], found["index"], found["loss_sum"]
+        if learned:
+            learned.moments = found["moments"]
         first = adam.steps
 
     for step in range(first, steps):
         if (step - first) % BLOCK == 0:
             if checkpoint and checkpoint.due():
                 moving = {"y": pool.y, "index": pool.index, "loss_sum": loss_sum}
+                moving |= {"moments": learned.moments} if learned else {}
                 checkpoint.save(adam.state() | moving | {"streams": streams.state()})
             noises = streams.normal(BLOCK, *pool.y.shape[1:]).unbind(1)
             uniforms = streams.uniform(BLOCK, 2, batch).unbind(1)
         noise, uniform = noises[(step - first) % BLOCK], uniforms[(step - first) % BLOCK]
 
         jump = pool.jump(*uniform.unbind(1))
-        loss = goal.loss(net, jump, noise)
+        loss = loss_of(net, jump, noise)
         # Replicas share no weights, so the gradient of the sum is that of each alone.
         gradients = torch.autograd.grad(loss.mean(1).sum(), weights)
         adam.step(list(gradients), learning_rate(step, steps, settings["learning_rate"]))
@@ -133,8 +140,10 @@ def main(
     net, chain = build(fit, spec, streams)
     start = time.perf_counter()
     checkpoint = Checkpoint(out, spec)
+    learned = LearnedAlpha(len(subsets), chain.times) if spec["alpha"] else None
+    points = data_sampler(subsets, fit)
     ema, losses = train(
-        net, chain, data_sampler(subsets, fit), spec["objective"], settings, streams, checkpoint
+        net, chain, points, spec["objective"], settings, streams, checkpoint, learned
     )
     cost = OBJECTIVES[spec["objective"]].evaluations
     steps = settings["evaluations"] // cost
