@@ -4,10 +4,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from ndsm.fitted import Fitted
 from ndsm.mixture import Mixture, standard_normal
 from ndsm.nets import ScoreNet
-from ndsm.score import estimate, score_error
-from ndsm.sde import Chain, Jump, exponential, time_grid
+from ndsm.score import estimate, noise_index, score_error
+from ndsm.sde import Chain, Jump, exponential, signal, time_grid, variance
 from ndsm.streams import Streams
 
 GRID = time_grid(1e-3, 4.0, 60)
@@ -33,9 +34,9 @@ def measured(drift: Mixture, c: float, stride: int, from_data: bool) -> tuple[Te
     """score_error of two replicas with data from π, where F = 0 is the truth, and a²c²d."""
     x = drift.sample(10_500, Streams(STREAMS))
     chain = Chain(drift, exponential, GRID, stride, from_data)
-    n = 48
+    n = torch.tensor([[48], [48]])
     error = score_error(ScoreNet(drift, Constant(c)), chain, x, n, Streams(STREAMS))
-    return error, c**2 * x.shape[-1] * torch.exp(-2 * GRID[n]).item()
+    return error, c**2 * x.shape[-1] * torch.exp(-2 * GRID[48]).item()
 
 
 @pytest.mark.parametrize("stride, from_data", [(1, False), (15, False), (1, True)])
@@ -46,6 +47,20 @@ def test_error_of_a_known_departure(c: float, stride: int, from_data: bool) -> N
     assert (error - truth).abs().max() < 0.04
     if c:  # a departure that is there is not taken for none
         assert error.min() > 0.1
+
+
+def test_noise_level_is_in_units_of_the_data() -> None:
+    """At the time found, √v/a times the width of a component is the level times the deviation."""
+    x = 7 * torch.randn(20_000, 2, generator=torch.Generator().manual_seed(0)).double()
+    factor = torch.tensor([[[1.0, 0.0], [0.5, 2.0]], [[3.0, 0.0], [0.0, 3.0]]]).double()
+    fit = Fitted(double(standard_normal(2, 2)), torch.zeros(2, 1, 2).double(), factor)
+    grid = time_grid(1e-3, 4.0, 4000)
+    index = noise_index(fit, Chain(fit.mixture, exponential, grid), x, 0.3)
+    t = grid[index].squeeze(1)
+    noise = torch.sqrt(variance(t)) / signal(t)
+    width = torch.linalg.matrix_norm(factor) / 2**0.5
+    expected = 0.3 * x.var(0).mean().sqrt().expand(2)
+    torch.testing.assert_close(noise * width, expected, rtol=2e-3, atol=0)
 
 
 def test_estimate_is_the_gradient_of_the_log_density() -> None:

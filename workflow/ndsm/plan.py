@@ -225,6 +225,6 @@ def _part_spec(study: Study, stage: str, experiment: str, **wildcards: str) -> d
     told |= {"alpha": own.get("alpha"), "device": study["device"]}
     told |= {key: settings[key] for key in ("process", "network")}
     if stage == "score":
-        return told | {"times": study["score"]["times"]}
+        return told | {"noise": study["score"]["noise"]}
     last = {"train": "training", "sample": "sampling"}[stage]
     return told | {last: settings[last]}

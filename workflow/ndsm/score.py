@@ -2,7 +2,10 @@ r"""Stage ``score``: how far a trained score is from the true one of its own pro
 
     score_error = mean over times of E v(t) ‖s_θ(y, t) − ∇log p_t(y)‖²
 
-The process is run from held-out data. With the last jumps' μ_j, σ_j of M particles,
+Times are those at which the noise √v/a is a given multiple of the data's deviation, in data units:
+at equal times a fitted drift, whose unit is the width of one component, has less noise than OU, and
+less noise is harder. The process is run from held-out data. With the μ_j, σ_j of M particles' last
+jumps,
 
     p_t(y) ≈ mean_j N(y; μ_j, σ_j²),    ∇log p_t(y) ≈ −Σ_j ρ_j(y) (y − μ_j)/σ_j²,
 
@@ -22,6 +25,7 @@ import typer
 from torch import Tensor
 
 from ndsm import fitted, store
+from ndsm.fitted import Fitted
 from ndsm.model import build
 from ndsm.nets import ScoreNet
 from ndsm.sde import Chain, Jump, variance
@@ -39,14 +43,21 @@ def estimate(y: Tensor, jump: Jump) -> Tensor:
     return weights @ jump.mu - weights.sum(-1, keepdim=True) * y
 
 
-def score_error(net: ScoreNet, chain: Chain, x: Tensor, n: int, streams: Streams) -> Tensor:
+def noise_index(fit: Fitted, chain: Chain, x: Tensor, level: float) -> Tensor:
+    """The grid index at which √v/a is ``level`` deviations of the data x (M, d); (R, 1)."""
+    unit = (fit.factor.square().sum((1, 2)) / fit.factor.shape[-1]).sqrt()  # √ mean variance
+    sigma = level * x.var(0).mean().sqrt() / unit
+    return torch.searchsorted(chain.times, 0.5 * torch.log1p(sigma**2)).unsqueeze(1)
+
+
+def score_error(net: ScoreNet, chain: Chain, x: Tensor, n: Tensor, streams: Streams) -> Tensor:
     """E v ‖s_θ − ∇log p_n‖² of each replica, (R,).
 
     Args:
         net: the score network.
         chain: its forward chain.
         x: (R, M, d) held-out data in working coordinates.
-        n: index of the time in the chain's grid.
+        n: (R, 1) indices of the times in the chain's grid.
         streams: one generator per replica.
     """
     jump = chain.last_jump(x, n, streams)
@@ -75,10 +86,10 @@ def main(
     net, chain = build(fit, spec, streams)
     net.network.load_state_dict(store.read_tensors(train))
     tensors = store.read_tensors(data)
-    held_out = torch.cat([tensors["held_out"], tensors["real"].flatten(0, 1)]).to(device)
+    held_out = torch.cat([tensors["held_out"], *tensors["real"][:2]]).to(device)
     x = fit.to_working(held_out.expand(len(replicas), -1, -1))
-    times = torch.searchsorted(chain.times, torch.tensor(spec["times"], device=device)).tolist()
-    errors = torch.stack([score_error(net, chain, x, n, streams) for n in times]).mean(0)
+    indices = [noise_index(fit, chain, held_out, level) for level in spec["noise"]]
+    errors = torch.stack([score_error(net, chain, x, n, streams) for n in indices]).mean(0)
     rows = [
         (spec["experiment"], spec["method"], n_train, seed, "score_error", error)
         for (n_train, seed), error in zip(replicas, errors.tolist(), strict=True)

@@ -121,11 +121,11 @@ class Chain:
             y, index = torch.where((index < end).unsqueeze(-1), moved, y), stop
         return y
 
-    def last_jump(self, y: Tensor, n: int, streams: Streams) -> Jump:
-        """The jumps that carry particles y (R, B, d), started at time zero, to t_n."""
+    def last_jump(self, y: Tensor, n: Tensor, streams: Streams) -> Jump:
+        """The jumps that carry particles y (R, B, d), started at time zero, to t_n, n (R, 1)."""
         hop = self.hops(streams.uniform(y.shape[1]))
         start = torch.zeros_like(hop) if self.from_data else (n - hop).clamp(min=0)
-        return self.jump(self.simulate(y, start, streams), start, torch.full_like(start, n))
+        return self.jump(self.simulate(y, start, streams), start, n.expand_as(start))
 
 
 class Pool:
