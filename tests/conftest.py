@@ -1,4 +1,4 @@
-"""What the tests of the workflow share: a copy of the tree, and Snakemake run in it."""
+"""What tests share: what a job is told, a copy of the tree, and Snakemake run in it."""
 
 import os
 import shutil
@@ -6,11 +6,26 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 ROOT = Path(__file__).parents[1]
 Run = Callable[..., subprocess.CompletedProcess[str]]
+SETTINGS = {"evaluations": 60, "batch": 32, "learning_rate": 3e-3, "ema": 0.99}
+
+
+def job_spec(objective: str = "ndsm_anti", **changes: Any) -> dict[str, Any]:
+    """What a training job is told."""
+    return {
+        "experiment": "modes",
+        "objective": objective,
+        "stride": 3,
+        "alpha": None,
+        "process": {"kernel": "exponential", "steps": 15, "t_min": 1e-3, "T": 3.0},
+        "network": {"width": 8, "depth": 2},
+        "training": SETTINGS,
+    } | changes
 
 
 def snakemake(

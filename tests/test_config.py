@@ -168,7 +168,7 @@ def test_parts_cut_every_replica_once() -> None:
 
 def test_a_job_is_told_only_what_it_needs() -> None:
     study = config.resolve(SMOKE)
-    train = plan.spec(study, "train", experiment="digits", method="dsm", part="0")
+    train = plan.spec(study, "train", experiment="digits", method="ndsm_jump", part="0")
     assert set(train) == {
         *("experiment", "method", "objective", "stride", "alpha", "network", "training", "process"),
         *("replicas", "device"),
@@ -176,7 +176,7 @@ def test_a_job_is_told_only_what_it_needs() -> None:
     floor = plan.spec(study, "evaluate", experiment="digits", method="real", part="0")
     assert set(floor) == {"experiment", "method", "metrics"}
     other = config.resolve(changed("defaults.sampling.steps", 9))
-    assert plan.spec(other, "train", experiment="digits", method="dsm", part="0") == train
+    assert plan.spec(other, "train", experiment="digits", method="ndsm_jump", part="0") == train
 
 
 def test_modules_are_found_through_imports(tmp_path: Path, monkeypatch: Any) -> None:

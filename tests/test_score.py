@@ -9,6 +9,7 @@ from ndsm.mixture import Mixture, standard_normal
 from ndsm.nets import ScoreNet
 from ndsm.score import estimate, noise_index, score_error
 from ndsm.sde import Chain, Jump, exponential, signal, time_grid, variance
+from ndsm.store import Refused
 from ndsm.streams import Streams
 
 GRID = time_grid(1e-3, 4.0, 60)
@@ -61,6 +62,15 @@ def test_noise_level_is_in_units_of_the_data() -> None:
     width = torch.linalg.matrix_norm(factor) / 2**0.5
     expected = 0.3 * x.var(0).mean().sqrt().expand(2)
     torch.testing.assert_close(noise * width, expected, rtol=2e-3, atol=0)
+
+
+def test_a_level_of_noise_that_is_never_reached_is_refused() -> None:
+    x = torch.randn(1000, 2, generator=torch.Generator().manual_seed(0))
+    fit = Fitted(standard_normal(1, 2), torch.zeros(1, 1, 2), torch.ones(1, 1, 1))
+    chain = Chain(fit.mixture, exponential, time_grid(1e-3, 1.0, 20).float())
+    assert noise_index(fit, chain, x, 2.0).item() < len(chain.times)
+    with pytest.raises(Refused, match=r"score\.noise: 4 .* process\.T, 1; lower the level"):
+        noise_index(fit, chain, x, 4.0)
 
 
 def test_estimate_is_the_gradient_of_the_log_density() -> None:

@@ -2,7 +2,6 @@
 
 import math
 import re
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,19 +10,16 @@ import torch
 from numpy.random import default_rng
 from torch import Tensor
 
-from ndsm import checkpoint, drift, fitted, sample, store, train
-from ndsm.adam import Adam
+from conftest import SETTINGS, job_spec
+from ndsm import checkpoint, drift, fitted, store, train
 from ndsm.checkpoint import Checkpoint
 from ndsm.control import LearnedAlpha
-from ndsm.distances import energy_distance
 from ndsm.fitted import Fitted, data_sampler
 from ndsm.model import build
 from ndsm.nets import ScoreNet
 from ndsm.objectives import OBJECTIVES
 from ndsm.sde import Chain, signal, variance
 from ndsm.streams import Streams
-
-SETTINGS = {"evaluations": 60, "batch": 32, "learning_rate": 3e-3, "ema": 0.99}
 
 
 def modes(n: int, seed: int = 0, d: int = 2) -> Tensor:
@@ -33,19 +29,6 @@ def modes(n: int, seed: int = 0, d: int = 2) -> Tensor:
     means[1, 0], means[2, 1] = 4, 4
     label = generator.choice(3, n, p=[0.5, 0.3, 0.2])
     return torch.as_tensor(means[label] + 0.5 * generator.standard_normal((n, d))).float()
-
-
-def spec(objective: str = "ndsm_anti", **changes: Any) -> dict[str, Any]:
-    """What a training job is told."""
-    return {
-        "experiment": "modes",
-        "objective": objective,
-        "stride": 3,
-        "alpha": None,
-        "process": {"kernel": "exponential", "steps": 15, "t_min": 1e-3, "T": 3.0},
-        "network": {"width": 8, "depth": 2},
-        "training": SETTINGS,
-    } | changes
 
 
 # Replicas of different sizes and numbers of components, in float64.
@@ -66,7 +49,7 @@ def run_stack(
         drift.fit_mixture(subset.double().numpy(), covariance, k, seed)
         for subset, (_, seed, k) in zip(x, replicas, strict=True)
     ]
-    job, streams = spec(**changes), Streams([("train", n, seed) for n, seed, _ in replicas])
+    job, streams = job_spec(**changes), Streams([("train", n, seed) for n, seed, _ in replicas])
     fit = fitted.stack(fits).to("cpu", dtype)
     net, chain = build(fit, job, streams)
     net, chain = net.to(dtype), Chain(**vars(chain) | {"times": chain.times.to(dtype)})
@@ -96,7 +79,7 @@ def test_a_replica_alone_and_in_a_stack_are_trained_alike(objective, covariance,
     """To rounding in double precision; padded components and unequal subsets are in the stack."""
     changes = {"objective": objective, "covariance": covariance, "alpha": alpha}
     if covariance == "full":  # for which there is no exponential kernel
-        changes["process"] = spec()["process"] | {"kernel": "euler", "T": 0.3}
+        changes["process"] = job_spec()["process"] | {"kernel": "euler", "T": 0.3}
     stacked = run_stack(REPLICAS, **changes)
     for i, replica in enumerate(REPLICAS):
         assert largest_difference(run_stack([replica], **changes), stacked, i) < 1e-8
@@ -155,7 +138,7 @@ def test_interrupted_training_goes_on_to_the_same_bits(
     monkeypatch.setattr(checkpoint, "PERIOD", 0.0)
     changes = {"objective": objective, "alpha": alpha, "dtype": torch.float32}
     whole = run_stack(REPLICAS, **changes)
-    keep = Checkpoint(tmp_path / "0.safetensors", spec(objective))
+    keep = Checkpoint(tmp_path / "0.safetensors", job_spec(objective))
     with monkeypatch.context() as patch, pytest.raises(Interrupted):
         interrupt_at(patch, 17)
         run_stack(REPLICAS, keep=keep, **changes)
@@ -174,14 +157,14 @@ def test_a_checkpoint_that_forgets_something_is_noticed(tmp_path, monkeypatch):
     whole, out = run_stack(REPLICAS), tmp_path / "0.safetensors"
     with monkeypatch.context() as patch, pytest.raises(Interrupted):
         interrupt_at(patch, 17)
-        run_stack(REPLICAS, keep=Checkpoint(out, spec()))
+        run_stack(REPLICAS, keep=Checkpoint(out, job_spec()))
     monkeypatch.setattr(Streams, "restore", lambda *_: None)
-    resumed = run_stack(REPLICAS, keep=Checkpoint(out, spec()))
+    resumed = run_stack(REPLICAS, keep=Checkpoint(out, job_spec()))
     assert not all(torch.equal(a, b) for a, b in zip(whole, resumed, strict=True))
 
 
 def test_a_checkpoint_of_other_settings_is_not_used(tmp_path):
-    one, other = (Checkpoint(tmp_path / "0.safetensors", spec(stride=s)) for s in (1, 2))
+    one, other = (Checkpoint(tmp_path / "0.safetensors", job_spec(stride=s)) for s in (1, 2))
     assert one.path != other.path
     one.path.touch()
     assert other.load(torch.device("cpu")) is None
@@ -197,7 +180,7 @@ def test_losses_after_resuming_are_those_of_an_uninterrupted_run(tmp_path, monke
     run_stack(REPLICAS, **changes)
     whole = seen[-1]
     for step in (40, 37):
-        keep = Checkpoint(tmp_path / f"{step}.safetensors", spec())
+        keep = Checkpoint(tmp_path / f"{step}.safetensors", job_spec())
         with monkeypatch.context() as patch, pytest.raises(Interrupted):
             interrupt_at(patch, step)
             run_stack(REPLICAS, keep=keep, **changes)
@@ -250,32 +233,6 @@ def test_divergence_after_the_last_tick_is_not_missed(monkeypatch):
 # Learning.
 
 
-def test_adam_is_torchs():
-    """Same weights after a hundred steps, and the average by its definition."""
-    generator = torch.Generator().manual_seed(0)
-    start = [torch.randn(2, 3, generator=generator).double() for _ in range(2)]
-    ours, theirs = [w.clone() for w in start], [w.clone().requires_grad_() for w in start]
-    adam, reference = Adam(ours, decay=0.95), torch.optim.Adam(theirs, lr=0.01)
-    average = [w.clone() for w in start]
-    for step in range(100):
-        for weight in theirs:
-            weight.grad = torch.randn(2, 3, generator=generator).double() + weight.detach()
-        adam.step([weight.grad for weight in theirs], 0.01)
-        reference.step()
-        decay = min(0.95, (1 + step) / (10 + step))
-        average = [
-            decay * a + (1 - decay) * w.detach() for a, w in zip(average, theirs, strict=True)
-        ]
-    torch.testing.assert_close(ours, [w.detach() for w in theirs], rtol=1e-10, atol=0)
-    torch.testing.assert_close(adam.average, average, rtol=1e-10, atol=0)
-
-
-def test_learning_rate_warms_up_and_ends_near_zero():
-    rates = [train.learning_rate(step, 200, 2e-3) for step in range(200)]
-    assert max(rates) == pytest.approx(2e-3, rel=0.02) and rates.index(max(rates)) == 9
-    assert 0 < rates[0] == pytest.approx(2e-4, rel=0.01) and rates[-1] < 1e-6
-
-
 class Affine(torch.nn.Module):
     """Plays the network: the exact F of N(m, S²) data under the OU process, for two replicas."""
 
@@ -299,7 +256,7 @@ def gaussian_error(objective: str, evaluations: int) -> float:
     # Working coordinates in which the mean is not zero, so that there is a mean to be learned.
     fit = Fitted(scaled.mixture, scaled.shift - 0.5 * scaled.factor, scaled.factor)
     settings = {"evaluations": evaluations, "batch": 256, "learning_rate": 2e-2, "ema": 0.99}
-    job = spec(objective, stride=10, network={"width": 32, "depth": 2}, training=settings)
+    job = job_spec(objective, stride=10, network={"width": 32, "depth": 2}, training=settings)
     streams = Streams([("gauss", objective)])
     net, chain = build(fit, job, streams)
     data = data_sampler([x], fit)
@@ -322,65 +279,3 @@ def gaussian_error(objective: str, evaluations: int) -> float:
 def test_a_gaussian_score_is_learned(objective):
     """To a tenth of the departure's power; before training the error is all of it."""
     assert gaussian_error(objective, 800) < 0.1
-
-
-# The stages as they run.
-
-
-def run_stages(folder: Path, x: Tensor, objective: str, **changes: Any) -> tuple[Tensor, Fitted]:
-    """Drift, training and samples of two replicas [300, 0] and [100, 1]: samples and drift."""
-    store.write_tensors(
-        folder / "data.safetensors", {"pool": x, "pool_labels": torch.zeros(len(x)).long()}, {}
-    )
-    job = spec(objective, replicas=[[300, 0], [100, 1]], device="cpu", **changes)
-    process = job["process"] | {"tolerance": 0.05}
-    fitting = {"fit": "em", "covariance": "tied", "n_components": 2, "selection": "bic"}
-    paths = {name: folder / f"{name}.safetensors" for name in ("data", "drift", "train", "sample")}
-    drift.main(paths["data"], paths["drift"], job | fitting | {"process": process})
-    train.main(paths["data"], paths["drift"], paths["train"], job)
-    sampling = {"sampler": "heun", "steps": 15, "samples": 2000}
-    sample.main(paths["drift"], paths["sample"], job | {"sampling": sampling}, paths["train"])
-    return store.read_tensors(paths["sample"])["samples"], fitted.read(paths["drift"], "cpu")
-
-
-def ring(n: int, seed: int) -> Tensor:
-    """Points of a noisy ring: two Gaussians describe it badly."""
-    generator = default_rng(seed)
-    angle, radius = generator.uniform(0, 2 * math.pi, n), 2 + 0.15 * generator.standard_normal(n)
-    return torch.as_tensor(np.stack([radius * np.cos(angle), radius * np.sin(angle)], 1)).float()
-
-
-def test_training_brings_samples_nearer_to_the_data(tmp_path):
-    """Than the mixture that the network starts from; the floor of 2,000 points is about 0.001."""
-    settings = {"evaluations": 1600, "batch": 256, "learning_rate": 5e-3, "ema": 0.99}
-    network = {"width": 32, "depth": 2}
-    samples, fit = run_stages(
-        tmp_path, ring(400, 0), "ndsm_anti", stride=8, network=network, training=settings
-    )
-    draws = fit.to_data(fit.mixture.sample(2000, Streams([("a",), ("b",)])))
-    held_out = ring(2000, 1).numpy()
-    for trained, mixture in zip(samples, draws, strict=True):
-        after = energy_distance(trained.numpy(), held_out)
-        before = energy_distance(mixture.numpy(), held_out)
-        assert after < before / 2
-    measured = store.read_record(tmp_path / "train.safetensors")["measured"]
-    assert measured["iterations"] == 800 and measured["network_evaluations"] == 1600 * 256
-    assert measured["replicas"] == 2 and len(measured["final_loss"]) == 2
-    assert not list(tmp_path.glob("*.checkpoint"))
-
-
-def test_same_settings_twice_give_the_same_files(tmp_path):
-    settings = SETTINGS | {"evaluations": 40}
-    runs = []
-    for name in ("one", "two"):
-        (tmp_path / name).mkdir()
-        run_stages(tmp_path / name, ring(400, 0), "ndsm_cv", training=settings)
-        runs.append(
-            [
-                store.read_tensors(tmp_path / name / f"{s}.safetensors")
-                for s in ("drift", "train", "sample")
-            ]
-        )
-    for one, two in zip(*runs, strict=True):
-        assert one.keys() == two.keys()
-        assert all(torch.equal(one[key], two[key]) for key in one)
