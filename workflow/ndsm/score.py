@@ -44,10 +44,20 @@ def estimate(y: Tensor, jump: Jump) -> Tensor:
 
 
 def noise_index(fit: Fitted, chain: Chain, x: Tensor, level: float) -> Tensor:
-    """The grid index at which √v/a is ``level`` deviations of the data x (M, d); (R, 1)."""
+    """The grid index at which √v/a is ``level`` deviations of the data x (M, d); (R, 1).
+
+    Raises:
+        Refused: there is less noise than that even at time T.
+    """
     unit = (fit.factor.square().sum((1, 2)) / fit.factor.shape[-1]).sqrt()  # √ mean variance
     sigma = level * x.var(0).mean().sqrt() / unit
-    return torch.searchsorted(chain.times, 0.5 * torch.log1p(sigma**2)).unsqueeze(1)
+    t, T = 0.5 * torch.log1p(sigma**2), chain.times[-1].item()  # noqa: N806
+    if t.max() > T:
+        raise store.Refused(
+            f"score.noise: {level:g} is reached at t = {t.max():.3g}, after process.T, {T:g}; "
+            "lower the level or raise T"
+        )
+    return torch.searchsorted(chain.times, t).unsqueeze(1)
 
 
 def score_error(net: ScoreNet, chain: Chain, x: Tensor, n: Tensor, streams: Streams) -> Tensor:
