@@ -23,7 +23,8 @@ def job_spec(objective: str = "ndsm_anti", **changes: Any) -> dict[str, Any]:
         "stride": 3,
         "alpha": None,
         "process": {"kernel": "exponential", "steps": 15, "t_min": 1e-3, "T": 3.0},
-        "network": {"width": 8, "depth": 2},
+        "equivariant": False,
+        "network": {"type": "mlp", "width": 8, "depth": 2},
         "training": SETTINGS,
     } | changes
 

@@ -170,8 +170,8 @@ def test_a_job_is_told_only_what_it_needs() -> None:
     study = config.resolve(SMOKE)
     train = plan.spec(study, "train", experiment="digits", method="ndsm_jump", part="0")
     assert set(train) == {
-        *("experiment", "method", "objective", "stride", "alpha", "network", "training", "process"),
-        *("replicas", "device"),
+        *("experiment", "method", "objective", "stride", "alpha", "equivariant", "network"),
+        *("training", "process", "replicas", "device"),
     }
     floor = plan.spec(study, "evaluate", experiment="digits", method="real", part="0")
     assert set(floor) == {"experiment", "method", "metrics"}

@@ -9,7 +9,8 @@ import pytest
 import torch
 from numpy.random import default_rng
 
-from ndsm import drift, fitted, store
+from ndsm import drift, fits, fitted, store
+from ndsm.fits import fit_mixture, fit_ou, fit_part, parameters
 from ndsm.fitted import Fitted
 
 COVARIANCES = ("spherical", "tied", "diag", "full")
@@ -38,10 +39,14 @@ def spec(**changes) -> dict:
     return base | changes
 
 
+def several(covariance: str, selection: str) -> dict:
+    return spec(covariance=covariance, selection=selection, n_components=[1, 2, 3, 6])
+
+
 @pytest.mark.parametrize("covariance", COVARIANCES)
 def test_em_recovers_a_known_mixture(covariance):
     """Means, weights and widths, within their sampling errors."""
-    fit = drift.fit_mixture(three_modes(), covariance, 3, seed=0)
+    fit = fit_mixture(three_modes(), covariance, 3, seed=0)
     weights, means = in_order(fit)
     count = 2000 * WEIGHTS[:, None]
     assert (np.abs(means - MEANS) < Z * WIDTH / np.sqrt(count)).all()
@@ -55,7 +60,7 @@ def test_em_recovers_a_known_mixture(covariance):
 def test_working_coordinates(covariance):
     """There and back is the identity; the mean within-component variance is one."""
     x = three_modes(500)
-    fit = drift.fit_mixture(x, covariance, 3, seed=0)
+    fit = fit_mixture(x, covariance, 3, seed=0)
     points = torch.as_tensor(x).unsqueeze(0)
     torch.testing.assert_close(fit.to_data(fit.to_working(points)), points)
     if fit.mixture.scale_tril is None:
@@ -73,7 +78,7 @@ def test_tied_fit_whitens():
     """Correlated components become N(m_k, I)."""
     root = np.array([[2.0, 0.0], [1.5, 0.3]])
     x = (three_modes() - 20) / WIDTH @ root.T
-    fit = drift.fit_mixture(x, "tied", 3, seed=0)
+    fit = fit_mixture(x, "tied", 3, seed=0)
     error = Z * np.sqrt(2 / 2000) * np.abs(root @ root.T).max()
     product = (fit.factor[0] @ fit.factor[0].mT).numpy()
     np.testing.assert_allclose(product, root @ root.T, atol=error)
@@ -81,7 +86,7 @@ def test_tied_fit_whitens():
 
 def test_ou_takes_the_global_mean_and_deviation():
     x = three_modes()
-    fit = drift.fit_ou(x)
+    fit = fit_ou(x)
     y = fit.to_working(torch.as_tensor(x).unsqueeze(0))[0]
     torch.testing.assert_close(y.mean(0), torch.zeros(2).double(), atol=1e-10, rtol=0)
     assert y.var(0, unbiased=False).mean().item() == pytest.approx(1, rel=1e-10)
@@ -92,14 +97,14 @@ def test_ou_takes_the_global_mean_and_deviation():
 @pytest.mark.parametrize("how", ["bic", "heldout"])
 def test_the_right_number_of_components_is_chosen(covariance, how):
     """For modes far apart. Held-out likelihood may take one more, since that costs it little."""
-    fit = drift.select(three_modes(600), covariance, [1, 2, 3, 6], how, seed=0)
+    fit = fit_part(three_modes(600), several(covariance, how), seed=0)
     k = fit.mixture.means.shape[1]
     assert k == 3 if how == "bic" else k in (3, 6)
 
 
 def test_bic_without_its_penalty_is_noticed(monkeypatch):
-    monkeypatch.setattr(drift, "parameters", lambda *_: 0)
-    fit = drift.select(three_modes(600), "full", [1, 2, 3, 6], "bic", seed=0)
+    monkeypatch.setattr(fits, "parameters", lambda *_: 0)
+    fit = fit_part(three_modes(600), several("full", "bic"), seed=0)
     assert fit.mixture.means.shape[1] == 6
 
 
@@ -109,12 +114,12 @@ def test_parameters_as_sklearn_counts_them(covariance):
 
     x = default_rng(0).standard_normal((100, 4))
     model = GaussianMixture(3, covariance_type=covariance, random_state=0).fit(x)
-    assert drift.parameters(covariance, 3, 4) == model._n_parameters()
+    assert parameters(covariance, 3, 4) == model._n_parameters()
 
 
 def test_spherical_parameters():
     """K − 1 weights, K means, and the one variance that all components share."""
-    assert drift.parameters("spherical", 3, 4) == 2 + 12 + 1
+    assert parameters("spherical", 3, 4) == 2 + 12 + 1
 
 
 # Unusable and awkward input.
@@ -122,14 +127,14 @@ def test_spherical_parameters():
 
 def test_fewer_than_two_points_a_component_is_refused_in_one_line():
     with pytest.raises(store.Refused) as refusal:
-        drift.fit_part(three_modes(9), spec(n_components=5), seed=0)
+        fit_part(three_modes(9), spec(n_components=5), seed=0)
     message = str(refusal.value)
     assert "n_components" in message and "9 training points" in message
     assert "at most 4" in message and "\n" not in message
 
 
 def test_candidates_with_too_few_points_are_left_out(capsys):
-    fit = drift.fit_part(three_modes(12), spec(n_components=[2, 5, 50]), seed=0)
+    fit = fit_part(three_modes(12), spec(n_components=[2, 5, 50]), seed=0)
     assert fit.mixture.means.shape[1] in (2, 5)
     assert "above 6 left out" in capsys.readouterr().out
 
@@ -157,7 +162,7 @@ def awkward(kind: str) -> np.ndarray:
 @pytest.mark.parametrize("kind", ["constant column", "copied column", "repeated points"])
 def test_singular_data_give_a_finite_fit(covariance, kind):
     x = awkward(kind)
-    fit = drift.fit_part(x, spec(covariance=covariance), seed=0)
+    fit = fit_part(x, spec(covariance=covariance), seed=0)
     points = torch.as_tensor(x).unsqueeze(0)
     y = fit.to_working(points)
     for tensor in (y, fit.log_prob(points), fit.mixture.score(y), fit.to_data(y)):
@@ -179,13 +184,13 @@ def test_singular_data_give_a_finite_fit(covariance, kind):
 def test_as_many_components_as_different_points_leaves_a_width(covariance):
     """EM's floor under the variances keeps working coordinates within single precision."""
     x = np.repeat(three_modes(6), 50, 0)
-    fit = drift.fit_part(x, spec(covariance=covariance, n_components=6), seed=0)
+    fit = fit_part(x, spec(covariance=covariance, n_components=6), seed=0)
     assert fit.to_working(torch.as_tensor(x).unsqueeze(0)).abs().max() < 1e5
 
 
 def test_warnings_of_em_become_log_lines(capsys):
     """scikit-learn's, of a fit to six different points, do not escape and are not lost."""
-    drift.fit_part(np.repeat(three_modes(4), 50, 0), spec(n_components=8), seed=0)
+    fit_part(np.repeat(three_modes(4), 50, 0), spec(n_components=8), seed=0)
     assert "warning: " in capsys.readouterr().out
 
 

@@ -10,7 +10,7 @@ from scipy import stats
 from sklearn.mixture import GaussianMixture
 from torch import Tensor
 
-from ndsm.drift import fit_mixture
+from ndsm.fits import fit_mixture
 from ndsm.fitted import Fitted, stack
 from ndsm.mixture import Mixture, standard_normal
 from ndsm.streams import Streams

@@ -10,7 +10,7 @@ import torch
 from numpy.random import default_rng
 from torch import Tensor
 
-from ndsm.drift import fit_mixture, fit_ou
+from ndsm.fits import fit_mixture, fit_ou
 from ndsm.gradients import Laboratory
 from ndsm.mixture import Mixture
 from ndsm.nets import ScoreNet, StackedMLP

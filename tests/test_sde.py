@@ -10,7 +10,8 @@ from numpy.random import default_rng
 from scipy import stats
 from torch import Tensor
 
-from ndsm.drift import fit_mixture, mismatch
+from ndsm.drift import mismatch
+from ndsm.fits import fit_mixture
 from ndsm.fitted import data_sampler
 from ndsm.mixture import Mixture
 from ndsm.sde import KERNELS, Chain, Kernel, Pool, euler, exponential, signal, time_grid, variance

@@ -11,9 +11,10 @@ from numpy.random import default_rng
 from torch import Tensor
 
 from conftest import SETTINGS, job_spec
-from ndsm import checkpoint, drift, fitted, store, train
+from ndsm import checkpoint, fitted, store, train
 from ndsm.checkpoint import Checkpoint
 from ndsm.control import LearnedAlpha
+from ndsm.fits import fit_mixture, fit_ou
 from ndsm.fitted import Fitted, data_sampler
 from ndsm.model import build
 from ndsm.nets import ScoreNet
@@ -46,7 +47,7 @@ def run_stack(
     """EMA weights of a stack of replicas after a few dozen steps."""
     x = [modes(n, seed).to(dtype) for n, seed, _ in replicas]
     fits = [
-        drift.fit_mixture(subset.double().numpy(), covariance, k, seed)
+        fit_mixture(subset.double().numpy(), covariance, k, seed)
         for subset, (_, seed, k) in zip(x, replicas, strict=True)
     ]
     job, streams = job_spec(**changes), Streams([("train", n, seed) for n, seed, _ in replicas])
@@ -252,7 +253,7 @@ def gaussian_error(objective: str, evaluations: int) -> float:
     E‖F_θ − F‖² / E‖F‖² over the particles of p_t at all times of the grid.
     """
     x = torch.as_tensor(default_rng(0).standard_normal((4000, 2)) * [1.3, 0.4] + 1).float()
-    scaled: Fitted = drift.fit_ou(x.double().numpy()).to("cpu", torch.float32)
+    scaled: Fitted = fit_ou(x.double().numpy()).to("cpu", torch.float32)
     # Working coordinates in which the mean is not zero, so that there is a mean to be learned.
     fit = Fitted(scaled.mixture, scaled.shift - 0.5 * scaled.factor, scaled.factor)
     settings = {"evaluations": evaluations, "batch": 256, "learning_rate": 2e-2, "ema": 0.99}

@@ -6,6 +6,7 @@ nearest match. Used by ``config`` alone.
 
 import difflib
 from collections.abc import Iterable, Iterator
+from math import isclose
 from typing import Any
 
 from ndsm.datasets import DATASETS, pool_size
@@ -64,11 +65,30 @@ def _dataset_problems(key: str, experiment: dict[str, Any]) -> Iterator[str]:
     for n in experiment["n_train"]:
         if n > there:
             yield f"{key}.n_train: {n} is more than {name} has; allowed: up to {there}"
-    suited = [m for m, entry in METRICS.items() if not entry.asks or getattr(dataset, entry.asks)]
+    yield from _image_problems(key, experiment)
+    suited = [
+        m
+        for m, entry in METRICS.items()
+        if not entry.asks
+        or entry.asks in experiment["dataset"]
+        or getattr(dataset, entry.asks, False)
+    ]
     for metric in experiment["metrics"]:
         if metric not in suited:
             state = "does not suit " + name if metric in METRICS else "is unknown"
             yield f"{key}.metrics: {metric!r} {state}; {allowed(metric, suited)}"
+
+
+def _image_problems(key: str, experiment: dict[str, Any]) -> Iterator[str]:
+    """The proportions of the classes, and what the U-Net asks of its images."""
+    shares = experiment["dataset"].get("shares", [1])
+    if not isclose(total := sum(shares), 1, abs_tol=1e-6):
+        yield f"{key}.dataset.shares: {shares} sum to {total:g}; allowed: a sum of 1"
+    network, name = experiment["network"], experiment["dataset"]["name"]
+    if network["type"] == "unet" and not DATASETS[name].image:
+        yield f"{key}.network.type: 'unet' with dataset {name}; allowed: mlp, or images"
+    if network["type"] == "unet" and network["width"] % 8:
+        yield f"{key}.network.width: {network['width']} with unet; allowed: a multiple of 8"
 
 
 def _method_problems(
@@ -90,7 +110,20 @@ def _method_problems(
 
 
 def _fit_problems(key: str, drift: dict[str, Any], experiment: dict[str, Any]) -> Iterator[str]:
-    """A mixture needs more points than components."""
+    """A mixture needs more points than components; an orbit needs a group, labels need classes."""
+    symmetry = "symmetry" in experiment["dataset"]
+    if (drift["fit"] == "orbit" or drift.get("symmetric")) and not symmetry:
+        what = "fit: 'orbit'" if drift["fit"] == "orbit" else "symmetric: True"
+        yield f"{key}.{what} without a symmetry; allowed: a dataset with symmetry"
+    covariance = drift.get("covariance", "spherical")
+    if drift["fit"] in ("labels", "orbit") and covariance != "spherical":
+        yield f"{key}.covariance: {covariance!r} with fit {drift['fit']}; allowed: spherical"
+    if drift["fit"] == "labels":
+        return
+    if drift["fit"] == "orbit":
+        for number in as_list(drift["n_components"]):
+            if number % 2:
+                yield f"{key}.n_components: {number} with fit orbit; allowed: even numbers"
     fewest, smallest = min(as_list(drift.get("n_components", 1))), min(experiment["n_train"])
     if fewest > smallest:
         limit = f"allowed: one of them up to the smallest n_train, {smallest}"
@@ -103,7 +136,7 @@ def _objective_problems(
     """What an objective asks of its drift, and of the chain and sampler built on it."""
     objective, stride = settings["objective"], settings.get("stride", 1)
     drift, kernel = experiment["drifts"][settings["drift"]], experiment["process"]["kernel"]
-    covariance = "spherical" if drift["fit"] == "ou" else drift["covariance"]
+    covariance = drift.get("covariance", "spherical")
     where = f"{key}.drifts.{settings['drift']}.covariance: {covariance!r} with"
     isotropic = f"allowed: {', '.join(ISOTROPIC)}"
     chain = objective in CHAIN_OBJECTIVES
@@ -120,6 +153,9 @@ def _objective_problems(
     if "alpha" in settings and objective != "ndsm_cv":
         given = f"methods.{method}.alpha: {settings['alpha']} with objective {objective}"
         yield f"{given}; allowed: objective ndsm_cv"
+    if settings.get("equivariant") and not (drift["fit"] == "ou" and drift.get("symmetric")):
+        others = f"allowed: a drift with fit ou and symmetric true in {key}"
+        yield f"methods.{method}.drift: {settings['drift']!r} with equivariant; {others}"
     if covariance in ISOTROPIC or objective == "none":
         return
     if chain and kernel == "exponential":

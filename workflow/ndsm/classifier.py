@@ -19,8 +19,9 @@ from torch import Tensor, nn
 from torch.nn.functional import affine_grid, cross_entropy, grid_sample
 
 from ndsm import store
+from ndsm.images import split
 
-STEPS, BATCH, LEARNING_RATE = 300, 64, 4e-3
+BATCH, LEARNING_RATE = 64, 4e-3
 
 
 @dataclass(frozen=True)
@@ -40,10 +41,13 @@ def build(classes: int) -> nn.Sequential:
     """The untrained network: greyscale images (n, 1, side, side) of any side to logits (n, k)."""
     body = nn.Sequential(
         nn.Conv2d(1, 24, 3, padding=1),
+        nn.BatchNorm2d(24),
         nn.SiLU(),
         nn.Conv2d(24, 32, 3, padding=1, stride=2),
+        nn.BatchNorm2d(32),
         nn.SiLU(),
         nn.Conv2d(32, 32, 3, padding=1),
+        nn.BatchNorm2d(32),
         nn.SiLU(),
         nn.AdaptiveAvgPool2d(4),
         nn.Flatten(),
@@ -64,11 +68,11 @@ def as_images(rows: Tensor) -> Tensor:
 def varied(images: Tensor, generator: torch.Generator) -> Tensor:
     """Each image, (n, 1, side, side), under its own small random affine map.
 
-    The linear part is I + 0.15 N(0, 1) in each entry; the shift is uniform up to 0.7 pixels.
+    The linear part is I + 0.1 N(0, 1) in each entry; the shift is uniform up to a pixel.
     """
     n, _, _, side = images.shape
-    linear = torch.eye(2) + 0.15 * torch.randn(n, 2, 2, generator=generator)
-    shift = 0.7 * (2 / side) * (2 * torch.rand(n, 2, 1, generator=generator) - 1)
+    linear = torch.eye(2) + 0.1 * torch.randn(n, 2, 2, generator=generator)
+    shift = (2 / side) * (2 * torch.rand(n, 2, 1, generator=generator) - 1)
     where = affine_grid(torch.cat([linear, shift], dim=2), list(images.shape), align_corners=False)
     return grid_sample(images, where, align_corners=False)
 
@@ -84,9 +88,10 @@ def train(rows: Tensor, labels: Tensor, seed: int = 0) -> nn.Sequential:
     torch.manual_seed(seed)
     generator = torch.Generator().manual_seed(seed)
     images, network = as_images(rows), build(int(labels.max()) + 1)
+    steps = max(300, len(images) // 10)
     optimiser = torch.optim.AdamW(network.parameters(), weight_decay=0.05)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, LEARNING_RATE, STEPS)
-    for step in range(1, STEPS + 1):
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, LEARNING_RATE, steps)
+    for step in range(1, steps + 1):
         chosen = torch.randint(len(images), (BATCH,), generator=generator)
         logits = network(varied(images[chosen], generator))
         loss = cross_entropy(logits, labels[chosen])
@@ -94,8 +99,8 @@ def train(rows: Tensor, labels: Tensor, seed: int = 0) -> nn.Sequential:
         loss.backward()
         optimiser.step()
         schedule.step()
-        if step % (STEPS // 5) == 0:
-            print(f"step {step}/{STEPS}: loss {loss.item():.3f}", flush=True)
+        if step % (steps // 5) == 0:
+            print(f"step {step}/{steps}: loss {loss.item():.3f}", flush=True)
     return network.eval()
 
 
@@ -117,17 +122,21 @@ def see(network: nn.Sequential, rows: np.ndarray) -> Seen:
 
 
 def main(
-    data: Annotated[Path, typer.Option(help="data of an image experiment")],
     out: Annotated[Path, typer.Option(help="safetensors to write")],
     spec: Annotated[dict[str, Any], typer.Option(parser=json.loads)],
+    source: Annotated[Path | None, typer.Option(help="what the source stage wrote")] = None,
 ) -> None:
-    """Trains the evaluation classifier of one experiment and measures its accuracy."""
+    """Trains the evaluation classifier of a dataset of images and measures its accuracy.
+
+    ``spec`` holds ``dataset``, its name and the side of its images.
+    """
     start = time.perf_counter()
-    tensors = store.read_tensors(data)
-    network = train(tensors["classifier"], tensors["classifier_labels"])
-    guessed = see(network, tensors["held_out"].numpy()).probabilities.argmax(1)
-    accuracy = float((guessed == tensors["held_out_labels"].numpy()).mean())
-    print(f"{spec['experiment']}: accuracy on held-out images {accuracy:.4f}", flush=True)
+    parts = split(spec["dataset"], source)
+    images, labels = parts["classifier"]
+    network = train(torch.from_numpy(images).float(), torch.from_numpy(labels))
+    held_out, classes = parts["held_out"]
+    accuracy = float((see(network, held_out).probabilities.argmax(1) == classes).mean())
+    print(f"accuracy on {len(classes)} held-out images {accuracy:.4f}", flush=True)
     seconds = time.perf_counter() - start
     record = store.provenance(spec, accuracy=accuracy, seconds=seconds)
     store.write_tensors(out, network.state_dict(), record)

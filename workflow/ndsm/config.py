@@ -79,7 +79,11 @@ def resolve(raw: dict[str, Any]) -> dict[str, Any]:
     Raises:
         ConfigError: with one line for each problem.
     """
+    raw = _scaled(raw)
     _refuse(_schema_problems(raw, SCHEMA))
+    if (folder := raw.get("mnist_dir")) and not Path(folder).is_dir():
+        hint = "allowed: the folder of the four MNIST files, or nothing to download them"
+        raise ConfigError(f"mnist_dir: {folder!r} is no folder; {hint}")
     defaults = raw.get("defaults", {})
     experiments = {
         name: merge(defaults, experiment) for name, experiment in raw["experiments"].items()
@@ -87,14 +91,37 @@ def resolve(raw: dict[str, Any]) -> dict[str, Any]:
     complete = {"$defs": SCHEMA["$defs"], "$ref": "#/$defs/complete"}
     for name, experiment in experiments.items():
         _refuse(_schema_problems(experiment, complete, f"experiments.{name}"))
-    study = {key: value for key, value in raw.items() if key != "defaults"}
+    study = {key: value for key, value in raw.items() if key not in ("defaults", "scales")}
     study |= {"experiments": experiments}
     _refuse(experiment_problems(study))
     _refuse(side_problems(study))
     for i, claim in enumerate(study.get("claims", [])):
         for metric in as_list(claim["metric"]):
             _refuse(claim_problems(f"claims.{i}", claim | {"metric": metric}, study))
-    return study
+    return _for_claim(study, raw["claim"]) if "claim" in raw else study
+
+
+def _scaled(raw: dict[str, Any]) -> dict[str, Any]:
+    """The configuration at the scale that it names, if it names one."""
+    if "scale" not in raw:
+        return raw
+    scales = raw.get("scales", {})
+    if raw["scale"] not in scales:
+        raise ConfigError(unknown("scale", raw["scale"], scales))
+    return merge(raw, scales[raw["scale"]])
+
+
+def _for_claim(study: dict[str, Any], claim: str) -> dict[str, Any]:
+    """The study with the experiments of one claim alone."""
+    claims = [each for each in study.get("claims", []) if each["id"] == claim]
+    names = {name for each in claims for name in as_list(each["experiment"])}
+    if not names:
+        raise ConfigError(unknown("claim", claim, {each["id"] for each in study.get("claims", [])}))
+    kept = {name: e for name, e in study["experiments"].items() if name in names}
+    sides = ("score", "gradients", "forward")
+    gone = {side for side in sides if study.get(side, {}).get("experiment") not in names}
+    rest = {key: value for key, value in study.items() if key not in gone}
+    return rest | {"experiments": kept, "claims": claims}
 
 
 def merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:

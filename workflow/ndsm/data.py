@@ -15,6 +15,7 @@ from ndsm.datasets import prepare
 def main(
     out: Annotated[Path, typer.Option(help="safetensors to write")],
     spec: Annotated[dict[str, Any], typer.Option(parser=json.loads)],
+    source: Annotated[Path | None, typer.Option(help="what the source stage wrote")] = None,
 ) -> None:
     """Writes the data of one experiment.
 
@@ -22,7 +23,7 @@ def main(
     number of points that will be sampled from each trained model.
     """
     start = time.perf_counter()
-    arrays = prepare(spec["dataset"], spec["samples"])
+    arrays = prepare(spec["dataset"], spec["samples"], source)
     kinds = {"f": np.float32, "i": np.int64}
     arrays = {name: array.astype(kinds[array.dtype.kind]) for name, array in arrays.items()}
     for name, array in arrays.items():

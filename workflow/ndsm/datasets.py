@@ -5,7 +5,7 @@ A file of data has these arrays (n points of d dimensions; images are rows of pi
     pool, pool_labels            (n, d), (n,)   candidates for training
     held_out, held_out_labels    (n, d), (n,)   the reference of every metric
     real                         (FLOOR, n, d)  further real data, as many as are sampled: the floor
-    classifier, classifier_labels               images only: what the classifier trains on
+    rarest                       (n, d)         with shares of classes: held-out, of the rarest
 
 A new dataset is one function and one line of ``DATASETS``. Only NumPy is imported here at the top:
 the check of a configuration reads this module before any job starts.
@@ -15,23 +15,19 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from math import inf, lgamma, log, pi
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.random import Generator, default_rng
+from numpy.random import Generator
 
+from ndsm import images
+from ndsm.images import FLOOR, stream
 from ndsm.store import Refused
 
 Array = np.ndarray
 
-SEED = 20240525
-FLOOR = 5  # real sets of data, each measured against the held-out set as samples are
 POOL, HELD_OUT = 20_000, 10_000
-
-
-def _stream(number: int) -> Generator:
-    """A generator of its own; 1 or more, since NumPy takes [s, 0, 0] for [s, 0], a replica's."""
-    return default_rng([SEED, 0, number])
 
 
 @dataclass(frozen=True)
@@ -161,7 +157,7 @@ def clusters16() -> Law:
     So look the classes of images in a latent space: elongated, each in its own directions.
     """
     k, d, rank = 10, 16, 4
-    generator = _stream(3)
+    generator = stream(3)
     means = generator.standard_normal((k, d))
     low_rank = 0.4 * generator.standard_normal((k, d, rank))
     factors = np.linalg.cholesky(low_rank @ low_rank.mT + 0.09 * np.eye(d))
@@ -169,13 +165,13 @@ def clusters16() -> Law:
 
 
 def _draw(
-    law: Callable[[], Law], samples: int, pool: int = POOL, held_out: int = HELD_OUT
+    law: Callable[[], Law], dataset: Mapping[str, Any], samples: int, source: Path | None
 ) -> dict[str, Array]:
     """The arrays of a file of data from a known law, each with its own fixed random stream."""
     sample = law().sample
-    pool_points, pool_labels = sample(pool, _stream(1))
-    points, labels = sample(held_out, _stream(2))
-    real = [sample(samples, _stream(4 + f))[0] for f in range(FLOOR)]
+    pool_points, pool_labels = sample(dataset.get("pool", POOL), stream(1))
+    points, labels = sample(dataset.get("held_out", HELD_OUT), stream(2))
+    real = [sample(samples, stream(4 + f))[0] for f in range(FLOOR)]
     return {
         "pool": pool_points,
         "pool_labels": pool_labels,
@@ -185,52 +181,27 @@ def _draw(
     }
 
 
-def _digits(samples: int) -> dict[str, Array]:
-    """The 1,797 handwritten digits (8×8 pixels) that come with scikit-learn, split by class.
-
-    1,000 for training, 400 for the evaluation classifier, 397 held out. There are no further
-    digits for the floor, so its sets are random subsets of the pool, at most 800 digits each.
-    """
-    from sklearn.datasets import load_digits
-    from sklearn.model_selection import train_test_split
-
-    images, labels = load_digits(return_X_y=True)
-    images = images / 16
-    pool, rest, pool_labels, rest_labels = train_test_split(
-        images, labels, train_size=1000, stratify=labels, random_state=SEED
-    )
-    classifier, held_out, classifier_labels, held_out_labels = train_test_split(
-        rest, rest_labels, train_size=400, stratify=rest_labels, random_state=SEED
-    )
-    generators = [_stream(4 + f) for f in range(FLOOR)]
-    real = [generator.permutation(pool)[: min(samples, 800)] for generator in generators]
-    return {
-        "pool": pool,
-        "pool_labels": pool_labels,
-        "held_out": held_out,
-        "held_out_labels": held_out_labels,
-        "real": np.stack(real),
-        "classifier": classifier,
-        "classifier_labels": classifier_labels,
-    }
-
-
 @dataclass(frozen=True)
 class Dataset:
     """An entry of the registry.
 
     Attributes:
-        arrays: the number of samples and the dataset's parameters to the arrays of its file.
-        pool_size: points to train on, unless the parameter ``pool`` says otherwise.
+        arrays: dataset (its name and parameters), number of samples and source to the arrays of
+            its file.
+        pool_size: points to train on, unless the parameters say otherwise.
         parameters: the names of its optional parameters.
         image: whether its points are square greyscale images.
+        source: the stage that fetches it, if any.
+        smallest_class: images of the rarest class among those to train on.
         law: the distribution, if it is known.
     """
 
-    arrays: Callable[..., dict[str, Array]]
+    arrays: Callable[[Mapping[str, Any], int, Path | None], dict[str, Array]]
     pool_size: int
     parameters: tuple[str, ...] = ()
     image: bool = False
+    source: str | None = None
+    smallest_class: int = 0
     law: Callable[[], Law] | None = None
 
     @property
@@ -260,7 +231,15 @@ DATASETS = {
     "pinwheel": _known(pinwheel),
     "rings": _known(rings),
     "clusters16": _known(clusters16),
-    "digits": Dataset(_digits, pool_size=1000, image=True),
+    "digits": Dataset(images.arrays, 1000, ("shares", "symmetry"), image=True, smallest_class=96),
+    "mnist": Dataset(
+        images.arrays,
+        images.MNIST_POOL,
+        ("side", "shares", "symmetry"),
+        image=True,
+        source="mnist",
+        smallest_class=2700,
+    ),
 }
 
 
@@ -270,28 +249,32 @@ def pool_size(dataset: Mapping[str, Any]) -> int:
     Args:
         dataset: the name of a dataset and its parameters, as in the configuration.
     """
-    return dataset.get("pool", DATASETS[dataset["name"]].pool_size)
+    entry = DATASETS[dataset["name"]]
+    if shares := dataset.get("shares"):
+        return int(entry.smallest_class / max(shares))
+    return dataset.get("pool", entry.pool_size)
 
 
-def prepare(dataset: Mapping[str, Any], samples: int) -> dict[str, Array]:
+def prepare(
+    dataset: Mapping[str, Any], samples: int, source: Path | None = None
+) -> dict[str, Array]:
     """The arrays of a file of data (see above).
 
     Args:
         dataset: the name of a dataset and its parameters, as in the configuration.
         samples: how many points are sampled from each trained model.
+        source: the file that a dataset's source stage wrote.
 
     Raises:
-        Refused: a name or a parameter that does not exist, or a size that is no positive integer.
+        Refused: a name or a parameter that does not exist.
     """
-    parameters = dict(dataset)
-    name = parameters.pop("name")
+    name = dataset["name"]
     if name not in DATASETS:
         raise Refused(f"dataset.name: {name!r} is unknown; allowed: {', '.join(DATASETS)}")
-    for key, value in parameters.items():
-        allowed = DATASETS[name].parameters
+    for key in dataset:
+        allowed = ("name", *DATASETS[name].parameters)
         if key not in allowed:
-            listed = ", ".join(allowed) or "none"
-            raise Refused(f"dataset.{key}: {name} has no such parameter; allowed: {listed}")
-        if type(value) is not int or value < 1:
-            raise Refused(f"dataset.{key}: {value!r} is no size; allowed: a positive integer")
-    return DATASETS[name].arrays(samples, **parameters)
+            raise Refused(
+                f"dataset.{key}: {name} has no such parameter; allowed: {', '.join(allowed)}"
+            )
+    return DATASETS[name].arrays(dataset, samples, source)

@@ -20,6 +20,8 @@ from safetensors.numpy import load_file
 from ndsm import metrics, store
 from ndsm.datasets import DATASETS
 from ndsm.distances import spread
+from ndsm.image_metrics import class_shares
+from ndsm.images import upright
 from ndsm.subset import training_subset
 
 if TYPE_CHECKING:
@@ -38,11 +40,13 @@ class Reference:
         data: the arrays of a file of data (see ``datasets``).
         dataset: the name of the dataset.
         weights: the evaluation classifier, for images.
+        symmetric: whether some of the images are inverted; the classifier sees them upright.
     """
 
     data: dict[str, Array]
     dataset: str
     weights: Path | None = None
+    symmetric: bool = False
 
     @property
     def points(self) -> Array:
@@ -73,12 +77,26 @@ class Reference:
             raise store.Refused("metrics: some need the classifier; give it with --classifier")
         return load(self.weights)
 
+    def see(self, images: Array) -> "Seen":
+        """What the classifier makes of images (n, d)."""
+        from ndsm.classifier import see
+
+        return see(self.classifier, upright(images) if self.symmetric else images)
+
     @cached_property
     def seen(self) -> "Seen":
         """What the classifier makes of the held-out images."""
-        from ndsm.classifier import see
+        return self.see(self.points)
 
-        return see(self.classifier, self.points)
+    @cached_property
+    def rarest(self) -> "Seen":
+        """What it makes of the held-out images of the rarest class."""
+        return self.see(self.data["rarest"])
+
+    @property
+    def ink(self) -> Array:
+        """Mean ink of the held-out images, (m,)."""
+        return self.points.mean(1)
 
 
 @dataclass(frozen=True)
@@ -105,9 +123,12 @@ class Replica:
     @cached_property
     def seen(self) -> "Seen":
         """What the classifier makes of the samples."""
-        from ndsm.classifier import see
+        return self.reference.see(self.samples)
 
-        return see(self.reference.classifier, self.samples)
+    @property
+    def ink(self) -> Array:
+        """Mean ink of the samples, (n,)."""
+        return self.samples.mean(1)
 
     @property
     def training(self) -> Array:
@@ -177,7 +198,8 @@ def main(
     """
     start = time.perf_counter()
     arrays = load_file(data)
-    reference = Reference(arrays, store.read_record(data)["spec"]["dataset"]["name"], classifier)
+    dataset = store.read_record(data)["spec"]["dataset"]
+    reference = Reference(arrays, dataset["name"], classifier, "symmetry" in dataset)
     if spec["method"] == "real":
         points, names = arrays["real"], [(None, seed) for seed in range(len(arrays["real"]))]
     elif samples is None:
@@ -189,6 +211,9 @@ def main(
         values = {metric: replica.measure(metric) for metric in spec["metrics"]}
         text = ", ".join(f"{metric} {value:.4g}" for metric, value in values.items())
         print(f"n_train {replica.n_train}, seed {replica.seed}: {text}", flush=True)
+        if "class_tv" in spec["metrics"]:  # for the figure that shows what it comes from
+            shares = enumerate(class_shares(replica.seen.probabilities).tolist())
+            values |= {f"class_share_{k}": share for k, share in shares}
         rows += [
             (spec["experiment"], spec["method"], replica.n_train, replica.seed, metric, value)
             for metric, value in values.items()

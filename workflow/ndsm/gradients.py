@@ -24,7 +24,7 @@ import typer
 from torch import Tensor
 
 from ndsm import store
-from ndsm.drift import fit_ou, fit_part
+from ndsm.fits import fit_ou, fit_part
 from ndsm.fitted import Fitted
 from ndsm.mixture import Mixture
 from ndsm.nets import ScoreNet, StackedMLP

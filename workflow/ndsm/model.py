@@ -3,10 +3,13 @@
 from typing import Any
 
 from ndsm.fitted import Fitted
-from ndsm.nets import ScoreNet, StackedMLP
+from ndsm.nets import Odd, ScoreNet, StackedMLP
 from ndsm.objectives import OBJECTIVES
 from ndsm.sde import KERNELS, Chain, time_grid
 from ndsm.streams import Streams
+from ndsm.unet import StackedUNet
+
+NETWORKS = {"mlp": StackedMLP, "unet": StackedUNet}
 
 
 def build(fit: Fitted, spec: dict[str, Any], streams: Streams) -> tuple[ScoreNet, Chain]:
@@ -14,12 +17,14 @@ def build(fit: Fitted, spec: dict[str, Any], streams: Streams) -> tuple[ScoreNet
 
     Args:
         fit: the fitted drift.
-        spec: with ``network``, ``process``, ``objective`` and ``stride``.
+        spec: with ``network``, ``process``, ``objective``, ``stride`` and ``equivariant``.
         streams: one generator per replica, for the weights.
     """
     process, device = spec["process"], fit.shift.device
-    mlp = StackedMLP(fit.shift.shape[-1], **spec["network"], streams=streams).to(device)
+    size = {key: spec["network"][key] for key in ("width", "depth")}
+    network = NETWORKS[spec["network"]["type"]](fit.shift.shape[-1], **size, streams=streams)
+    network = Odd(network) if spec["equivariant"] else network
     times = time_grid(process["t_min"], process["T"], process["steps"]).float().to(device)
     from_data = OBJECTIVES[spec["objective"]].from_data
     chain = Chain(fit.mixture, KERNELS[process["kernel"]], times, spec["stride"], from_data)
-    return ScoreNet(fit.mixture, mlp), chain
+    return ScoreNet(fit.mixture, network.to(device)), chain

@@ -56,13 +56,31 @@ def fourier(t: Tensor) -> Tensor:
     return torch.cat([u, torch.sin(u * k), torch.cos(u * k)], -1)
 
 
+class Odd(nn.Module):
+    """The group average ½ (F(y) − F(−y)): exactly equivariant under y → −y, at twice the cost."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, y: Tensor, t: Tensor) -> Tensor:
+        """An odd function of y (R, B, d), at t (R, B, 1)."""
+        there, back = self.network(torch.cat([y, -y], 1), torch.cat([t, t], 1)).chunk(2, 1)
+        return 0.5 * (there - back)
+
+
 class ScoreNet(nn.Module):
-    """s_θ = ∇log π + (a/√v) F_θ, with y scaled to unit variance for F_θ."""
+    """s_θ = ∇log π + (a/√v) F_θ, with y scaled to unit variance for F_θ.
+
+    Attributes:
+        evaluations: network evaluations per point.
+    """
 
     def __init__(self, drift: Mixture, network: nn.Module) -> None:
         super().__init__()
         self.drift, self.network = drift, network
         self.scale = drift.spread()
+        self.evaluations = 2 if isinstance(network, Odd) else 1
 
     def departure(self, y: Tensor, t: Tensor) -> Tensor:
         """F_θ at y (R, B, d) and t (R, B, 1), giving (R, B, d)."""

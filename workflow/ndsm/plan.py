@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ndsm.config import is_image
+from ndsm.datasets import DATASETS
 
 PACKAGE = Path(__file__).resolve().parent
 FLOOR = "real"  # the "method" that is held-out data itself
@@ -76,6 +77,23 @@ def forward_drifts(study: Study) -> dict[str, str]:
     return {"fitted": shown["drift"], "linear": linear}
 
 
+def images_of(study: Study, experiment: str) -> str:
+    """What an experiment's classifier is called: its dataset and, if given, the images' side."""
+    dataset = study["experiments"][experiment]["dataset"]
+    return f"{dataset['name']}{dataset.get('side', '')}"
+
+
+def source_of(study: Study, experiment: str) -> str | None:
+    """The stage that fetches the data of an experiment, if any."""
+    return DATASETS[study["experiments"][experiment]["dataset"]["name"]].source
+
+
+def example_of(study: Study, images: str) -> str:
+    """An experiment with the images of a classifier."""
+    names = [e for e, settings in study["experiments"].items() if is_image(settings)]
+    return next(e for e in names if images_of(study, e) == images)
+
+
 def is_trained(study: Study, method: str) -> bool:
     """Whether the method has a network."""
     return study["methods"][method]["objective"] != "none"
@@ -88,7 +106,8 @@ def jobs(study: Study, stage: str) -> list[dict[str, Any]]:
         case "data":
             return [{"experiment": e} for e in names]
         case "classifier":
-            return [{"experiment": e} for e in names if is_image(names[e])]
+            images = {images_of(study, e) for e in names if is_image(names[e])}
+            return [{"images": i} for i in sorted(images)]
         case "drift":
             return [
                 {"experiment": e, "drift": d, "part": p}
@@ -197,6 +216,10 @@ def spec(study: Study, stage: str, **wildcards: str) -> dict[str, Any]:
             part = parts(study, name)[forward_part(study)]
             process = study["experiments"][name]["process"]
             return study["forward"] | {"seed": 0, "process": process, "replicas": part}
+        case "classifier":
+            example = study["experiments"][example_of(study, wildcards["images"])]
+            own = example["dataset"].items()
+            return {"dataset": {key: value for key, value in own if key in ("name", "side")}}
     return _part_spec(study, stage, **wildcards)
 
 
@@ -206,8 +229,6 @@ def _part_spec(study: Study, stage: str, experiment: str, **wildcards: str) -> d
     told: dict[str, Any] = {"experiment": experiment}
     if stage == "data":
         return told | {"dataset": settings["dataset"], "samples": settings["sampling"]["samples"]}
-    if stage == "classifier":
-        return told
     if stage == "evaluate":
         told |= {"method": wildcards["method"], "metrics": settings["metrics"]}
         if wildcards["method"] == FLOOR:
@@ -222,7 +243,8 @@ def _part_spec(study: Study, stage: str, experiment: str, **wildcards: str) -> d
         return told
     own = study["methods"][method]
     told |= {"objective": own["objective"], "stride": own.get("stride", 1)}
-    told |= {"alpha": own.get("alpha"), "device": study["device"]}
+    told |= {"alpha": own.get("alpha"), "equivariant": own.get("equivariant", False)}
+    told["device"] = study["device"]
     told |= {key: settings[key] for key in ("process", "network")}
     if stage == "score":
         return told | {"noise": study["score"]["noise"]}

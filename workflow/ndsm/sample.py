@@ -18,15 +18,18 @@ CHUNK = 1000  # samples of a replica carried back together: activations that sta
 
 
 @torch.no_grad()
-def draw(fit: Fitted, weights: dict[str, Tensor], spec: dict[str, Any], device: str) -> Tensor:
-    """Samples of the trained stack, (R, n, d) in working coordinates."""
+def draw(
+    fit: Fitted, weights: dict[str, Tensor], spec: dict[str, Any], device: str
+) -> tuple[Tensor, int]:
+    """Samples of the trained stack, (R, n, d) in working coordinates; evaluations per sample."""
     sampling = spec["sampling"]
     streams = Streams([("sample", spec["experiment"], *r) for r in spec["replicas"]], device)
     net, chain = build(fit, spec, streams)
     net.network.load_state_dict(weights)
     y = samplers.prior(chain, sampling["samples"], streams)
     how = chain.times, sampling["sampler"], sampling["steps"], streams
-    return torch.cat([samplers.generate(net, part, *how) for part in y.split(CHUNK, 1)], 1)
+    y = torch.cat([samplers.generate(net, part, *how) for part in y.split(CHUNK, 1)], 1)
+    return y, samplers.evaluations(sampling["sampler"], sampling["steps"]) * net.evaluations
 
 
 def main(
@@ -43,8 +46,7 @@ def main(
         keys = [("mixture", spec["experiment"], *replica) for replica in spec["replicas"]]
         y = fit.mixture.sample(sampling["samples"], Streams(keys, device))
     else:
-        y = draw(fit, store.read_tensors(train), spec, device)
-        evaluations = samplers.evaluations(sampling["sampler"], sampling["steps"])
+        y, evaluations = draw(fit, store.read_tensors(train), spec, device)
     seconds = round(time.perf_counter() - start, 3)
     record = store.provenance(
         spec | {"device": device}, seconds=seconds, network_evaluations=evaluations

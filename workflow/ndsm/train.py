@@ -59,7 +59,7 @@ def train(
     """
     goal, batch = OBJECTIVES[objective], settings["batch"]
     loss_of = learned.loss if learned else goal.loss
-    steps = settings["evaluations"] // goal.evaluations
+    steps = settings["evaluations"] // (goal.evaluations * net.evaluations)
     weights = list(net.parameters())
     adam = Adam(weights, settings["ema"])
     pool = Pool(chain, data, batch, streams)
@@ -145,7 +145,7 @@ def main(
     ema, losses = train(
         net, chain, points, spec["objective"], settings, streams, checkpoint, learned
     )
-    cost = OBJECTIVES[spec["objective"]].evaluations
+    cost = OBJECTIVES[spec["objective"]].evaluations * net.evaluations
     steps = settings["evaluations"] // cost
     names = [name for name, _ in net.network.named_parameters()]
     store.write_tensors(

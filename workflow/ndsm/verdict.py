@@ -17,9 +17,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
-MAXIMISED = frozenset(
-    {"inception_score"}
-)  # every other metric of the study is the better the lower
+# Every other metric of the study is the better the lower.
+MAXIMISED = frozenset({"inception_score", "density", "coverage"})
 MIN_SEEDS = 3
 BOOTSTRAP_SEED = 20240525
 

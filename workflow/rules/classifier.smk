@@ -1,14 +1,14 @@
 rule classifier:
     input:
-        data=rules.data.output.data,
+        source=source_of,
         code=code("classifier"),
     output:
-        weights="<results>/classifier/{experiment}.safetensors",
-        record="<results>/classifier/{experiment}.json",
+        weights="<results>/classifier/{images}.safetensors",
+        record="<results>/classifier/{images}.json",
     log:
-        "<logs>/classifier/{experiment}.log",
+        "<logs>/classifier/{images}.log",
     benchmark:
-        "<benchmarks>/classifier/{experiment}.tsv"
+        "<benchmarks>/classifier/{images}.tsv"
     conda:
         "../../envs/ndsm.yaml"
     threads: 1
@@ -16,7 +16,8 @@ rule classifier:
         mem_mb=4000,
         runtime=60,
     params:
+        source=option("source"),
         spec=spec("classifier"),
     shell:
-        "python -m ndsm.classifier --data {input.data} --out {output.weights}"
+        "python -m ndsm.classifier {params.source} --out {output.weights}"
         " --spec {params.spec:q} > {log} 2>&1"

@@ -16,6 +16,7 @@ wildcard_constraints:
     experiment="[^/]+",
     method="[^/]+",
     drift="[^/]+",
+    images="[^/]+",
     part=r"\d+",
 
 
@@ -78,8 +79,16 @@ def samples_of(wildcards):
 
 def classifier_of(wildcards):
     """The classifier behind the image metrics, if the experiment has images."""
-    experiment = STUDY["experiments"][wildcards.experiment]
-    return "<results>/classifier/{experiment}.safetensors" if settings.is_image(experiment) else []
+    if not settings.is_image(STUDY["experiments"][wildcards.experiment]):
+        return []
+    return f"<results>/classifier/{plan.images_of(STUDY, wildcards.experiment)}.safetensors"
+
+
+def source_of(wildcards):
+    """What the stage wrote that fetches the data, if any; what it fetches is always the same."""
+    experiment = wildcards.get("experiment") or plan.example_of(STUDY, wildcards.images)
+    source = plan.source_of(STUDY, experiment)
+    return ancient(f"<results>/{source}/{source}.safetensors") if source else []
 
 
 def forward_drift(which):

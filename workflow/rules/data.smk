@@ -1,5 +1,6 @@
 rule data:
     input:
+        source=source_of,
         code=code("data"),
     output:
         data="<results>/data/{experiment}.safetensors",
@@ -15,6 +16,7 @@ rule data:
         mem_mb=2000,
         runtime=30,
     params:
+        source=option("source"),
         spec=spec("data"),
     shell:
-        "python -m ndsm.data --out {output.data} --spec {params.spec:q} > {log} 2>&1"
+        "python -m ndsm.data {params.source} --out {output.data} --spec {params.spec:q} > {log} 2>&1"

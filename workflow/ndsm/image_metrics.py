@@ -1,0 +1,192 @@
+"""How good samples of images are, by what the classifier makes of them, and by their ink.
+
+    FID                |m_X − m_Y|² + tr(C_X + C_Y − 2 (C_X C_Y)^½), moments of features
+    inception score    exp of the mean KL divergence of p(class | x) from its mean over x
+    density, coverage  of the samples in balls about held-out images, radius to their fifth nearest
+    memorisation       share of X with a training point thrice as near as the second nearest
+    rare_fid           FID of the samples most like the rarest class, as many as there should be
+    rare_gap           |share of the rarest class in X / its share in Y − 1|
+    branch_tv          |share of inverted images in X − their share in Y|
+    branch FIDs        FID of the images of either branch of an approximate symmetry
+    departure_gap      |departure of X from symmetry − that of Y| over the ink of upright Y
+
+Where a metric looks at a part of the samples, it takes as many as there should be: the most likely
+ones. So it is always defined, and no method gains by making too few.
+"""
+
+import numpy as np
+
+Array = np.ndarray
+
+NEIGHBOURS = 5  # of density and coverage, as in their paper
+
+
+def fid(x: Array, y: Array) -> float:
+    """Fréchet distance between Gaussians with the moments of two sets of features.
+
+    Heusel et al. (2017), "GANs trained by a two time-scale update rule". Not comparable with FIDs
+    of other features, and biased upwards by few samples: compare it with the floor.
+
+    Args:
+        x: features of samples, (n, f).
+        y: features of held-out images, (m, f).
+    """
+    x, y = x.astype(np.float64), y.astype(np.float64)
+    c_x, c_y = np.cov(x, rowvar=False), np.cov(y, rowvar=False)
+    values, vectors = np.linalg.eigh(c_x)
+    root = (vectors * np.sqrt(values.clip(min=0))) @ vectors.T
+    # tr (C_X C_Y)^½ through the symmetric C_X^½ C_Y C_X^½, which has the same eigenvalues.
+    cross = np.sqrt(np.linalg.eigvalsh(root @ c_y @ root).clip(min=0)).sum()
+    return float(((x.mean(0) - y.mean(0)) ** 2).sum() + np.trace(c_x) + np.trace(c_y) - 2 * cross)
+
+
+def inception_score(probabilities: Array) -> float:
+    """The exponential of E KL(p(class | x) ‖ p(class)): 1 at worst, k at best.
+
+    Salimans et al. (2016), "Improved techniques for training GANs"; all samples as one split.
+
+    Args:
+        probabilities: p(class | x), (n, k).
+    """
+    p = probabilities.astype(np.float64)
+    tiny = np.finfo(p.dtype).tiny  # p log p is zero where p is
+    divergence = p * (np.log(p.clip(min=tiny)) - np.log(p.mean(0).clip(min=tiny)))
+    return float(np.exp(divergence.sum(1).mean()))
+
+
+def class_shares(probabilities: Array) -> Array:
+    """The share of each class among images with p(class | x) (n, k), (k,)."""
+    n, k = probabilities.shape
+    return np.bincount(probabilities.argmax(1), minlength=k) / n
+
+
+def class_tv(x_probabilities: Array, y_probabilities: Array) -> float:
+    """Total variation between the shares of the classes that the classifier sees.
+
+    Both sides are classified, so that most of the classifier's own mistakes cancel.
+
+    Args:
+        x_probabilities: p(class | x) of samples, (n, k).
+        y_probabilities: of held-out images, (m, k).
+    """
+    difference = class_shares(x_probabilities) - class_shares(y_probabilities)
+    return float(np.abs(difference).sum() / 2)
+
+
+def density(x: Array, y: Array) -> float:
+    """Mean number of held-out balls that a sample is in, over what is expected: fidelity.
+
+    Naeem et al. (2020), "Reliable fidelity and diversity metrics for generative models". As many
+    held-out images are taken as there are samples, since both numbers set the scale.
+
+    Args:
+        x: features of samples, (n, f).
+        y: features of held-out images, (m, f).
+    """
+    return float(_in_balls(x, y[: len(x)]).sum(1).mean() / NEIGHBOURS)
+
+
+def coverage(x: Array, y: Array) -> float:
+    """Share of held-out balls with a sample in them: diversity. See ``density``."""
+    return float(_in_balls(x, y[: len(x)]).any(0).mean())
+
+
+def _in_balls(x: Array, y: Array) -> Array:
+    """Whether samples x (n, f) are nearer to y (m, f) than its neighbours in y, (n, m)."""
+    k = min(NEIGHBOURS, len(y) - 1)
+    radius = np.partition(_squares(y, y), k, axis=1)[:, k]  # its distance to itself counts as one
+    return _squares(x, y) < radius
+
+
+def _squares(x: Array, y: Array) -> Array:
+    """|x − y|² for all pairs, (n, m)."""
+    square = (x**2).sum(1, keepdims=True) - 2 * x @ y.T + (y**2).sum(1)
+    return square.clip(min=0)
+
+
+def memorisation(x: Array, training: Array) -> float:
+    """Share of samples (n, d) whose nearest training point is a copy rather than a neighbour.
+
+    That is, less than a third as far as the second nearest of ``training`` (m, d), m > 1.
+    """
+    first, second = np.partition(_squares(x, training), 1, axis=1)[:, :2].T
+    return float((9 * first < second).mean())
+
+
+def rare_fid(
+    x_features: Array, x_probabilities: Array, rarest_features: Array, y_labels: Array
+) -> float:
+    """FID of the samples that look most like the rarest class, as many as there should be.
+
+    Args:
+        x_features: features of samples, (n, f).
+        x_probabilities: p(class | x) of samples, (n, k).
+        rarest_features: features of held-out images of the rarest class, (m, f).
+        y_labels: classes of held-out data in their true proportions.
+    """
+    rare, share = _rarest(y_labels)
+    count = max(2, round(share * len(x_features)))
+    likeliest = np.argsort(x_probabilities[:, rare])[-count:]
+    return fid(x_features[likeliest], rarest_features)
+
+
+def rare_gap(x_probabilities: Array, y_labels: Array) -> float:
+    """How far the share of the rarest class is off, relative to the true share."""
+    rare, share = _rarest(y_labels)
+    return float(abs(class_shares(x_probabilities)[rare] / share - 1))
+
+
+def _rarest(labels: Array) -> tuple[int, float]:
+    """The rarest class, of those that there are, and its share."""
+    classes, counts = np.unique(labels, return_counts=True)
+    return int(classes[counts.argmin()]), float(counts.min() / len(labels))
+
+
+def branch_tv(x: Array, y: Array) -> float:
+    """Total variation between the shares of upright and inverted images, from mean inks."""
+    return float(abs((x > 0.5).mean() - (y > 0.5).mean()))
+
+
+def _branches(ink: Array, inverted: float) -> tuple[Array, Array]:
+    """Indices of the upright and the inverted images, the latter a given share: the darkest."""
+    order = np.argsort(ink)
+    upright = len(ink) - round(inverted * len(ink))
+    return order[:upright], order[upright:]
+
+
+def fid_upright(x: Array, x_ink: Array, y: Array, y_ink: Array) -> float:
+    """FID of the upright images.
+
+    Args:
+        x: features of samples, their inversion undone, (n, f).
+        x_ink: mean ink of the samples, (n,).
+        y: features of held-out images, their inversion undone, (m, f).
+        y_ink: mean ink of the held-out images, (m,).
+    """
+    share = float((y_ink > 0.5).mean())
+    return fid(x[_branches(x_ink, share)[0]], y[_branches(y_ink, share)[0]])
+
+
+def fid_inverted(x: Array, x_ink: Array, y: Array, y_ink: Array) -> float:
+    """FID of the inverted images; arguments as of ``fid_upright``."""
+    share = float((y_ink > 0.5).mean())
+    return fid(x[_branches(x_ink, share)[1]], y[_branches(y_ink, share)[1]])
+
+
+def departure_gap(x_ink: Array, y_ink: Array) -> float:
+    """How far the departure from symmetry is off, over the mean ink of upright images.
+
+    The departure is the ink of the inverted images, the inversion undone, less that of the others.
+
+    Args:
+        x_ink: mean ink of samples, (n,).
+        y_ink: mean ink of held-out images, (m,).
+    """
+    share = float((y_ink > 0.5).mean())
+
+    def departure(ink: Array) -> float:
+        upright, inverted = _branches(ink, share)
+        return float(1 - ink[inverted].mean() - ink[upright].mean())
+
+    unit = y_ink[y_ink <= 0.5].mean()
+    return float(abs(departure(x_ink) - departure(y_ink)) / unit)

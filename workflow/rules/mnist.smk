@@ -1,0 +1,20 @@
+rule mnist:
+    input:
+        code=code("mnist"),
+    output:
+        images="<results>/mnist/mnist.safetensors",
+        record="<results>/mnist/mnist.json",
+    log:
+        "<logs>/mnist.log",
+    benchmark:
+        "<benchmarks>/mnist.tsv"
+    conda:
+        "../../envs/ndsm.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        folder=f"--folder {shlex.quote(STUDY['mnist_dir'])}" if "mnist_dir" in STUDY else "",
+    shell:
+        "python -m ndsm.mnist {params.folder} --out {output.images} > {log} 2>&1"
