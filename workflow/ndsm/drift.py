@@ -20,7 +20,7 @@ from ndsm import fitted, store
 from ndsm.distances import energy_distance
 from ndsm.fits import fit_part
 from ndsm.fitted import Fitted, Sampler, data_sampler
-from ndsm.sde import KERNELS, Chain, time_grid
+from ndsm.sde import KERNELS, Chain, grid_of
 from ndsm.streams import Streams
 from ndsm.subset import training_subset
 
@@ -70,7 +70,7 @@ def main(
         print(f"n_train {n_train}, seed {seed}: K = {components}, {seconds[-1]} s", flush=True)
     whole = fitted.stack(fits).to("cpu", torch.float32)
     streams = Streams([("mismatch", spec["experiment"], *r) for r in spec["replicas"]])
-    times = time_grid(process["t_min"], process["T"], process["steps"]).float()
+    times = grid_of(process)
     distance: list[float] = []
     floor: list[float] = []
     # A mixture with covariances of its own has no exponential kernel: it is a baseline, no drift.

@@ -10,7 +10,7 @@ import torch
 import typer
 
 from ndsm import fitted, store
-from ndsm.sde import KERNELS, Chain, time_grid
+from ndsm.sde import KERNELS, Chain, grid_of
 from ndsm.streams import Streams
 from ndsm.subset import training_subset
 
@@ -34,7 +34,7 @@ def main(
         fit = fitted.read(path, "cpu").one(shown)
         streams = Streams([("forward", name)])
         y = fit.to_working(x[(streams.uniform(POINTS)[0] * len(x)).long()].unsqueeze(0))
-        times = time_grid(process["t_min"], process["T"], process["steps"]).float()
+        times = grid_of(process)
         chain, reached = Chain(fit.mixture, KERNELS[process["kernel"]], times), 0
         for t in (*SHOWN, process["T"]):
             index = int(torch.searchsorted(times, t).clamp(max=len(times) - 1))

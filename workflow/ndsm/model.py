@@ -5,7 +5,7 @@ from typing import Any
 from ndsm.fitted import Fitted
 from ndsm.nets import Odd, ScoreNet, StackedMLP
 from ndsm.objectives import OBJECTIVES
-from ndsm.sde import KERNELS, Chain, time_grid
+from ndsm.sde import KERNELS, Chain, grid_of
 from ndsm.streams import Streams
 from ndsm.unet import StackedUNet
 
@@ -24,7 +24,7 @@ def build(fit: Fitted, spec: dict[str, Any], streams: Streams) -> tuple[ScoreNet
     size = {key: spec["network"][key] for key in ("width", "depth")}
     network = NETWORKS[spec["network"]["type"]](fit.shift.shape[-1], **size, streams=streams)
     network = Odd(network) if spec["equivariant"] else network
-    times = time_grid(process["t_min"], process["T"], process["steps"]).float().to(device)
+    times = grid_of(process).to(device)
     from_data = OBJECTIVES[spec["objective"]].from_data
     chain = Chain(fit.mixture, KERNELS[process["kernel"]], times, spec["stride"], from_data)
     return ScoreNet(fit.mixture, network.to(device)), chain

@@ -14,9 +14,9 @@ grid times in one jump, drawn uniformly from 1, …, stride, independently of it
 ``from_data`` one jump leads from the data to any time.
 """
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -66,10 +66,40 @@ def exponential(drift: Mixture, y: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
 KERNELS: dict[str, Kernel] = {"euler": euler, "exponential": exponential}
 
 
-def time_grid(t_min: float, T: float, steps: int) -> Tensor:  # noqa: N803
-    """Times t_0 = 0, t_1 = t_min, …, t_N = T, geometric from t_1, (N + 1,) in float64."""
-    times = torch.logspace(math.log10(t_min), math.log10(T), steps, dtype=torch.float64)
+def time_grid(
+    t_min: float,
+    T: float,  # noqa: N803
+    steps: int,
+    log_noise: tuple[float, float] | None = None,
+) -> Tensor:
+    """Times t_0 = 0, t_1 = t_min, …, t_N = T, (N + 1,) in float64.
+
+    Training meets every grid time equally often, so the grid is also the spread of noise levels.
+
+    Args:
+        t_min: the first time after zero.
+        T: the last.
+        steps: N.
+        log_noise: geometric from t_1 without it; with it at equal quantiles of a normal law of
+            log σ with this mean and deviation, σ = √v/a = √(e^{2t} − 1) (arXiv:2206.00364).
+    """
+    if log_noise is None:
+        times = torch.logspace(math.log10(t_min), math.log10(T), steps, dtype=torch.float64)
+    else:
+        mean, deviation = log_noise
+        ends = torch.tensor([t_min, T], dtype=torch.float64)
+        low, high = torch.special.ndtr((torch.expm1(2 * ends).log() / 2 - mean) / deviation)
+        quantiles = torch.linspace(low.item(), high.item(), steps, dtype=torch.float64)
+        log_sigma = mean + deviation * torch.special.ndtri(quantiles)
+        times = torch.log1p(torch.exp(2 * log_sigma)) / 2
+        times[[0, -1]] = ends  # but for rounding they are there
     return torch.cat([times.new_zeros(1), times])
+
+
+def grid_of(process: dict[str, Any]) -> Tensor:
+    """The grid of an experiment's ``process`` (see the configuration), in single precision."""
+    chosen = {name: process[name] for name in ("t_min", "T", "steps")}
+    return time_grid(**chosen, log_noise=process.get("log_noise")).float()
 
 
 @dataclass(frozen=True)

@@ -93,7 +93,7 @@ class StackedUNet(nn.Module):
         super().__init__()
         with torch.device("meta"):
             unet = UNet(isqrt(d), width, depth)
-        object.__setattr__(self, "unet", unet)  # its layers alone: the weights are the stack's
+        self.layers = [unet]  # in a list, which hides its weights: they are the stack's
         self.weights = nn.ParameterDict()
         for name, weight in unet.named_parameters():
             if weight.dim() > 1 and "_zero" not in name:
@@ -111,7 +111,7 @@ class StackedUNet(nn.Module):
         with torch.autocast(device, torch.bfloat16, enabled=has_bfloat16(device)):
             out = [
                 functional_call(
-                    self.unet,
+                    self.layers[0],
                     {name: stack[r] for name, stack in stacks.items()},
                     (images[r].contiguous(memory_format=torch.channels_last), t[r]),
                 )
