@@ -19,6 +19,8 @@ from typing import Any
 import numpy as np
 from numpy.random import Generator, default_rng
 
+from ndsm.store import Refused
+
 Array = np.ndarray
 Labelled = tuple[Array, Array]  # images (n, side²) with values in [0, 1], and their classes (n,)
 
@@ -33,7 +35,7 @@ def stream(number: int) -> Generator:
     return default_rng([SEED, 0, number])
 
 
-def split_digits(side: int = 8, source: Path | None = None) -> dict[str, Labelled]:
+def split_digits(side: int, source: Path | None) -> dict[str, Labelled]:
     """1,000 for training, 400 for the evaluation classifier, 397 held out.
 
     There are no further digits for the floor: its images are those for training.
@@ -56,15 +58,20 @@ def split_digits(side: int = 8, source: Path | None = None) -> dict[str, Labelle
     }
 
 
-def split_mnist(side: int, source: Path) -> dict[str, Labelled]:
+def split_mnist(side: int, source: Path | None) -> dict[str, Labelled]:
     """30,000 for training, 20,000 for the classifier, 10,000 for the floor, the test set held out.
 
     Args:
         side: 28, or 14 for the means of two by two pixels.
         source: what the stage ``mnist`` wrote.
+
+    Raises:
+        Refused: no source.
     """
     from safetensors.numpy import load_file
 
+    if source is None:
+        raise Refused("source: none is given for mnist; use --source with what ndsm.mnist wrote")
     arrays = load_file(source)
     block = 28 // side
 
@@ -103,7 +110,7 @@ def arrays(dataset: Mapping[str, Any], samples: int, source: Path | None) -> dic
         samples: how many images are sampled from each trained model.
         source: the file that holds the images, for mnist.
     """
-    parts, out = split(dataset, source), {}
+    parts, out = split(dataset, source), dict[str, Array]()
     shares, symmetry = dataset.get("shares"), dataset.get("symmetry")
     for k, name in enumerate(("pool", "held_out", "floor")):
         images, labels = parts[name]
@@ -115,8 +122,8 @@ def arrays(dataset: Mapping[str, Any], samples: int, source: Path | None) -> dic
         out |= {name: images, f"{name}_labels": labels}
     floor = out.pop("floor")
     count = min(samples, round(FLOOR_SHARE * len(floor)))
-    chosen = [stream(4 + f).permutation(len(floor))[:count] for f in range(FLOOR)]
-    out["real"] = floor[np.stack(chosen)]
+    sets = [stream(4 + f).permutation(len(floor))[:count] for f in range(FLOOR)]
+    out["real"] = floor[np.stack(sets)]
     del out["floor_labels"]
     if shares:
         images, labels = parts["held_out"]

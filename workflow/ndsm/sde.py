@@ -14,6 +14,7 @@ grid times in one jump, drawn uniformly from 1, …, stride, independently of it
 ``from_data`` one jump leads from the data to any time.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
