@@ -5,15 +5,21 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
 STUDY ?= default
+# Of the study mnist: a folder with the four files (downloaded otherwise), a claim, a scale.
+MNIST_DIR ?=
+CLAIM ?=
+SCALE ?=
 PYTHON ?= python3.11
-RESULTS := results/$(STUDY)
+RESULTS := results/$(STUDY)$(if $(SCALE),_$(SCALE))
 BIN := .venv/bin
-SNAKEMAKE := PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --config study=$(STUDY) \
+CONFIG := study=$(STUDY) $(if $(MNIST_DIR),mnist_dir=$(MNIST_DIR)) $(if $(CLAIM),claim=$(CLAIM)) \
+	$(if $(SCALE),scale=$(SCALE))
+SNAKEMAKE := PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --config $(CONFIG) \
 	--workflow-profile workflow/profiles/local
 # Without a graphics card torch's CPU build is enough, and a tenth of the download.
 TORCH_CPU := https://download.pytorch.org/whl/cpu
 
-.PHONY: help study smoke figures report reference test lint clean
+.PHONY: help study smoke mnist figures report reference test lint clean
 
 help: ## show this help
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 10
@@ -27,6 +33,9 @@ study: .venv/installed ## run the study: tables, claims, figures
 
 smoke: ## run the smoke study: every stage, tiny
 	$(MAKE) study STUDY=smoke
+
+mnist: ## run the study of images, on MNIST; CLAIM=C6 for one claim alone
+	$(MAKE) study STUDY=mnist
 
 figures: .venv/installed ## draw the figures again from the stored tables
 	$(SNAKEMAKE) figures --allowed-rules figures --forcerun figures

@@ -6,13 +6,21 @@ import pandas as pd
 import pytest
 from matplotlib.colors import to_rgb
 
-from ndsm import figures, store, style
+from ndsm import curves, figures, pictures, store, style
 
 METHODS = ["gmm", "dsm", "ndsm_cv"]
 SPEC = {
     "experiments": {
-        "rings": {"methods": METHODS, "metrics": ["energy_distance", "mode_tv"]},
-        "digits": {"methods": METHODS, "metrics": ["fid", "memorisation"]},
+        "rings": {
+            "dataset": {"name": "rings"},
+            "methods": METHODS,
+            "metrics": ["energy_distance", "mode_tv"],
+        },
+        "digits": {
+            "dataset": {"name": "digits"},
+            "methods": METHODS,
+            "metrics": ["fid", "memorisation"],
+        },
     }
 }
 NAMES = [f"{kind}_{e}" for kind in ("samples", "learning_curve") for e in SPEC["experiments"]]
@@ -102,8 +110,8 @@ def test_unknown_figure_is_refused(tables, tmp_path):
 
 
 def test_learning_curve_shows_the_means_and_the_floor(tables, looks):
-    figure = figures.learning_curve(tables, SPEC, looks, "rings")
-    metrics = figures.read_metrics(tables).query("experiment == 'rings'")
+    figure = curves.learning_curve(tables, SPEC, looks, "rings")
+    metrics = curves.read_metrics(tables).query("experiment == 'rings'")
     for panel, metric in zip(figure.axes, ["energy_distance", "mode_tv"], strict=True):
         of_metric, drawn = metrics[metrics.metric == metric], lines(panel)
         for method in METHODS:
@@ -130,8 +138,8 @@ def test_axis_is_logarithmic_only_where_that_is_possible(looks):
 
 
 def test_band_runs_from_the_lowest_to_the_highest_seed(tables, looks):
-    panel = figures.learning_curve(tables, SPEC, looks, "digits").axes[0]
-    values = figures.read_metrics(tables).query("metric == 'fid' and method == 'gmm'")
+    panel = curves.learning_curve(tables, SPEC, looks, "digits").axes[0]
+    values = curves.read_metrics(tables).query("metric == 'fid' and method == 'gmm'")
     band = panel.collections[0].get_paths()[0].vertices
     at = values[values.n_train == 50].value
     ends = band[band[:, 0] == 50][:, 1]
@@ -139,7 +147,7 @@ def test_band_runs_from_the_lowest_to_the_highest_seed(tables, looks):
 
 
 def test_variance_shows_the_table(tables, looks):
-    figure = figures.variance(tables, SPEC, looks, "")
+    figure = curves.variance(tables, SPEC, looks, "")
     assert len(figure.axes) == 8  # two quantities; step and time, each under two drifts
     for panel in figure.axes[4:]:
         np.testing.assert_allclose(lines(panel)["ndsm"].get_ydata(), [200, 20, 2])
@@ -147,8 +155,8 @@ def test_variance_shows_the_table(tables, looks):
 
 
 def test_cost_is_that_of_a_replica(tables, looks):
-    figure = figures.cost_quality(tables, SPEC, looks, "")
-    seconds, metrics = figure.axes[0], figures.read_metrics(tables)
+    figure = curves.cost_quality(tables, SPEC, looks, "")
+    seconds, metrics = figure.axes[0], curves.read_metrics(tables)
     points = {c.get_label(): c.lines[0].get_xydata()[0] for c in seconds.containers}
     of = metrics.query("experiment == 'rings' and metric == 'energy_distance' and n_train == 1000")
     for k, method in enumerate(METHODS):
@@ -157,21 +165,21 @@ def test_cost_is_that_of_a_replica(tables, looks):
 
 
 def test_forward_process_has_a_row_for_each_process(tables, looks):
-    figure = figures.forward_process(tables, SPEC, looks, "")
+    figure = pictures.forward_process(tables, SPEC, looks, "")
     assert [panel.get_title() for panel in figure.axes[:3]] == ["t = 0", "t = 0.5", "stationary"]
     assert all(len(panel.images) == 1 for panel in figure.axes)
 
 
 def test_mosaic_places_images_in_reading_order():
     x = np.repeat(np.arange(30.0), 4).reshape(30, 4)
-    tiled = figures.mosaic(x)
+    tiled = pictures.mosaic(x)
     assert tiled.shape == (14, 14)
     np.testing.assert_array_equal(tiled[::3, ::3], np.arange(25).reshape(5, 5))
     assert np.isnan(tiled[2]).all()
 
 
 def test_projection_keeps_the_plane_of_the_data(tables, looks):
-    figure = figures.scatter(tables, SPEC, looks, "rings")
+    figure = pictures.scatter(tables, SPEC, looks, "rings")
     shown = figure.subfigs[0].axes[0].collections[0].get_offsets()
     data = pd.read_csv(tables / "samples/rings.csv").query("method == 'data'")
     np.testing.assert_allclose(shown, data[["x0", "x1"]])

@@ -21,7 +21,7 @@ from ndsm import metrics, store
 from ndsm.datasets import DATASETS
 from ndsm.distances import spread
 from ndsm.image_metrics import class_shares
-from ndsm.images import upright
+from ndsm.images import is_inverted, upright
 from ndsm.subset import training_subset
 
 if TYPE_CHECKING:
@@ -93,10 +93,15 @@ class Reference:
         """What it makes of the held-out images of the rarest class."""
         return self.see(self.data["rarest"])
 
-    @property
+    @cached_property
+    def inverted(self) -> Array:
+        """Which of the held-out images are inverted, (m,)."""
+        return is_inverted(self.points)
+
+    @cached_property
     def ink(self) -> Array:
-        """Mean ink of the held-out images, (m,)."""
-        return self.points.mean(1)
+        """Their mean ink, the inversion undone, (m,)."""
+        return upright(self.points).mean(1)
 
 
 @dataclass(frozen=True)
@@ -125,10 +130,15 @@ class Replica:
         """What the classifier makes of the samples."""
         return self.reference.see(self.samples)
 
-    @property
+    @cached_property
+    def inverted(self) -> Array:
+        """Which of the samples are inverted, (n,)."""
+        return is_inverted(self.samples)
+
+    @cached_property
     def ink(self) -> Array:
-        """Mean ink of the samples, (n,)."""
-        return self.samples.mean(1)
+        """Their mean ink, the inversion undone, (n,)."""
+        return upright(self.samples).mean(1)
 
     @property
     def training(self) -> Array:

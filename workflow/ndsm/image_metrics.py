@@ -10,8 +10,8 @@
     branch FIDs        FID of the images of either branch of an approximate symmetry
     departure_gap      |departure of X from symmetry − that of Y| over the ink of upright Y
 
-Where a metric looks at a part of the samples, it takes as many as there should be: the most likely
-ones. So it is always defined, and no method gains by making too few.
+The rare_fid looks at as many samples as there should be, the likeliest ones: so it is always
+defined, and of as few images for every method.
 """
 
 import numpy as np
@@ -142,51 +142,50 @@ def _rarest(labels: Array) -> tuple[int, float]:
     return int(classes[counts.argmin()]), float(counts.min() / len(labels))
 
 
-def branch_tv(x: Array, y: Array) -> float:
-    """Total variation between the shares of upright and inverted images, from mean inks."""
-    return float(abs((x > 0.5).mean() - (y > 0.5).mean()))
+def branch_tv(x_inverted: Array, y_inverted: Array) -> float:
+    """Total variation between the shares of inverted images, told by one flag for each image."""
+    return float(abs(x_inverted.mean() - y_inverted.mean()))
 
 
-def _branches(ink: Array, inverted: float) -> tuple[Array, Array]:
-    """Indices of the upright and the inverted images, the latter a given share: the darkest."""
-    order = np.argsort(ink)
-    upright = len(ink) - round(inverted * len(ink))
-    return order[:upright], order[upright:]
-
-
-def fid_upright(x: Array, x_ink: Array, y: Array, y_ink: Array) -> float:
+def fid_upright(x: Array, x_inverted: Array, y: Array, y_inverted: Array) -> float:
     """FID of the upright images.
 
     Args:
         x: features of samples, their inversion undone, (n, f).
-        x_ink: mean ink of the samples, (n,).
+        x_inverted: which of the samples are inverted, (n,).
         y: features of held-out images, their inversion undone, (m, f).
-        y_ink: mean ink of the held-out images, (m,).
+        y_inverted: which of them are inverted, (m,).
     """
-    share = float((y_ink > 0.5).mean())
-    return fid(x[_branches(x_ink, share)[0]], y[_branches(y_ink, share)[0]])
+    return _fid_of_part(x, ~x_inverted, y, ~y_inverted)
 
 
-def fid_inverted(x: Array, x_ink: Array, y: Array, y_ink: Array) -> float:
+def fid_inverted(x: Array, x_inverted: Array, y: Array, y_inverted: Array) -> float:
     """FID of the inverted images; arguments as of ``fid_upright``."""
-    share = float((y_ink > 0.5).mean())
-    return fid(x[_branches(x_ink, share)[1]], y[_branches(y_ink, share)[1]])
+    return _fid_of_part(x, x_inverted, y, y_inverted)
 
 
-def departure_gap(x_ink: Array, y_ink: Array) -> float:
+def _fid_of_part(x: Array, x_part: Array, y: Array, y_part: Array) -> float:
+    """FID of a part of the samples; of all of them if there are not two of that part."""
+    return fid(x[x_part] if x_part.sum() > 1 else x, y[y_part])
+
+
+def departure_gap(x_ink: Array, x_inverted: Array, y_ink: Array, y_inverted: Array) -> float:
     """How far the departure from symmetry is off, over the mean ink of upright images.
 
-    The departure is the ink of the inverted images, the inversion undone, less that of the others.
+    The departure is the ink of the inverted images, the inversion undone, less that of the others;
+    it is none where there are images of one branch only.
 
     Args:
-        x_ink: mean ink of samples, (n,).
-        y_ink: mean ink of held-out images, (m,).
+        x_ink: mean ink of samples, their inversion undone, (n,).
+        x_inverted: which of the samples are inverted, (n,).
+        y_ink: mean ink of held-out images, their inversion undone, (m,).
+        y_inverted: which of them are inverted, (m,).
     """
-    share = float((y_ink > 0.5).mean())
 
-    def departure(ink: Array) -> float:
-        upright, inverted = _branches(ink, share)
-        return float(1 - ink[inverted].mean() - ink[upright].mean())
+    def departure(ink: Array, inverted: Array) -> float:
+        if inverted.all() or not inverted.any():
+            return 0.0
+        return float(ink[inverted].mean() - ink[~inverted].mean())
 
-    unit = y_ink[y_ink <= 0.5].mean()
-    return float(abs(departure(x_ink) - departure(y_ink)) / unit)
+    unit = float(y_ink[~y_inverted].mean())
+    return abs(departure(x_ink, x_inverted) - departure(y_ink, y_inverted)) / unit

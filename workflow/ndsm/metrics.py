@@ -83,7 +83,7 @@ class Metric:
     asks: str | None = None
 
 
-BRANCHES = ("seen.features", "ink", "reference.seen.features", "reference.ink")
+BRANCHES = ("seen.features", "inverted", "reference.seen.features", "reference.inverted")
 
 METRICS = {
     "energy_distance": Metric(energy_distance, ("samples", "reference.points", "reference.spread")),
@@ -112,8 +112,12 @@ METRICS = {
         asks="shares",
     ),
     "rare_gap": Metric(images.rare_gap, ("seen.probabilities", "reference.labels"), asks="shares"),
-    "branch_tv": Metric(images.branch_tv, ("ink", "reference.ink"), asks="symmetry"),
+    "branch_tv": Metric(images.branch_tv, ("inverted", "reference.inverted"), asks="symmetry"),
     "fid_upright": Metric(images.fid_upright, BRANCHES, asks="symmetry"),
     "fid_inverted": Metric(images.fid_inverted, BRANCHES, asks="symmetry"),
-    "departure_gap": Metric(images.departure_gap, ("ink", "reference.ink"), asks="symmetry"),
+    "departure_gap": Metric(
+        images.departure_gap,
+        ("ink", "inverted", "reference.ink", "reference.inverted"),
+        asks="symmetry",
+    ),
 }

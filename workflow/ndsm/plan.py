@@ -155,12 +155,19 @@ class Figure:
 def figures(study: Study) -> list[Figure]:
     """The study's figures."""
     shown = []
-    for e in study["experiments"]:
-        for caption, words in (
-            ("samples", "samples beside data"),
-            ("learning_curve", "metrics against training size"),
-        ):
+    for e, settings in study["experiments"].items():
+        kinds = [("samples", "samples beside data")]
+        if len(settings["n_train"]) > 1:
+            kinds.append(("learning_curve", "metrics against training size"))
+        else:
+            kinds.append(("seeds", "metrics of every seed"))
+        if "shares" in settings["dataset"] and "class_tv" in settings["metrics"]:
+            kinds.append(("shares", "class proportions against the truth"))
+        for caption, words in kinds:
             shown.append(Figure(f"{caption}_{e}", caption, {"experiment": e, "shows": words}))
+    if any("symmetry" in e["dataset"] for e in study["experiments"].values()):
+        words = "metrics against the departure from symmetry"
+        shown.append(Figure("departure", "departure", {"experiment": "all", "shows": words}))
     for stage, name, words in (
         ("forward", "forward_process", "the noising process"),
         ("gradients", "variance", "variance of objectives and gradients"),

@@ -31,9 +31,17 @@ METRICS = {
     "fid": "FID",
     "inception_score": "inception score (high is good)",
     "memorisation": "memorised share",
+    "density": "density (high is good)",
+    "coverage": "coverage (high is good)",
+    "rare_fid": "FID of the rarest class",
+    "rare_gap": "share of the rarest class (error)",
+    "branch_tv": "branch proportions (TV)",
+    "fid_upright": "FID, upright images",
+    "fid_inverted": "FID, inverted images",
+    "departure_gap": "departure from symmetry (error)",
 }
 # Bounded or nearly constant: a logarithm would only magnify noise.
-LINEAR = frozenset({"inception_score", "memorisation"})
+LINEAR = frozenset({"inception_score", "memorisation", "density", "coverage"})
 
 
 @dataclass(frozen=True)
@@ -95,8 +103,10 @@ def wrapped(method: str, at: int = 18) -> str:
     return "\n".join(lines)
 
 
-def value_axis(axes: Axes, metric: str, values: np.ndarray, floor: np.ndarray) -> None:
-    """Scales the y axis for a metric: logarithmic where that is possible.
+def value_axis(
+    axes: Axes, metric: str, values: np.ndarray, floor: np.ndarray, axis: str = "y"
+) -> None:
+    """Scales an axis for a metric: logarithmic where that is possible.
 
     An unbiased distance may be zero or negative; the axis is then linear about zero, as far as the
     values reach below it or the floor scatters, and logarithmic beyond.
@@ -106,21 +116,23 @@ def value_axis(axes: Axes, metric: str, values: np.ndarray, floor: np.ndarray) -
         metric: name of the metric.
         values: everything that is drawn, bands included.
         floor: values of the floor, maybe none.
+        axis: x or y.
     """
     values = values[np.isfinite(values)]
+    scale, ticks = (axes.set_xscale, axes.xaxis) if axis == "x" else (axes.set_yscale, axes.yaxis)
     if metric in LINEAR or not values.size:
         return
     if values.min() > 0:
-        axes.set_yscale("log")
-        log_ticks(axes.yaxis, values)
+        scale("log")
+        log_ticks(ticks, values)
         return
     noise = max(np.abs(values[values <= 0]).max(), floor.std() if floor.size else 0.0)
     noise = noise or values.max() / 1e3 or 1.0
     linear = 10.0 ** np.ceil(np.log10(noise))
-    axes.set_yscale("symlog", linthresh=linear, linscale=0.6)
+    scale("symlog", linthresh=linear, linscale=0.6)
     decades = 10.0 ** np.arange(np.log10(linear), np.log10(max(values.max(), linear)) + 0.99)
     below = [-linear] if values.min() < -0.3 * linear else []
-    plain_ticks(axes.yaxis, FixedLocator([*below, 0.0, *decades]))
+    plain_ticks(ticks, FixedLocator([*below, 0.0, *decades]))
 
 
 def log_ticks(axis: Axis, values: np.ndarray) -> None:
@@ -144,19 +156,21 @@ def _number(value: float, _: int) -> str:
     return f"{mantissa}e{int(exponent)}"
 
 
-def draw_floor(axes: Axes, floor: np.ndarray) -> None:
+def draw_floor(axes: Axes, floor: np.ndarray, axis: str = "y") -> None:
     """The floor: a line at its mean, a band of one standard deviation on either side.
 
     Args:
         axes: the panel.
         floor: (draws,) values of real data against real data; nothing is drawn if there are none.
+        axis: on which the values are, x or y.
     """
+    line, span = (axes.axvline, axes.axvspan) if axis == "x" else (axes.axhline, axes.axhspan)
     if not floor.size:
         return
-    axes.axhline(floor.mean(), color=FLOOR_COLOUR, lw=1, ls=(0, (1, 1.5)), zorder=1, label="floor")
+    line(floor.mean(), color=FLOOR_COLOUR, lw=1, ls=(0, (1, 1.5)), zorder=1, label="floor")
     if floor.size > 1:
         low, high = floor.mean() - floor.std(ddof=1), floor.mean() + floor.std(ddof=1)
-        axes.axhspan(low, high, color=FLOOR_COLOUR, alpha=0.12, lw=0, zorder=0)
+        span(low, high, color=FLOOR_COLOUR, alpha=0.12, lw=0, zorder=0)
 
 
 def legend(figure: Figure, axes: Iterable[Axes], columns: int) -> None:
