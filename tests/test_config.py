@@ -108,8 +108,34 @@ BAD = [
     ("defaults.process.t_min", 5.0, r"process.t_min: 5.0 .*less than T, 4.0"),
     ("methods.real", {"objective": "none", "drift": "ou"}, r"methods.real: "),
     ("gradients.experiment", "weighted_mode", r"gradients.experiment: .*'weighted_modes'"),
-    ("forward.drift", "ou", r"forward.drift: 'ou' .*allowed: gmm, mixture"),
+    ("forward.drift", "ou", r"forward.drift: 'ou' .*allowed: .*gmm, mixture"),
     ("forward.n_train", 51, r"forward.n_train: 51 is unknown; allowed: 50, 100"),
+    # images
+    ("experiments.digits_imbalance.dataset.shares", [0.5, 0.6], r"shares: .* sum to 1.1"),
+    ("experiments.digits_imbalance.dataset.shares", [1.2, -0.2], r"shares.1: -0.2 is too small"),
+    ("experiments.digits_imbalance.n_train", [200], r"n_train: 200 is more .* up to 137"),
+    ("experiments.digits_symmetry.dataset.symmetry.share", 1.0, r"symmetry.share: 1.0 is too"),
+    ("experiments.digits_symmetry.dataset.symmetry", {"share": 0.3}, r"departure: is missing"),
+    ("experiments.digits.metrics", ["rare_fid"], r"metrics: 'rare_fid' does not suit digits"),
+    ("experiments.digits.metrics", ["branch_tv"], r"metrics: 'branch_tv' does not suit digits"),
+    ("experiments.digits.methods", ["ndsm_anti_orbit"], r"fit: 'orbit' without a symmetry"),
+    ("experiments.digits.methods", ["dsm_equivariant"], r"symmetric: True without a symmetry"),
+    ("methods.dsm_equivariant.drift", "ou", r"drift: 'ou' with equivariant; .* symmetric true"),
+    ("defaults.drifts.orbit.n_components", 5, r"n_components: 5 with fit orbit; .* even"),
+    ("defaults.drifts.orbit.covariance", "tied", r"covariance: 'tied' with fit orbit"),
+    ("defaults.drifts.labels", {"fit": "labels"}, r"drifts.labels.labelled: is missing"),
+    ("experiments.digits_symmetry.network.width", 12, r"width: 12 with unet; .* multiple of 8"),
+    (
+        "experiments.clusters16.network",
+        {"type": "unet"},
+        r"network.type: 'unet' with dataset clusters16",
+    ),
+    ("defaults.process.log_noise", [-0.6, 0], r"log_noise.1: 0 is too small; allowed: more than"),
+    # what to run
+    ("mnist_dir", "/nowhere", r"mnist_dir: '/nowhere' is no folder; allowed: the folder of"),
+    ("scale", "ful", r"scale: 'ful' is unknown"),
+    ("claim", "C9", r"claim: 'C9' is unknown; allowed: C1, C2"),
+    ("claim", "C10", r"claim: 'C10' is unknown; allowed: C1, C2"),
     # claims
     ("claims.0.id", "C10", r"claims.0.id: 'C10' .*allowed: C1"),
     ("claims.0.experiment", "weighted_mods", r"claims.0.experiment: .*'weighted_modes'"),
@@ -138,7 +164,9 @@ def test_every_problem_is_told_at_once() -> None:
 
 
 def test_unknown_study_lists_those_there_are() -> None:
-    with pytest.raises(config.ConfigError, match="allowed: default, search, smoke.*mean 'smoke'"):
+    with pytest.raises(
+        config.ConfigError, match="allowed: default, mnist, search, smoke.*mean 'smoke'"
+    ):
         config.study_file("smoek")
 
 
@@ -151,11 +179,51 @@ def test_experiments_are_merged_with_the_defaults_key_by_key() -> None:
     assert raw["defaults"] == SMOKE["defaults"]
 
 
+def test_a_scale_is_laid_on_the_study() -> None:
+    raw = SMOKE | {"scales": {"large": {"study": "smoke_large", "seeds": 7}}}
+    assert config.resolve(raw)["seeds"] == 3
+    study = config.resolve(raw | {"scale": "large"})
+    assert study["study"] == "smoke_large" and study["seeds"] == 7
+    experiments = config.resolve(raw)["experiments"]
+    assert study["experiments"] == experiments
+    assert [refusal(raw | {"scale": "larg"})] == [
+        ["error: scale: 'larg' is unknown; allowed: large (did you mean 'large'?)"]
+    ]
+
+
+def test_a_mistake_in_a_scale_is_found() -> None:
+    raw = SMOKE | {"scales": {"large": {"seeds": 0}}, "scale": "large"}
+    assert refusal(raw) == ["error: seeds: 0 is too small; allowed: 1 or more"]
+
+
+def test_a_claim_alone_asks_for_its_experiments_alone() -> None:
+    study = config.resolve(SMOKE | {"claim": "C8"})
+    assert list(study["experiments"]) == ["digits_symmetry"]
+    assert [claim["id"] for claim in study["claims"]] == ["C8"]
+    assert not {"score", "gradients", "forward"} & set(study)
+    assert "gradients" in config.resolve(SMOKE | {"claim": "C4"})
+
+
+def test_images_of_a_kind_share_one_classifier() -> None:
+    study = config.resolve(SMOKE)
+    assert plan.jobs(study, "classifier") == [{"images": "digits"}]
+    assert plan.spec(study, "classifier", images="digits") == {"dataset": {"name": "digits"}}
+    path = ROOT / "workflow" / "studies" / "mnist.yaml"
+    mnist = config.resolve(yaml.safe_load(path.read_text()))
+    assert plan.jobs(mnist, "classifier") == [{"images": "mnist14"}]
+    told = plan.spec(mnist, "classifier", images="mnist14")
+    assert told == {"dataset": {"name": "mnist", "side": 14}}
+    assert plan.source_of(mnist, "mnist_small") == "mnist"
+    assert plan.source_of(study, "digits") is None
+
+
 def test_names_of_the_schema_are_those_of_the_code() -> None:
     assert set(config.OBJECTIVES["enum"]) == {"none", *OBJECTIVES}
     process = config.SCHEMA["$defs"]["experiment"]["properties"]["process"]
     assert set(process["properties"]["kernel"]["enum"]) == set(KERNELS)
-    assert {metric.asks for metric in METRICS.values()} <= {None, "image", "has_density"}
+    assert {metric.asks for metric in METRICS.values()} <= {
+        *(None, "image", "has_density", "shares", "symmetry")
+    }
     assert all(isinstance(dataset.image, bool) for dataset in DATASETS.values())
 
 

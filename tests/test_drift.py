@@ -190,7 +190,8 @@ def test_as_many_components_as_different_points_leaves_a_width(covariance):
 
 def test_warnings_of_em_become_log_lines(capsys):
     """scikit-learn's, of a fit to six different points, do not escape and are not lost."""
-    fit_part(np.repeat(three_modes(4), 50, 0), spec(n_components=8), seed=0)
+    x = np.repeat(three_modes(4), 50, 0)
+    drift.fit_logged(x, spec(n_components=8), seed=0, labels=np.zeros(len(x)))
     assert "warning: " in capsys.readouterr().out
 
 

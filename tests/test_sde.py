@@ -62,6 +62,18 @@ def test_time_grid():
     torch.testing.assert_close(ratio, ratio[:1].expand(99))
 
 
+def test_log_normal_noise_levels():
+    """Equal quantiles of log σ: the truncated normal law's own, by SciPy, ends included."""
+    times = time_grid(0.1, 3.0, 200, log_noise=(-0.6, 1.0))
+    assert len(times) == 201 and times[0] == 0 and (times.diff() > 0).all()
+    log_sigma = torch.expm1(2 * times[1:]).log() / 2
+    ends = [(math.log(math.expm1(2 * t)) / 2 + 0.6) / 1.0 for t in (0.1, 3.0)]
+    law = stats.truncnorm(*ends, loc=-0.6)
+    np.testing.assert_allclose(law.cdf(log_sigma.numpy()), np.linspace(0, 1, 200), atol=1e-9)
+    geometric = torch.expm1(2 * time_grid(0.1, 3.0, 200)[1:]).log() / 2
+    assert np.abs(law.cdf(geometric.numpy()) - np.linspace(0, 1, 200)).max() > 0.1
+
+
 @pytest.mark.parametrize("stride", [1, 2, 7, 40])
 def test_exponential_kernel_is_exact_for_one_component(stride):
     """Whatever times are visited on the way, y_N has the moments of the OU process."""

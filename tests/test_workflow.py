@@ -44,8 +44,10 @@ def test_smoke_study_leaves_every_output(smoke: Path) -> None:
         assert set(experiment.get("metrics", [])) <= set(rows.metric)
         for suffix in ("png", "pdf"):
             assert (results / "figures" / f"samples_{name}.{suffix}").stat().st_size > 1000
-            assert (results / "figures" / f"learning_curve_{name}.{suffix}").stat().st_size > 1000
-    for name in ("forward_process", "variance", "cost_quality"):
+            sizes = experiment.get("n_train", SETTINGS["defaults"]["n_train"])
+            kind = "learning_curve" if len(sizes) > 1 else "seeds"
+            assert (results / "figures" / f"{kind}_{name}.{suffix}").stat().st_size > 1000
+    for name in ("forward_process", "variance", "departure", "cost_quality"):
         assert (results / "figures" / f"{name}.png").stat().st_size > 1000
     for name in ("summary.csv", "summary.md", "summary.tex", "cost.csv", "metrics.json"):
         assert (results / "tables" / name).stat().st_size > 0
@@ -129,6 +131,18 @@ def test_dry_run_of_profile(tree: Path, profile: str) -> None:
     )
 
 
+def test_a_claim_alone_runs_its_experiments_alone(tree: Path) -> None:
+    rules = planned(tree, "--config", "study=smoke", "claim=C6")
+    assert rules["data"] == rules["train"] == 1 and "gradients" not in rules
+
+
+def test_mnist_is_fetched_once_for_all_experiments(tree: Path) -> None:
+    options = ("--dry-run", "--quiet", "rules", "--config", "study=mnist", "claim=C8")
+    said = snakemake(tree, *options, f"mnist_dir={tree}").stdout
+    assert re.search(r"^mnist +1$", said, re.MULTILINE)
+    assert re.search(r"^classifier +1$", said, re.MULTILINE)
+
+
 def test_a_file_of_your_own_is_the_whole_study(tree: Path) -> None:
     mine = SETTINGS | {"study": "mine", "experiments": dict([*SETTINGS["experiments"].items()][:1])}
     mine["claims"] = []
@@ -148,5 +162,5 @@ def test_a_bad_configuration_is_one_line(tree: Path) -> None:
 
 def test_an_unknown_study_names_those_there_are(tree: Path) -> None:
     said = snakemake(tree, "--dry-run", "--config", "study=smok", status=1).stdout
-    allowed = "allowed: default, search, smoke (did you mean 'smoke'?)"
+    allowed = "allowed: default, mnist, search, smoke (did you mean 'smoke'?)"
     assert f"error: study: 'smok' is unknown; {allowed}" in said

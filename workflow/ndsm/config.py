@@ -116,7 +116,8 @@ def _for_claim(study: dict[str, Any], claim: str) -> dict[str, Any]:
     claims = [each for each in study.get("claims", []) if each["id"] == claim]
     names = {name for each in claims for name in as_list(each["experiment"])}
     if not names:
-        raise ConfigError(unknown("claim", claim, {each["id"] for each in study.get("claims", [])}))
+        there = sorted({each["id"] for each in study.get("claims", [])})
+        raise ConfigError(unknown("claim", claim, there))
     kept = {name: e for name, e in study["experiments"].items() if name in names}
     sides = ("score", "gradients", "forward")
     gone = {side for side in sides if study.get(side, {}).get("experiment") not in names}
