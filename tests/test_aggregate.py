@@ -19,7 +19,7 @@ SPEC = {
     "study": "made_up",
     "methods": {"gmm": {"drift": "mixture"}, "dsm": {"drift": "ou"}, "ndsm_cv": {"drift": "gmm"}},
     "experiments": {
-        e: {"methods": ["gmm", "dsm", "ndsm_cv"], "metrics": m, "parts": 2}
+        e: {"dataset": {"name": e}, "methods": ["gmm", "dsm", "ndsm_cv"], "metrics": m, "parts": 2}
         for e, m in METRICS.items()
     },
     "gradients": ["rings"],
@@ -49,8 +49,7 @@ def results(tmp_path):
     """What the stages before would have written; samples hold 1000 * n_train + seed."""
     rng = np.random.default_rng(0)
     for e, metrics in METRICS.items():
-        extra = {"classifier": np.zeros((2, 4))} if e == "digits" else {}
-        tensors(tmp_path / f"data/{e}.safetensors", held_out=rng.normal(size=(300, 4)), **extra)
+        tensors(tmp_path / f"data/{e}.safetensors", held_out=rng.normal(size=(300, 4)))
         for method, settings in SPEC["methods"].items():
             for p, replicas in enumerate(PARTS):
                 name = f"{e}/{method}/{p}.safetensors"

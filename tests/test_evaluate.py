@@ -89,10 +89,9 @@ def test_classifier_and_image_metrics(folder):
     sevens = tensors["pool"][tensors["pool_labels"] == 7][:100].numpy()
     sevens = np.concatenate([sevens, sevens])[:100]
     samples = np.stack([copies + 1e-4, noise, sevens])
-    table = run(folder, "digits", names, samples, [[100, 2], [100, 2], [100, 3]], eye)
-    (copied, noisy, one) = (
-        dict(zip(names, table.value[4 * i : 4 * i + 4], strict=True)) for i in range(3)
-    )
+    table = run(folder, "digits", names, samples, [[100, 2], [90, 2], [100, 3]], eye)
+    wide = table.pivot(index=["n_train", "seed"], columns="metric", values="value")
+    copied, noisy, one = (wide.loc[replica] for replica in ((100, 2), (90, 2), (100, 3)))
     assert copied["memorisation"] == 1 and noisy["memorisation"] == 0
     assert noisy["fid"] > 5 * copied["fid"] > floor.fid
     assert one["class_tv"] > 0.8 and one["inception_score"] < 2

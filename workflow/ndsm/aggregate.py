@@ -15,6 +15,7 @@ import typer
 from safetensors import safe_open
 
 from ndsm import store
+from ndsm.datasets import DATASETS
 from ndsm.summary import FLOOR, Spec, latex, markdown, summarise
 
 KEYS = ["experiment", "method", "n_train", "seed", "metric"]
@@ -28,7 +29,7 @@ def main(
         dict,
         typer.Option(
             parser=json.loads,
-            help="study; methods {M: {drift}}; experiments {E: {methods, parts, metrics}}; "
+            help="study; methods {M: {drift}}; experiments {E: {dataset, methods, parts, metrics}}; "
             "gradients [E]; forward [E]",
         ),
     ],
@@ -162,8 +163,9 @@ def collect_samples(results: Path, experiment: str, spec: Spec) -> pd.DataFrame:
 
     The first points of the smallest seed of each training size: not chosen by how they look.
     """
+    dataset = DATASETS[spec["experiments"][experiment]["dataset"]["name"]]
+    count = IMAGES if dataset.image else POINTS
     with safe_open(results / "data" / f"{experiment}.safetensors", "numpy") as data:
-        count = IMAGES if "classifier" in data.keys() else POINTS
         held_out = data.get_slice("held_out")
         shown = min(count, held_out.get_shape()[0])
         frames = [_points(held_out[:shown], "data", None, None)]
