@@ -29,8 +29,8 @@ def main(
         dict,
         typer.Option(
             parser=json.loads,
-            help="study; methods {M: {drift}}; experiments {E: {dataset, methods, parts, metrics}}; "
-            "gradients [E]; forward [E]",
+            help="study; methods {M: {drift}}; gradients [E]; forward [E]; "
+            "experiments {E: {dataset, methods, parts, metrics}}",
         ),
     ],
 ) -> None:
