@@ -12,6 +12,9 @@ SCALE ?=
 PYTHON ?= python3.11
 RESULTS := results/$(STUDY)$(if $(SCALE),_$(SCALE))
 BIN := .venv/bin
+# What the README shows of a study.
+SHOWN_default := forward_process learning_curve_pinwheel
+SHOWN_mnist := samples_mnist_small learning_curve_mnist_small shares_mnist_imbalance departure
 CONFIG := study=$(STUDY) $(if $(MNIST_DIR),mnist_dir=$(MNIST_DIR)) $(if $(CLAIM),claim=$(CLAIM)) \
 	$(if $(SCALE),scale=$(SCALE))
 SNAKEMAKE := PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --config $(CONFIG) \
@@ -47,10 +50,10 @@ report: study ## make results/<study>/report.html
 	@echo
 	@echo "report   $(RESULTS)/report.html"
 
-reference: study ## keep the study's summary, claims and two figures under version control
-	mkdir -p results/reference
-	cp $(RESULTS)/tables/summary.md $(RESULTS)/claims.md results/reference/
-	cp $(addprefix $(RESULTS)/figures/,forward_process.png learning_curve_pinwheel.png) results/reference/
+reference: study ## keep the study's summary, claims and some figures under version control
+	mkdir -p results/reference/$(STUDY)
+	cp $(RESULTS)/tables/summary.md $(RESULTS)/claims.md results/reference/$(STUDY)/
+	cp $(SHOWN_$(STUDY):%=$(RESULTS)/figures/%.png) results/reference/$(STUDY)/
 
 test: .venv/tested ## run the tests
 	$(BIN)/python -m pytest
