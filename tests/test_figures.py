@@ -85,7 +85,7 @@ def tables(tmp_path_factory):
 @pytest.fixture(autouse=True)
 def looks():
     style.use()
-    yield style.looks(METHODS)
+    yield style.looks([METHODS])
     plt.close("all")
 
 
@@ -170,6 +170,69 @@ def test_forward_process_has_a_row_for_each_process(tables, looks):
     assert all(len(panel.images) == 1 for panel in figure.axes)
 
 
+def test_seeds_are_where_the_table_says(tables, looks):
+    spec = {"experiments": {"rings": SPEC["experiments"]["rings"]}}
+    panel = curves.seeds(tables, spec, looks, "rings").axes[0]
+    metrics = curves.read_metrics(tables)
+    of = metrics.query("experiment == 'rings' and metric == 'energy_distance' and method == 'dsm'")
+    drawn = [line for line in panel.get_lines() if line.get_color() == looks["dsm"].color]
+    np.testing.assert_allclose(np.sort(drawn[0].get_xdata()), np.sort(of.value))
+    assert set(drawn[0].get_ydata()) == {METHODS.index("dsm")}
+
+
+def test_shares_are_the_mean_of_the_seeds_beside_the_truth(tmp_path, looks):
+    rows = [
+        ("e", "dsm", 9, s, f"class_share_{k}", 0.1 * k + 0.01 * s)
+        for s in range(3)
+        for k in (0, 1, 2)
+    ]
+    pd.DataFrame(rows, columns="experiment method n_train seed metric value".split()).to_csv(
+        tmp_path / "metrics.csv", index=False
+    )
+    own = {"dataset": {"name": "digits", "shares": [0.7, 0.3]}, "methods": ["dsm"]}
+    panel = curves.shares(tmp_path, {"experiments": {"e": own}}, looks, "e").axes[0]
+    assert [bar.get_height() for bar in panel.patches] == pytest.approx([0.01, 0.11])
+    truth = [segment[0, 1] for segment in panel.collections[-1].get_segments()]
+    assert truth == pytest.approx([0.7, 0.3])
+
+
+def test_departure_orders_experiments_by_its_size(tmp_path, looks):
+    sizes, metrics = {"far": 1.0, "near": 0.2}, ["branch_tv", "departure_gap"]
+    rows = [
+        (e, m, 9, s, metric, size + 0.1 * s)
+        for e, size in sizes.items()
+        for m in ("dsm", "real")
+        for s in range(3)
+        for metric in metrics
+    ]
+    pd.DataFrame(rows, columns="experiment method n_train seed metric value".split()).to_csv(
+        tmp_path / "metrics.csv", index=False
+    )
+    spec = {
+        "experiments": {
+            e: {
+                "dataset": {"name": "digits", "symmetry": {"share": 0.3, "departure": size}},
+                "methods": ["dsm"],
+                "metrics": metrics,
+            }
+            for e, size in sizes.items()
+        }
+    }
+    drawn = lines(curves.departure(tmp_path, spec, looks, "").axes[0])
+    for name in ("dsm", "floor"):
+        np.testing.assert_allclose(drawn[name].get_xdata(), [0.2, 1.0])
+        np.testing.assert_allclose(drawn[name].get_ydata(), [0.3, 1.1])
+
+
+def test_both_branches_share_a_mosaic():
+    x = np.zeros((60, 16)) + np.linspace(0, 0.2, 60)[:, None]
+    x[::2] = 1 - x[::2]
+    shown = pictures.both_branches(x)
+    assert shown.shape == (25, 16)
+    np.testing.assert_array_equal(shown[:15], x[1::2][:15])
+    np.testing.assert_array_equal(shown[15:], x[::2][:10])
+
+
 def test_mosaic_places_images_in_reading_order():
     x = np.repeat(np.arange(30.0), 4).reshape(30, 4)
     tiled = pictures.mosaic(x)
@@ -187,14 +250,25 @@ def test_projection_keeps_the_plane_of_the_data(tables, looks):
 
 
 def test_looks_differ_and_are_dark_enough_for_paper():
-    found = style.looks([f"method{k}" for k in range(12)])
+    found = style.looks([[f"method{k}" for k in range(12)]])
     assert len({(look.color, look.marker, look.linestyle) for look in found.values()}) == 12
     assert len({look.color for look in list(found.values())[:8]}) == 8
     for look in found.values():
         red, green, blue = to_rgb(look.color)
         assert 0.2126 * red + 0.7152 * green + 0.0722 * blue < 0.7
     # The same look whatever else is drawn.
-    assert style.looks(["method0", "method1"])["method1"] == found["method1"]
+    assert style.looks([["method0", "method1"]])["method1"] == found["method1"]
+
+
+def test_methods_drawn_together_differ_and_variants_resemble_what_they_vary():
+    planes, mirrors = ["gmm", *"abcdef"], ["gmm", "b_orbit", "f_orbit", "a", "a_equal"]
+    found = style.looks([planes, mirrors])
+    assert found["b_orbit"] == found["b"] and found["f_orbit"] == found["f"]
+    for group in (planes, mirrors):
+        assert len({(look.color, look.marker) for m, look in found.items() if m in group}) == len(
+            group
+        )
+    assert len({found[m].color for m in mirrors[1:]}) == 4
 
 
 def test_fonts_are_readable_in_print():

@@ -156,7 +156,7 @@ def _curve(axes: Axes, rows: pd.DataFrame, x: str, y: str, look: Look, label: st
 def variance(tables: Path, spec: Spec, look: dict[str, Look], experiment: str) -> Figure:
     """Variance of the objective and of its gradient, against step size and against time."""
     table = pd.read_csv(tables / "gradients.csv")
-    look = style.looks([*look, *table.objective.unique()])
+    look = style.looks([[*look, *table.objective.unique()]])
     columns = [
         (sweep, drift, of_drift)
         for sweep, of_sweep in table.groupby("sweep", sort=False)

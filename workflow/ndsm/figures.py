@@ -45,7 +45,7 @@ def main(
 def draw(tables: Path, out: Path, spec: Spec, name: str) -> str:
     """Draws one figure, and gives its name back."""
     style.use()
-    look = style.looks([m for e in spec["experiments"].values() for m in e["methods"]])
+    look = style.looks([e["methods"] for e in spec["experiments"].values()])
     panels, experiment = catalogue(spec)[name]
     figure = panels(tables, spec, look, experiment)
     style.save(figure, out / name)

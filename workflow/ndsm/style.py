@@ -3,9 +3,9 @@
 A method has one colour, one marker and one dash pattern, the same in every figure of a study.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import cycle
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -53,15 +53,35 @@ class Look:
     linestyle: str | tuple
 
 
-def looks(methods: Iterable[str]) -> dict[str, Look]:
-    """A look for each method, by its place in the order of the study."""
+def looks(groups: Iterable[Sequence[str]]) -> dict[str, Look]:
+    """A look for each method, its own among those that are drawn together.
+
+    A variant (``ndsm_cv_orbit``) looks like what it varies, where it is never drawn beside it.
+
+    Args:
+        groups: the methods of each experiment, in the order of the study.
+    """
     palette = sns.color_palette("colorblind")
     # Without its yellow and its second pink, which print too light or too alike.
-    colours = cycle([palette[k] for k in (0, 1, 2, 3, 4, 9, 5, 7)])
-    markers = cycle("osD^vPX<>*")
-    dashes = cycle(["-", (0, (5, 1.5)), (0, (3, 1, 1, 1)), (0, (1, 1)), (0, (6, 1, 1, 1, 1, 1))])
-    names = dict.fromkeys(methods)
-    return {m: Look(*look) for m, *look in zip(names, colours, markers, dashes, strict=False)}
+    colours = [palette[k] for k in (0, 1, 2, 3, 4, 9, 5, 7)]
+    markers = "osD^vPX<>*"
+    dashes: list[str | tuple] = [
+        "-",
+        (0, (5, 1.5)),
+        (0, (3, 1, 1, 1)),
+        (0, (1, 1)),
+        (0, (6, 1, 1, 1, 1, 1)),
+    ]
+    groups, number = list(groups), dict[str, int]()
+    for method in dict.fromkeys(chain.from_iterable(groups)):
+        beside = chain.from_iterable(group for group in groups if method in group)
+        used = {number[other] for other in beside if other in number}
+        varied = number.get(method.rpartition("_")[0])
+        free = (k for k in count() if k not in used)
+        number[method] = next(free) if varied is None or varied in used else varied
+    return {
+        method: Look(colours[k % 8], markers[k % 10], dashes[k % 5]) for method, k in number.items()
+    }
 
 
 def use() -> None:
