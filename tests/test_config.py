@@ -106,12 +106,6 @@ BAD = [
     ("defaults.process.kernel", "euler", r"methods.ndsm_anti.stride: 15 with kernel euler"),
     ("defaults.drifts.gmm.covariance", "full", r"gmm.covariance: 'full' .*spherical, tied"),
     ("defaults.process.t_min", 5.0, r"process.t_min: 5.0 .*less than T, 4.0"),
-    ("defaults.drifts.ou.process", {"t_min": 9.0}, r"drifts.ou.process.t_min: 9.0 .*than T, 4.0"),
-    (
-        "defaults.drifts.ou.process",
-        {"tmin": 1},
-        r"drifts.ou.process.tmin: 1 .*did you mean 't_min'",
-    ),
     ("methods.real", {"objective": "none", "drift": "ou"}, r"methods.real: "),
     ("gradients.experiment", "weighted_mode", r"gradients.experiment: .*'weighted_modes'"),
     ("forward.drift", "ou", r"forward.drift: 'ou' .*allowed: .*gmm, mixture"),
@@ -225,25 +219,12 @@ def test_images_of_a_kind_share_one_classifier() -> None:
 
 def test_names_of_the_schema_are_those_of_the_code() -> None:
     assert set(config.OBJECTIVES["enum"]) == {"none", *OBJECTIVES}
-    process = config.SCHEMA["$defs"]["process"]
+    process = config.SCHEMA["$defs"]["experiment"]["properties"]["process"]
     assert set(process["properties"]["kernel"]["enum"]) == set(KERNELS)
     assert {metric.asks for metric in METRICS.values()} <= {
         *(None, "image", "has_density", "shares", "symmetry")
     }
     assert all(isinstance(dataset.image, bool) for dataset in DATASETS.values())
-
-
-def test_a_drift_may_have_a_process_of_its_own() -> None:
-    study = config.resolve(changed("defaults.drifts.ou.process", {"t_min": 0.02}))
-    shared = SMOKE["defaults"]["process"]
-    told = {
-        method: plan.spec(study, "train", experiment="weighted_modes", method=method, part="0")
-        for method in ("dsm", "ndsm_jump")
-    }
-    assert told["dsm"]["process"] == shared | {"t_min": 0.02}
-    assert told["ndsm_jump"]["process"] == shared
-    fit = plan.spec(study, "drift", experiment="weighted_modes", drift="ou", part="0")
-    assert fit["process"] == shared | {"t_min": 0.02}
 
 
 def test_parts_cut_every_replica_once() -> None:

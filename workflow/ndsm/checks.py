@@ -95,13 +95,10 @@ def _method_problems(
     key: str, experiment: dict[str, Any], methods: dict[str, Any]
 ) -> Iterator[str]:
     """Methods, the drifts that they name, and what these allow."""
-    drifts = experiment["drifts"]
-    own = {f"{key}.drifts.{name}": drift.get("process") for name, drift in drifts.items()}
-    for place, changes in [(key, {}), *((place, own[place]) for place in own if own[place])]:
-        process = experiment["process"] | changes
-        if process["t_min"] >= process["T"]:
-            limit = f"allowed: less than T, {process['T']}"
-            yield f"{place}.process.t_min: {process['t_min']} is too large; {limit}"
+    process, drifts = experiment["process"], experiment["drifts"]
+    if process["t_min"] >= process["T"]:
+        limit = f"allowed: less than T, {process['T']}"
+        yield f"{key}.process.t_min: {process['t_min']} is too large; {limit}"
     for method in experiment["methods"]:
         if method not in methods:
             yield unknown(f"{key}.methods", method, methods)
@@ -138,8 +135,7 @@ def _objective_problems(
 ) -> Iterator[str]:
     """What an objective asks of its drift, and of the chain and sampler built on it."""
     objective, stride = settings["objective"], settings.get("stride", 1)
-    drift = experiment["drifts"][settings["drift"]]
-    kernel = (experiment["process"] | drift.get("process", {}))["kernel"]
+    drift, kernel = experiment["drifts"][settings["drift"]], experiment["process"]["kernel"]
     covariance = drift.get("covariance", "spherical")
     where = f"{key}.drifts.{settings['drift']}.covariance: {covariance!r} with"
     isotropic = f"allowed: {', '.join(ISOTROPIC)}"

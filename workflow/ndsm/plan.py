@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ndsm.config import is_image, merge
+from ndsm.config import is_image
 from ndsm.datasets import DATASETS
 
 PACKAGE = Path(__file__).resolve().parent
@@ -221,18 +221,13 @@ def spec(study: Study, stage: str, **wildcards: str) -> dict[str, Any]:
         case "forward":
             name = study["forward"]["experiment"]
             part = parts(study, name)[forward_part(study)]
-            shared = study["experiments"][name]["process"]
-            return study["forward"] | {"seed": 0, "process": shared, "replicas": part}
+            process = study["experiments"][name]["process"]
+            return study["forward"] | {"seed": 0, "process": process, "replicas": part}
         case "classifier":
             example = study["experiments"][example_of(study, wildcards["images"])]
             own = example["dataset"].items()
             return {"dataset": {key: value for key, value in own if key in ("name", "side")}}
     return _part_spec(study, stage, **wildcards)
-
-
-def process(settings: dict[str, Any], drift: dict[str, Any]) -> dict[str, Any]:
-    """The forward process of an experiment with one of its drifts."""
-    return merge(settings["process"], drift.get("process", {}))
 
 
 def _part_spec(study: Study, stage: str, experiment: str, **wildcards: str) -> dict[str, Any]:
@@ -248,7 +243,7 @@ def _part_spec(study: Study, stage: str, experiment: str, **wildcards: str) -> d
     told["replicas"] = parts(study, experiment)[int(wildcards["part"])]
     if stage == "drift":
         fit = settings["drifts"][wildcards["drift"]]
-        return told | fit | {"drift": wildcards["drift"], "process": process(settings, fit)}
+        return told | fit | {"drift": wildcards["drift"], "process": settings["process"]}
     method = wildcards["method"]
     told["method"] = method
     if stage == "evaluate":
@@ -257,8 +252,7 @@ def _part_spec(study: Study, stage: str, experiment: str, **wildcards: str) -> d
     told |= {"objective": own["objective"], "stride": own.get("stride", 1)}
     told |= {"alpha": own.get("alpha"), "equivariant": own.get("equivariant", False)}
     told["device"] = study["device"]
-    told |= {"network": settings["network"]}
-    told |= {"process": process(settings, settings["drifts"][own["drift"]])}
+    told |= {key: settings[key] for key in ("process", "network")}
     if stage == "score":
         return told | {"noise": study["score"]["noise"]}
     last = {"train": "training", "sample": "sampling"}[stage]
