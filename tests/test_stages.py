@@ -42,7 +42,7 @@ def ring(n: int, seed: int) -> Tensor:
 def test_training_brings_samples_nearer_to_the_data(tmp_path):
     """Than the mixture that the network starts from; the floor of 2,000 points is about 0.001."""
     settings = {"evaluations": 1600, "batch": 256, "learning_rate": 5e-3, "ema": 0.99}
-    network = {"width": 32, "depth": 2}
+    network = {"type": "mlp", "width": 32, "depth": 2}
     samples, fit = run_stages(
         tmp_path, ring(400, 0), "ndsm_anti", stride=8, network=network, training=settings
     )

@@ -196,7 +196,7 @@ def test_losses_after_resuming_are_those_of_an_uninterrupted_run(tmp_path, monke
 
 def test_divergence_stops_with_step_time_and_remedy():
     settings = SETTINGS | {"learning_rate": 1e6, "evaluations": 400}
-    network = {"width": 16, "depth": 3}
+    network = {"type": "mlp", "width": 16, "depth": 3}
     with pytest.raises(store.Refused) as refusal:
         run_stack(REPLICAS, dtype=torch.float32, training=settings, network=network)
     message = str(refusal.value)
@@ -257,7 +257,9 @@ def gaussian_error(objective: str, evaluations: int) -> float:
     # Working coordinates in which the mean is not zero, so that there is a mean to be learned.
     fit = Fitted(scaled.mixture, scaled.shift - 0.5 * scaled.factor, scaled.factor)
     settings = {"evaluations": evaluations, "batch": 256, "learning_rate": 2e-2, "ema": 0.99}
-    job = job_spec(objective, stride=10, network={"width": 32, "depth": 2}, training=settings)
+    job = job_spec(
+        objective, stride=10, network={"type": "mlp", "width": 32, "depth": 2}, training=settings
+    )
     streams = Streams([("gauss", objective)])
     net, chain = build(fit, job, streams)
     data = data_sampler([x], fit)
