@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from conftest import ROOT
-from ndsm import config, plan
+from ndsm import config, documents, plan
 from ndsm.datasets import DATASETS
 from ndsm.metrics import METRICS
 from ndsm.objectives import OBJECTIVES
@@ -165,7 +165,7 @@ def test_every_problem_is_told_at_once() -> None:
 
 def test_unknown_study_lists_those_there_are() -> None:
     with pytest.raises(
-        config.ConfigError, match="allowed: default, mnist, search, smoke.*mean 'smoke'"
+        config.ConfigError, match="allowed: default, mnist, mnist_search, search, smoke.*mean 'smoke'"
     ):
         config.study_file("smoek")
 
@@ -180,7 +180,7 @@ def test_experiments_are_merged_with_the_defaults_key_by_key() -> None:
 
 
 def test_a_scale_is_laid_on_the_study() -> None:
-    raw = SMOKE | {"scales": {"large": {"study": "smoke_large", "seeds": 7}}}
+    raw = SMOKE | {"scales": {"large": {"seeds": 7}}}
     assert config.resolve(raw)["seeds"] == 3
     study = config.resolve(raw | {"scale": "large"})
     assert study["study"] == "smoke_large" and study["seeds"] == 7
@@ -189,6 +189,16 @@ def test_a_scale_is_laid_on_the_study() -> None:
     assert [refusal(raw | {"scale": "larg"})] == [
         ["error: scale: 'larg' is unknown; allowed: large (did you mean 'large'?)"]
     ]
+
+
+def test_the_command_of_a_claims_table_names_study_and_scale() -> None:
+    raw = SMOKE | {"scales": {"large": {"seeds": 7}}, "scale": "large"}
+    out, tail = Path("claims.csv"), "--forcerun claims -- claims.csv"
+    told = plan.spec(config.resolve(raw), "claims")
+    expected = f"snakemake --cores all --config study=smoke scale=large {tail}"
+    assert documents.command(told, out) == expected
+    told = plan.spec(config.resolve(SMOKE | {"study": "default"}), "claims")
+    assert documents.command(told, out) == f"snakemake --cores all {tail}"
 
 
 def test_a_mistake_in_a_scale_is_found() -> None:

@@ -16,7 +16,7 @@ from ndsm.checkpoint import Checkpoint
 from ndsm.control import LearnedAlpha
 from ndsm.fits import fit_mixture, fit_ou
 from ndsm.fitted import Fitted, data_sampler
-from ndsm.model import build
+from ndsm.model import build, trained
 from ndsm.nets import ScoreNet
 from ndsm.objectives import OBJECTIVES
 from ndsm.sde import Chain, signal, variance
@@ -108,6 +108,32 @@ def test_a_shared_generator_would_be_noticed(monkeypatch):
 
     monkeypatch.setattr(Streams, "_fill", shared)
     assert largest_difference(run_stack(REPLICAS[1:2]), run_stack(REPLICAS), 1) > 0.01
+
+
+# Equivariance.
+
+
+def test_an_equivariant_method_trains_on_orbits_and_samples_from_the_average(tmp_path, monkeypatch):
+    """Data 0.2 have the mirror image 0.8; the trained network itself is not odd, its average is."""
+    x, job = torch.full((20, 4), 0.2), job_spec("dsm", replicas=[[20, 0]], device="cpu")
+    job["equivariant"], seen, usual = True, [], train.data_sampler
+    monkeypatch.setattr(train, "data_sampler", lambda x, fit: (seen.append(x), usual(x, fit))[1])
+    fit = fit_ou(x.double().numpy(), symmetric=True).to("cpu", torch.float32)
+    paths = [tmp_path / f"{name}.safetensors" for name in ("data", "drift", "train")]
+    store.write_tensors(paths[0], {"pool": x}, {})
+    fitted.write(paths[1], fit, {})
+    train.main(*paths, job)
+    ((subset,),) = seen
+    assert torch.allclose(subset.unique(), torch.tensor([0.2, 0.8])) and subset.mean() == 0.5
+    y, t = torch.randn(1, 50, 4), torch.full((1, 50, 1), 0.5)
+    for equivariant in (True, False):
+        spec, streams = job | {"equivariant": equivariant}, Streams([("any",)])
+        net, _ = trained(fit, spec, streams, store.read_tensors(paths[2]))
+        gap = (net.departure(y, t) + net.departure(-y, t)).abs().max()
+        assert gap < 1e-6 if equivariant else gap > 1e-3
+        assert net.evaluations == 1 + equivariant
+    measured = store.read_record(paths[2])["measured"]
+    assert measured["iterations"] == SETTINGS["evaluations"]
 
 
 # Interruption.

@@ -79,8 +79,10 @@ def resolve(raw: dict[str, Any]) -> dict[str, Any]:
     Raises:
         ConfigError: with one line for each problem.
     """
-    raw = _scaled(raw)
     _refuse(_schema_problems(raw, SCHEMA))
+    if "scale" in raw:
+        raw = _scaled(raw)
+        _refuse(_schema_problems(raw, SCHEMA))
     if (folder := raw.get("mnist_dir")) and not Path(folder).is_dir():
         hint = "allowed: the folder of the four MNIST files, or nothing to download them"
         raise ConfigError(f"mnist_dir: {folder!r} is no folder; {hint}")
@@ -102,13 +104,11 @@ def resolve(raw: dict[str, Any]) -> dict[str, Any]:
 
 
 def _scaled(raw: dict[str, Any]) -> dict[str, Any]:
-    """The configuration at the scale that it names, if it names one."""
-    if "scale" not in raw:
-        return raw
+    """The configuration at the scale that it names, as a study of its own."""
     scales = raw.get("scales", {})
     if raw["scale"] not in scales:
         raise ConfigError(unknown("scale", raw["scale"], scales))
-    return merge(raw, scales[raw["scale"]])
+    return merge(raw, scales[raw["scale"]]) | {"study": f"{raw['study']}_{raw['scale']}"}
 
 
 def _for_claim(study: dict[str, Any], claim: str) -> dict[str, Any]:

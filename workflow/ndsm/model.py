@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from torch import Tensor
+
 from ndsm.fitted import Fitted
 from ndsm.nets import Odd, ScoreNet, StackedMLP
 from ndsm.objectives import OBJECTIVES
@@ -17,14 +19,29 @@ def build(fit: Fitted, spec: dict[str, Any], streams: Streams) -> tuple[ScoreNet
 
     Args:
         fit: the fitted drift.
-        spec: with ``network``, ``process``, ``objective``, ``stride`` and ``equivariant``.
+        spec: with ``network``, ``process``, ``objective`` and ``stride``.
         streams: one generator per replica, for the weights.
     """
     process, device = spec["process"], fit.shift.device
     size = {key: spec["network"][key] for key in ("width", "depth")}
     network = NETWORKS[spec["network"]["type"]](fit.shift.shape[-1], **size, streams=streams)
-    network = Odd(network) if spec["equivariant"] else network
     times = grid_of(process).to(device)
     from_data = OBJECTIVES[spec["objective"]].from_data
     chain = Chain(fit.mixture, KERNELS[process["kernel"]], times, spec["stride"], from_data)
     return ScoreNet(fit.mixture, network.to(device)), chain
+
+
+def trained(
+    fit: Fitted, spec: dict[str, Any], streams: Streams, weights: dict[str, Tensor]
+) -> tuple[ScoreNet, Chain]:
+    """The same with trained weights, averaged over the group where the method is equivariant.
+
+    Args:
+        fit: the fitted drift.
+        spec: as for ``build``, with ``equivariant``.
+        streams: one generator per replica; the weights that they would give are replaced.
+        weights: by name, what training wrote.
+    """
+    net, chain = build(fit, spec, streams)
+    net.network.load_state_dict(weights)
+    return (ScoreNet(fit.mixture, Odd(net.network)) if spec["equivariant"] else net), chain

@@ -57,7 +57,11 @@ def fourier(t: Tensor) -> Tensor:
 
 
 class Odd(nn.Module):
-    """The group average ½ (F(y) − F(−y)): exactly equivariant under y → −y, at twice the cost."""
+    """The group average ½ (F(y) − F(−y)): exactly equivariant under y → −y.
+
+    It evaluates the network twice, so it is taken of the trained network: F trains on the data and
+    their mirror images, and by convexity the average's squared error is no larger than F's.
+    """
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()

@@ -204,7 +204,7 @@ def spec(study: Study, stage: str, **wildcards: str) -> dict[str, Any]:
                 "forward": [job["experiment"] for job in jobs(study, "forward")],
             }
         case "claims":
-            keys = ("study", "verdict")
+            keys = [key for key in ("study", "scale", "verdict") if key in study]
             return {key: study[key] for key in keys} | {"claims": study.get("claims", [])}
         case "figures":
             experiments = {

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ndsm import fitted, samplers, store
 from ndsm.fitted import Fitted
-from ndsm.model import build
+from ndsm.model import trained
 from ndsm.streams import Streams, pick_device
 
 CHUNK = 1000  # samples of a replica carried back together: activations that stay in the cache
@@ -24,8 +24,7 @@ def draw(
     """Samples of the trained stack, (R, n, d) in working coordinates; evaluations per sample."""
     sampling = spec["sampling"]
     streams = Streams([("sample", spec["experiment"], *r) for r in spec["replicas"]], device)
-    net, chain = build(fit, spec, streams)
-    net.network.load_state_dict(weights)
+    net, chain = trained(fit, spec, streams, weights)
     y = samplers.prior(chain, sampling["samples"], streams)
     how = chain.times, sampling["sampler"], sampling["steps"], streams
     y = torch.cat([samplers.generate(net, part, *how) for part in y.split(CHUNK, 1)], 1)

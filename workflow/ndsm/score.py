@@ -26,7 +26,7 @@ from torch import Tensor
 
 from ndsm import fitted, store
 from ndsm.fitted import Fitted
-from ndsm.model import build
+from ndsm.model import trained
 from ndsm.nets import ScoreNet
 from ndsm.sde import Chain, Jump, variance
 from ndsm.streams import Streams, pick_device
@@ -93,8 +93,7 @@ def main(
     start, device = time.perf_counter(), pick_device(spec["device"])
     fit, replicas = fitted.read(drift, device), spec["replicas"]
     streams = Streams([("score", spec["experiment"], *replica) for replica in replicas], device)
-    net, chain = build(fit, spec, streams)
-    net.network.load_state_dict(store.read_tensors(train))
+    net, chain = trained(fit, spec, streams, store.read_tensors(train))
     tensors = store.read_tensors(data)
     held_out = torch.cat([tensors["held_out"], *tensors["real"][:2]]).to(device)
     x = fit.to_working(held_out.expand(len(replicas), -1, -1))

@@ -59,7 +59,7 @@ def train(
     """
     goal, batch = OBJECTIVES[objective], settings["batch"]
     loss_of = learned.loss if learned else goal.loss
-    steps = settings["evaluations"] // (goal.evaluations * net.evaluations)
+    steps = settings["evaluations"] // goal.evaluations
     weights = list(net.parameters())
     adam = Adam(weights, settings["ema"])
     pool = Pool(chain, data, batch, streams)
@@ -141,11 +141,13 @@ def main(
     start = time.perf_counter()
     checkpoint = Checkpoint(out, spec)
     learned = LearnedAlpha(len(subsets), chain.times) if spec["alpha"] else None
+    if spec["equivariant"]:  # the orbits under g x = 1 − x; sampling averages the network over g
+        subsets = [torch.cat([subset, 1 - subset]) for subset in subsets]
     points = data_sampler(subsets, fit)
     ema, losses = train(
         net, chain, points, spec["objective"], settings, streams, checkpoint, learned
     )
-    cost = OBJECTIVES[spec["objective"]].evaluations * net.evaluations
+    cost = OBJECTIVES[spec["objective"]].evaluations
     steps = settings["evaluations"] // cost
     names = [name for name, _ in net.network.named_parameters()]
     store.write_tensors(
