@@ -84,7 +84,8 @@ def test_interval_agrees_with_scipy():
     ("baseline", "method", "verdict", "effect"),
     [
         ([1.0] * 5, [1.0] * 5, INCONCLUSIVE, 0.0),  # all differences zero
-        ([1.0] * 5, [0.5] * 5, SUPPORTED, 0.5),  # constant differences
+        ([1.0] * 5, [0.5] * 5, INCONCLUSIVE, 0.5),  # the same in all seeds: a sign test, p = 1/16
+        ([1.0] * 6, [0.5] * 6, SUPPORTED, 0.5),  # p = 1/32
         ([0.0] * 5, [0.0] * 5, INCONCLUSIVE, 0.0),
         ([0.0] * 5, [0.1, 0.2, 0.1, 0.2, 0.1], CONTRADICTED, -np.inf),  # nothing to be relative to
         ([1.0, 1.1], [0.5, 0.6], INCONCLUSIVE, 0.5 / 1.05),  # too few seeds

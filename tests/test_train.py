@@ -20,7 +20,7 @@ from ndsm.model import build, trained
 from ndsm.nets import ScoreNet
 from ndsm.objectives import OBJECTIVES
 from ndsm.sde import Chain, signal, variance
-from ndsm.streams import Streams
+from ndsm.streams import Streams, pick_device
 
 
 def modes(n: int, seed: int = 0, d: int = 2) -> Tensor:
@@ -255,6 +255,18 @@ def test_divergence_after_the_last_tick_is_not_missed(monkeypatch):
     monkeypatch.setitem(OBJECTIVES, "dsm", type(goal)(bad_end, 1, from_data=True))
     with pytest.raises(store.Refused, match="at step 59"):
         run_stack(REPLICAS, objective="dsm", training=SETTINGS | {"evaluations": 59})
+
+
+# Device.
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_missing_gpu_is_refused_in_one_line():
+    with pytest.raises(
+        store.Refused, match="device: 'cuda', but torch finds no GPU; give auto or cpu"
+    ):
+        pick_device("cuda")
+    assert pick_device("auto") == pick_device("cpu") == "cpu"
 
 
 # Learning.

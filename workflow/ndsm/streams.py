@@ -5,6 +5,8 @@ import hashlib
 import torch
 from torch import Tensor
 
+from ndsm.store import Refused
+
 
 class Streams:
     """Random numbers for R replicas, drawn from R generators.
@@ -48,5 +50,11 @@ class Streams:
 
 
 def pick_device(name: str) -> str:
-    """``auto`` is a GPU if there is one, else the CPU."""
+    """``auto`` is a GPU if there is one, else the CPU.
+
+    Raises:
+        Refused: ``cuda`` where torch finds no GPU.
+    """
+    if name == "cuda" and not torch.cuda.is_available():
+        raise Refused("device: 'cuda', but torch finds no GPU; give auto or cpu")
     return ("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name

@@ -83,9 +83,10 @@ def compare(
 
     note = ""
     if np.ptp(gain) <= 1e-12 * np.abs(gain).max():
-        # The limits of the t test: its own arithmetic is 0/0 here, and warns.
-        p_value = 1.0 if not gain.any() else 0.0
-        note = "no difference in any seed" if p_value else "the same difference in every seed"
+        # The t test is 0/0 here, and its limit, p = 0, would take a common bound for certainty.
+        p_value = 2.0 ** (1 - seeds) if gain.any() else 1.0
+        same = "the same difference in every seed, for which p is that of the sign test"
+        note = same if gain.any() else "no difference in any seed"
     else:
         p_value = float(stats.ttest_1samp(gain, 0.0).pvalue)
     resample = np.random.default_rng(BOOTSTRAP_SEED).integers(seeds, size=(resamples, seeds))
