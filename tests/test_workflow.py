@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from conftest import ROOT, snakemake
+from ndsm.store import read_record
 
 SMOKE = ("--config", "study=smoke")
 PROFILES = sorted(path.name for path in (ROOT / "workflow" / "profiles").iterdir())
@@ -51,6 +52,9 @@ def test_smoke_study_leaves_every_output(smoke: Path) -> None:
         assert (results / "figures" / f"{name}.png").stat().st_size > 1000
     for name in ("summary.csv", "summary.md", "summary.tex", "cost.csv", "metrics.json"):
         assert (results / "tables" / name).stat().st_size > 0
+    accuracy = read_record(results / "classifier" / "digits.safetensors")["measured"]["accuracy"]
+    said = f"The evaluation classifier of digits recognises {accuracy:.2%} of the held-out images."
+    assert said in (results / "tables" / "summary.md").read_text()
 
 
 def test_every_claim_has_a_verdict(smoke: Path) -> None:

@@ -29,7 +29,7 @@ def main(
         dict,
         typer.Option(
             parser=json.loads,
-            help="study; methods {M: {drift}}; gradients [E]; forward [E]; "
+            help="study; methods {M: {drift}}; classifiers [I]; gradients [E]; forward [E]; "
             "experiments {E: {dataset, methods, parts, metrics}}",
         ),
     ],
@@ -41,7 +41,8 @@ def main(
 
     summary = summarise(metrics, spec)
     store.write_table(out / "summary.csv", summary, record)
-    store.write_text(out / "summary.md", markdown(summary, spec["study"]))
+    eyes = {name: _accuracy(results, name) for name in spec.get("classifiers", [])}
+    store.write_text(out / "summary.md", markdown(summary, spec["study"], eyes))
     store.write_text(out / "summary.tex", latex(summary))
 
     store.write_table(out / "cost.csv", collect_cost(results, spec), record)
@@ -54,6 +55,12 @@ def main(
         samples = collect_samples(results, experiment, spec)
         store.write_table(out / "samples" / f"{experiment}.csv", samples, record)
     print(f"{len(metrics)} metric values, {len(summary)} summary rows in {out}", flush=True)
+
+
+def _accuracy(results: Path, images: str) -> float:
+    """The accuracy of an evaluation classifier on held-out images."""
+    path = results / "classifier" / f"{images}.safetensors"
+    return store.read_record(path)["measured"]["accuracy"]
 
 
 def _parts(spec: Spec, experiment: str, method: str) -> list[str]:

@@ -197,6 +197,7 @@ def spec(study: Study, stage: str, **wildcards: str) -> dict[str, Any]:
                     | {"parts": len(parts(study, name)), "drifts": drifts(study, name)}
                     for name, e in study["experiments"].items()
                 },
+                "classifiers": [job["images"] for job in jobs(study, "classifier")],
                 "score": [
                     "{experiment}/{method}/{part}".format(**job) for job in jobs(study, "score")
                 ],

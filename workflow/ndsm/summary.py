@@ -103,9 +103,18 @@ def _blocks(summary: pd.DataFrame) -> dict[str, dict[str, pd.DataFrame]]:
     }
 
 
-def markdown(summary: pd.DataFrame, study: str) -> str:
-    """summary.md: a section per experiment, a table per metric."""
+def markdown(summary: pd.DataFrame, study: str, accuracies: dict[str, float]) -> str:
+    """summary.md: a section per experiment, a table per metric.
+
+    Args:
+        summary: see ``summarise``.
+        study: its name.
+        accuracies: of the evaluation classifiers on held-out images, by the name of the images.
+    """
     lines = [f"# Summary: study {study}", "", EXPLANATION, ""]
+    for images, accuracy in accuracies.items():
+        recognised = f"recognises {accuracy:.2%} of the held-out images"
+        lines += [f"The evaluation classifier of {images} {recognised}.", ""]
     for experiment, blocks in _blocks(summary).items():
         lines += [f"## {experiment}", ""]
         for metric, block in blocks.items():

@@ -5,6 +5,7 @@ rule aggregate:
         networks=every("train", "{experiment}/{method}/{part}.json"),
         samples=every("sample", "{experiment}/{method}/{part}.safetensors"),
         metrics=every("evaluate", "{experiment}/{method}/{part}.csv"),
+        classifiers=every("classifier", "{images}.json"),
         scores=every("score", "{experiment}/{method}/{part}.csv"),
         gradients=every("gradients", "{experiment}.csv"),
         gradient_metrics=every("gradients", "{experiment}.metrics.csv"),
