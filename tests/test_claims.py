@@ -233,7 +233,7 @@ def test_documents(metrics, tmp_path):
     assert list(table.columns) == claims.COLUMNS
     text = (tmp_path / "claims.md").read_text()
     assert "**supported**" in text and "**contradicted**" in text
-    assert "--configfile workflow/studies/smoke.yaml" in text
+    assert "--config study=smoke --forcerun claims" in text
     # As Snakemake renders it: Jinja2, then docutils, where nothing may be worth a warning.
     source = jinja2.Template((tmp_path / "report.rst").read_text()).render()
     complaints = io.StringIO()

@@ -54,10 +54,10 @@ def _cells(table: pd.DataFrame, notes: pd.Series) -> list[list[str]]:
 
 
 def _percent(value: float | None) -> str:
-    """A share as a percentage with its sign, e.g. +12 %."""
+    """A share as a percentage with its sign, e.g. +12 %; the space does not break."""
     if value is None or pd.isna(value):
         return ""
-    return f"{100 * value:+.3g} %" if np.isfinite(value) else f"{value:+}"
+    return f"{100 * value:+.3g}\N{NO-BREAK SPACE}%" if np.isfinite(value) else f"{value:+}"
 
 
 HEADER = "id,experiment,metric,method,baseline,n_train,effect,CI low,CI high,p,seeds,verdict".split(
