@@ -188,15 +188,21 @@ def cost_quality(tables: Path, spec: Spec, look: dict[str, Look], experiment: st
     cost = pd.read_csv(tables / "cost.csv").set_index(["experiment", "method"])
     cost["seconds"] = (cost.drift_seconds + cost.training_seconds) / cost.replicas
     names = list(spec["experiments"])
+    deep = -(-len(names) // 5)  # at most five experiments beside one another
+    wide = -(-len(names) // deep)
     figure, axes = plt.subplots(
-        2, len(names), figsize=(style.WIDTH, 4.2), squeeze=False, sharey="col"
+        2 * deep, wide, figsize=(style.WIDTH, 3.6 * deep + 0.6), squeeze=False
     )
-    for k, name in enumerate(names):
+    pairs = axes.reshape(deep, 2, wide).swapaxes(1, 2).reshape(-1, 2)
+    for panel in pairs[len(names) :].ravel():
+        panel.set_axis_off()
+    for pair, name in zip(pairs, names, strict=False):
+        pair[1].sharey(pair[0])
         metric = primary(spec["experiments"][name]["metrics"])
         values = metrics[(metrics.experiment == name) & (metrics.metric == metric)]
         floor = values.loc[values.method == FLOOR, "value"].to_numpy()
         largest = values[values.n_train == values.n_train.max()]
-        for panel, x in zip(axes[:, k], ["seconds", "training_evaluations"], strict=True):
+        for panel, x in zip(pair, ["seconds", "training_evaluations"], strict=True):
             drawn = np.concatenate([largest.value, floor])
             style.value_axis(panel, metric, drawn, floor)
             style.draw_floor(panel, floor)
@@ -218,11 +224,9 @@ def cost_quality(tables: Path, spec: Spec, look: dict[str, Look], experiment: st
                 panel.set_xscale("symlog", linthresh=linear, linscale=0.5)
                 decades = np.arange(np.log10(linear), np.log10(costs.max()) + 1)
                 style.plain_ticks(panel.xaxis, FixedLocator([0, *10**decades]))
-        axes[0, k].set_title(f"{name}\n{style.METRICS.get(metric, metric)}")
-    for panel in axes[0]:
-        panel.set_xlabel("s per replica")
-    for panel in axes[1]:
-        panel.set_xlabel("evaluations")
+        pair[0].set_title(f"{name}\n{style.METRICS.get(metric, metric)}")
+        for panel, label in zip(pair, ["s per replica", "evaluations"], strict=True):
+            panel.set_xlabel(label)
     style.legend(figure, axes.flat, columns=5)
     return figure
 
