@@ -14,7 +14,7 @@ min_version("9.27")
 # The code that runs is this tree's, however the package is installed.
 sys.path.insert(0, os.path.join(workflow.basedir, "workflow"))
 
-from ndsm import config as settings, plan
+from ndsm import config as settings, gallery, plan, sources, specs
 
 # A file given by --configfile is a whole study: no other is merged with it.
 if "experiments" not in config:
@@ -26,6 +26,7 @@ include: "workflow/rules/common.smk"
 include: "workflow/rules/mnist.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/classifier.smk"
+include: "workflow/rules/latent.smk"
 include: "workflow/rules/drift.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/sample.smk"

@@ -4,12 +4,18 @@ The first use of a ``torch.optim`` optimiser imports torch's compiler, more than
 job; these lines cost nothing.
 """
 
+import math
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-8
+
+
+def learning_rate(step: int, steps: int, peak: float) -> float:
+    """Linear warm-up over the first twentieth of the steps, then a cosine to zero."""
+    return peak * min(1.0, 20 * (step + 1) / steps) * 0.5 * (1 + math.cos(math.pi * step / steps))
 
 
 class Adam:

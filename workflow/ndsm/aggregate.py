@@ -16,7 +16,10 @@ from safetensors import safe_open
 
 from ndsm import store
 from ndsm.datasets import DATASETS
-from ndsm.summary import FLOOR, Spec, latex, markdown, summarise
+from ndsm.frontier import frontier, time_to_quality
+from ndsm.results import place
+from ndsm.summary import CEILING, FLOOR, RECONSTRUCTION, Spec, latex, markdown, summarise
+from ndsm.variants import reached_table, variant_tables
 
 KEYS = ["experiment", "method", "n_train", "seed", "metric"]
 POINTS, IMAGES = 2000, 100  # how much of each sample the figures get
@@ -30,7 +33,7 @@ def main(
         typer.Option(
             parser=json.loads,
             help="study; methods {M: {drift}}; classifiers [I]; gradients [E]; forward [E]; "
-            "experiments {E: {dataset, methods, parts, metrics}}",
+            "experiments {E: {dataset, methods, parts, metrics, autoencoders}}; shared; frontiers",
         ),
     ],
 ) -> None:
@@ -42,8 +45,10 @@ def main(
     summary = summarise(metrics, spec)
     store.write_table(out / "summary.csv", summary, record)
     eyes = {name: _accuracy(results, name) for name in spec.get("classifiers", [])}
-    store.write_text(out / "summary.md", markdown(summary, spec["study"], eyes))
-    store.write_text(out / "summary.tex", latex(summary))
+    variants = [e for e, settings in spec["experiments"].items() if "variant_of" in settings]
+    whole = summary[~summary.experiment.isin(variants)]
+    store.write_text(out / "summary.tex", latex(whole))
+    lines = [markdown(whole, spec["study"], eyes), *variant_tables(metrics, spec)]
 
     store.write_table(out / "cost.csv", collect_cost(results, spec), record)
     for name in ("gradients", "forward"):
@@ -51,9 +56,21 @@ def main(
             tables = {e: pd.read_csv(results / name / f"{e}.csv") for e in experiments}
             table = pd.concat(tables, names=["experiment"]).reset_index("experiment")
             store.write_table(out / f"{name}.csv", table, record)
-    for experiment in spec["experiments"]:
+    if spec["frontiers"]:
+        runs = frontier(results, metrics, spec)
+        store.write_table(out / "frontier.csv", runs, record)
+        reached = time_to_quality(runs, spec)
+        store.write_table(out / "time_to_quality.csv", reached, record)
+        lines += reached_table(reached, spec)
+    store.write_text(out / "summary.md", "\n".join(lines))
+    for experiment, settings in spec["experiments"].items():
+        if "variant_of" in settings:
+            continue
         samples = collect_samples(results, experiment, spec)
         store.write_table(out / "samples" / f"{experiment}.csv", samples, record)
+        if settings["latent"]:
+            codes = collect_samples(results, experiment, spec, "codes")
+            store.write_table(out / "codes" / f"{experiment}.csv", codes, record)
     print(f"{len(metrics)} metric values, {len(summary)} summary rows in {out}", flush=True)
 
 
@@ -63,9 +80,16 @@ def _accuracy(results: Path, images: str) -> float:
     return store.read_record(path)["measured"]["accuracy"]
 
 
-def _parts(spec: Spec, experiment: str, method: str) -> list[str]:
-    """Paths of a method's parts below a stage's folder, without ending."""
-    return [f"{experiment}/{method}/{p}" for p in range(spec["experiments"][experiment]["parts"])]
+def _parts(spec: Spec, stage: str, experiment: str, name: str) -> list[Path]:
+    """The results of a stage for the parts of a method or drift, below the study's folder."""
+    numbers = range(spec["experiments"][experiment]["parts"])
+    return [place(spec, stage, experiment, name, p) for p in numbers]
+
+
+def _methods(spec: Spec, experiment: str) -> list[str]:
+    """The methods of an experiment, and in latent space the ceiling."""
+    settings = spec["experiments"][experiment]
+    return [*settings["methods"], *[CEILING] * settings["latent"]]
 
 
 def collect_metrics(results: Path, spec: Spec) -> pd.DataFrame:
@@ -74,16 +98,22 @@ def collect_metrics(results: Path, spec: Spec) -> pd.DataFrame:
     Raises:
         Refused: a value that is not finite, a value twice, a method without one of the metrics.
     """
-    paths, derived = [], []
+    tables: list[pd.DataFrame] = []
+    derived: list[tuple] = []
     for experiment, settings in spec["experiments"].items():
-        for method in settings["methods"]:
-            parts = _parts(spec, experiment, method)
-            paths += [results / "evaluate" / f"{part}.csv" for part in parts]
-            derived += [row for part in parts for row in _drift_share(results, part, spec)]
-        paths.append(results / "evaluate" / experiment / FLOOR / "0.csv")
-    paths += [results / "score" / f"{part}.csv" for part in spec.get("score", [])]
+        paths = [place(spec, "evaluate", experiment, FLOOR, 0)]
+        for method in _methods(spec, experiment):
+            paths += _parts(spec, "evaluate", experiment, method)
+            for part in range(settings["parts"]):
+                derived += _drift_share(results, experiment, method, part, spec)
+        derived += _reconstruction(results, experiment, spec)
+        tables += [
+            _read(results / path.with_suffix(".csv")).assign(experiment=experiment)
+            for path in paths
+        ]
+    paths = [results / "score" / f"{part}.csv" for part in spec.get("score", [])]
     paths += [results / "gradients" / f"{e}.metrics.csv" for e in spec.get("gradients", [])]
-    tables = [pd.read_csv(path, dtype={"n_train": "Int64"}) for path in paths]
+    tables += [_read(path) for path in paths]
     if derived:
         tables.append(pd.DataFrame(derived, columns=[*KEYS, "value"]).astype({"n_train": "Int64"}))
     metrics = pd.concat(tables, ignore_index=True)[[*KEYS, "value"]]
@@ -93,7 +123,7 @@ def collect_metrics(results: Path, spec: Spec) -> pd.DataFrame:
         raise store.Refused(f"not finite, or given twice: {bad.iloc[0].to_dict()}")
     present = set(metrics[["experiment", "method", "metric"]].itertuples(index=False, name=None))
     for experiment, settings in spec["experiments"].items():
-        for method in [*settings["methods"], FLOOR]:
+        for method in [*_methods(spec, experiment), FLOOR]:
             for metric in settings["metrics"]:
                 # A density gap and the like compare with the truth: the data have no floor there.
                 if method != FLOOR and (experiment, method, metric) not in present:
@@ -101,17 +131,35 @@ def collect_metrics(results: Path, spec: Spec) -> pd.DataFrame:
     return metrics
 
 
-def _drift_share(results: Path, part: str, spec: Spec) -> list[tuple]:
+def _read(path: Path) -> pd.DataFrame:
+    return pd.read_csv(path, dtype={"n_train": "Int64"})
+
+
+def _reconstruction(results: Path, experiment: str, spec: Spec) -> list[tuple]:
+    """Rows of the errors of an experiment's autoencoders, per pixel of held-out and seen images."""
+    rows = []
+    for name in spec["experiments"][experiment]["autoencoders"]:
+        measured = store.read_record(results / place(spec, "latent", experiment, name))["measured"]
+        sizes = spec["experiments"][experiment]["n_train"]
+        of = [(n, 0) for n in sizes] if name == "all" else [tuple(map(int, name.split("-")))]
+        rows += [
+            (experiment, CEILING, *replica, metric, measured[metric])
+            for replica in of
+            for metric in RECONSTRUCTION
+        ]
+    return rows
+
+
+def _drift_share(results: Path, experiment: str, method: str, part: int, spec: Spec) -> list[tuple]:
     """Rows of ``drift_over_training``: a replica's drift fit over its training, in seconds.
 
     The replicas of a stack train together, so each is charged an equal share of the stack's time.
     Alone it would train for longer; the ratio errs against the drift.
     """
-    experiment, method, number = part.split("/")
-    train = results / "train" / f"{part}.safetensors"
+    train = results / place(spec, "train", experiment, method, part)
     if not store.record_path(train).exists():  # a method without a network
         return []
-    fit = results / "drift" / experiment / _drift(spec, method) / f"{number}.safetensors"
+    fit = results / place(spec, "drift", experiment, _drift(spec, method), part)
     record = store.read_record(train)
     replicas = record["spec"]["replicas"]
     share = record["measured"]["seconds"] / len(replicas)
@@ -131,57 +179,67 @@ def collect_cost(results: Path, spec: Spec) -> pd.DataFrame:
 
     Columns: replicas; drift_seconds, training_seconds, sampling_seconds (sums); peak_memory_mb (the
     largest of training and sampling jobs); parameters and training_evaluations (per replica);
-    sampling_evaluations (per sample). What a method does not have (a network) is 0.
+    sampling_evaluations (per sample); sampling_seconds_per_10000 (samples, decoding included). What
+    a method does not have (a network) is 0.
     """
     rows = []
     for experiment, settings in spec["experiments"].items():
         for method in settings["methods"]:
-            drift_name, parts = _drift(spec, method), _parts(spec, experiment, method)
-            drift = _measured(results / "drift", _parts(spec, experiment, drift_name))
+            drift = _measured(results, _parts(spec, "drift", experiment, _drift(spec, method)))
             train, sample = (
-                _measured(results / "train", parts),
-                _measured(results / "sample", parts),
+                _measured(results, _parts(spec, stage, experiment, method))
+                for stage in ("train", "sample")
             )
+            first = results / place(spec, "sample", experiment, method, 0)
+            replicas = sum(len(part["fit_seconds"]) for part in drift)
+            drawn = replicas * store.read_record(first)["spec"]["sampling"]["samples"]
+            seconds = sum(part["seconds"] for part in sample)
             rows.append(
                 {
                     "experiment": experiment,
                     "method": method,
-                    "replicas": sum(len(part["fit_seconds"]) for part in drift),
+                    "replicas": replicas,
                     "drift_seconds": sum(sum(part["fit_seconds"]) for part in drift),
                     "training_seconds": sum(part["seconds"] for part in train),
-                    "sampling_seconds": sum(part["seconds"] for part in sample),
+                    "sampling_seconds": seconds,
                     "peak_memory_mb": max(part["peak_memory_mb"] for part in train + sample),
                     "parameters": train[0]["parameters"] if train else 0,
                     "training_evaluations": train[0]["network_evaluations"] if train else 0,
                     "sampling_evaluations": sample[0].get("network_evaluations", 0),
+                    "sampling_seconds_per_10000": seconds / drawn * 10_000,
                 }
             )
     return pd.DataFrame(rows).round(3)
 
 
-def _measured(stage: Path, parts: list[str]) -> list[dict[str, Any]]:
+def _measured(results: Path, parts: list[Path]) -> list[dict[str, Any]]:
     """What the jobs of a stage measured, for those parts that have such a job."""
-    paths = [stage / f"{part}.safetensors" for part in parts]
+    paths = [results / part for part in parts]
     return [store.read_record(p)["measured"] for p in paths if store.record_path(p).exists()]
 
 
-def collect_samples(results: Path, experiment: str, spec: Spec) -> pd.DataFrame:
+def collect_samples(
+    results: Path, experiment: str, spec: Spec, name: str = "samples"
+) -> pd.DataFrame:
     """Points for the figures: method (``data``: held out), n_train, seed and x0, x1 and so on.
 
-    The first points of the smallest seed of each training size: not chosen by how they look.
+    The first points of the smallest seed of each training size: not chosen by how they look. Of
+    ``codes``, the data are those of the training images (``decoded``): each replica has its own.
     """
     dataset = DATASETS[spec["experiments"][experiment]["dataset"]["name"]]
-    count = IMAGES if dataset.image else POINTS
-    with safe_open(results / "data" / f"{experiment}.safetensors", "numpy") as data:
-        held_out = data.get_slice("held_out")
-        shown = min(count, held_out.get_shape()[0])
-        frames = [_points(held_out[:shown], "data", None, None)]
-    for method in spec["experiments"][experiment]["methods"]:
+    count = IMAGES if dataset.image and name == "samples" else POINTS
+    frames = []
+    if name == "samples":
+        with safe_open(results / place(spec, "data", experiment), "numpy") as data:
+            held_out = data.get_slice("held_out")
+            shown = min(count, held_out.get_shape()[0])
+            frames.append(_points(held_out[:shown], "data", None, None))
+    for method in _methods(spec, experiment):
         first: dict[int, tuple[int, np.ndarray]] = {}
-        for part in _parts(spec, experiment, method):
-            path = results / "sample" / f"{part}.safetensors"
+        for part in _parts(spec, "sample", experiment, method):
+            path = results / part
             with safe_open(path, "numpy") as tensors:
-                samples = tensors.get_slice("samples")
+                samples = tensors.get_slice(name)
                 shown = min(count, samples.get_shape()[1])
                 for r, (n_train, seed) in enumerate(store.read_record(path)["spec"]["replicas"]):
                     if n_train not in first or seed < first[n_train][0]:

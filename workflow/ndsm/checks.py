@@ -15,7 +15,7 @@ from ndsm.metrics import METRICS
 GRADIENT_METRICS = ["objective_variance", "gradient_variance", "gradient_bias"]
 SCORE_METRICS = ["score_error"]
 TRAINED_METRICS = ["drift_over_training"]
-MATCH = "size_to_match:"
+MATCH, SECONDS = "size_to_match:", ("seconds_to:", "total_seconds_to:")
 CHAIN_OBJECTIVES = ["ndsm", "ndsm_anti", "ndsm_cv"]
 NONLINEAR = [*CHAIN_OBJECTIVES, "ndsm_jump"]
 # One within-component variance: what the exponential kernel, sampler and the long jump need.
@@ -42,11 +42,13 @@ def unknown(key: str, value: Any, names: Iterable[str]) -> str:
 
 def experiment_problems(study: dict[str, Any]) -> Iterator[str]:
     """One line for each contradiction within an experiment."""
-    for reserved in sorted({"real", "data"} & set(study["methods"])):
-        yield f"methods.{reserved}: {reserved!r} stands for held-out data; allowed: other names"
+    for reserved in sorted({"real", "data", "decoded"} & set(study["methods"])):
+        yield f"methods.{reserved}: {reserved!r} stands for real data; allowed: other names"
     for name, experiment in study["experiments"].items():
         key = f"experiments.{name}"
         yield from _dataset_problems(key, experiment)
+        if experiment.get("space") == "latent":
+            yield from _latent_problems(key, experiment)
         yield from _method_problems(key, experiment, study["methods"])
 
 
@@ -77,6 +79,17 @@ def _dataset_problems(key: str, experiment: dict[str, Any]) -> Iterator[str]:
         if metric not in suited:
             state = "does not suit " + name if metric in METRICS else "is unknown"
             yield f"{key}.metrics: {metric!r} {state}; {allowed(metric, suited)}"
+
+
+def _latent_problems(key: str, experiment: dict[str, Any]) -> Iterator[str]:
+    """What a latent space asks for: images, without their group, and a network for vectors."""
+    dataset = experiment["dataset"]
+    if dataset["name"] in DATASETS and not DATASETS[dataset["name"]].image:
+        yield f"{key}.space: 'latent' with dataset {dataset['name']}; allowed: pixel, or images"
+    if "symmetry" in dataset:
+        yield f"{key}.space: 'latent' with a symmetry, which acts on pixels; allowed: pixel"
+    if experiment["network"]["type"] == "unet":
+        yield f"{key}.network.type: 'unet' in latent space; allowed: mlp"
 
 
 def _image_problems(key: str, experiment: dict[str, Any]) -> Iterator[str]:
@@ -118,6 +131,8 @@ def _fit_problems(key: str, drift: dict[str, Any], experiment: dict[str, Any]) -
     covariance = drift.get("covariance", "spherical")
     if drift["fit"] in ("labels", "orbit") and covariance != "spherical":
         yield f"{key}.covariance: {covariance!r} with fit {drift['fit']}; allowed: spherical"
+    if drift["fit"] == "standard" and experiment.get("space") != "latent":
+        yield f"{key}.fit: 'standard' in pixel space; allowed: other fits, or space: latent"
     if drift["fit"] == "labels":
         return
     if drift["fit"] == "orbit":
@@ -162,13 +177,17 @@ def _objective_problems(
         yield f"{where} kernel exponential ({method}); {isotropic}, or kernel euler"
     if objective == "ndsm_jump":
         yield f"{where} objective ndsm_jump ({method}); {isotropic}"
-    if experiment["sampling"]["sampler"] == "exponential":
+    if settings.get("sampler", experiment["sampling"]["sampler"]) == "exponential":
         yield f"{where} sampler exponential ({method}); {isotropic}, or sampler heun or euler"
 
 
 def side_problems(study: dict[str, Any]) -> Iterator[str]:
     """The studies of gradients and of the forward process name what there is."""
     experiments = study["experiments"]
+    for section in ("score", "gradients", "forward"):
+        name = study.get(section, {}).get("experiment")
+        if experiments.get(name, {}).get("space") == "latent":
+            yield f"{section}.experiment: {name!r} is in latent space; allowed: space pixel"
     if score := study.get("score"):
         if score["experiment"] not in experiments:
             yield unknown("score.experiment", score["experiment"], experiments)
@@ -206,8 +225,19 @@ def claim_problems(key: str, claim: dict[str, Any], study: dict[str, Any]) -> It
         given = "both" if "baseline" in claim else "neither"
         yield f"{key}: {given} of baseline, at_most ({claim['id']}); allowed: exactly one"
     metric = claim["metric"].removeprefix(MATCH)
-    if claim["metric"].startswith(MATCH) and "at_most" in claim:
+    if metric.startswith(SECONDS):
+        _, metric, threshold = f"{metric}:".split(":")[:3]
+        for name in as_list(claim["experiment"]):
+            there = study["experiments"].get(name, {}).get("thresholds", {}).get(metric, [])
+            if threshold not in (known := [f"{value:g}" for value in there]):
+                yield unknown(f"{key}.metric", claim["metric"], known) + f" in {name}"
+    if claim["metric"].startswith((MATCH, *SECONDS)) and "at_most" in claim:
         yield f"{key}.at_most: {claim['at_most']} with {claim['metric']}; allowed: a baseline"
+    if other := claim.get("baseline_experiment"):
+        if other not in study["experiments"]:
+            yield unknown(f"{key}.baseline_experiment", other, study["experiments"])
+        elif claim.get("baseline") not in (there := study["experiments"][other]["methods"]):
+            yield unknown(f"{key}.baseline", claim.get("baseline"), there) + f" in {other}"
     for name in as_list(claim["experiment"]):
         if name not in study["experiments"]:
             yield unknown(f"{key}.experiment", name, study["experiments"])
@@ -227,9 +257,11 @@ def claim_problems(key: str, claim: dict[str, Any], study: dict[str, Any]) -> It
                 methods, sizes = NONLINEAR, [gradients["n_train"]]
         if metric not in metrics:
             yield unknown(f"{key}.metric", claim["metric"], metrics) + f" in {name}"
-        for method in as_list(claim["method"]) + as_list(claim.get("baseline", [])):
+        named = [("method", method) for method in as_list(claim["method"])]
+        if "baseline_experiment" not in claim:
+            named += [("baseline", method) for method in as_list(claim.get("baseline", []))]
+        for role, method in named:
             if method not in methods:
-                role = "baseline" if method == claim.get("baseline") else "method"
                 yield unknown(f"{key}.{role}", method, methods) + f" in {name}"
         for n in as_list(claim.get("n_train", [])):
             if n not in sizes:

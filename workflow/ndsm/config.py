@@ -87,9 +87,7 @@ def resolve(raw: dict[str, Any]) -> dict[str, Any]:
         hint = "allowed: the folder of the four MNIST files, or nothing to download them"
         raise ConfigError(f"mnist_dir: {folder!r} is no folder; {hint}")
     defaults = raw.get("defaults", {})
-    experiments = {
-        name: merge(defaults, experiment) for name, experiment in raw["experiments"].items()
-    }
+    experiments = dict(_with_variants(raw["experiments"], defaults))
     complete = {"$defs": SCHEMA["$defs"], "$ref": "#/$defs/complete"}
     for name, experiment in experiments.items():
         _refuse(_schema_problems(experiment, complete, f"experiments.{name}"))
@@ -101,6 +99,27 @@ def resolve(raw: dict[str, Any]) -> dict[str, Any]:
         for metric in as_list(claim["metric"]):
             _refuse(claim_problems(f"claims.{i}", claim | {"metric": metric}, study))
     return _for_claim(study, raw["claim"]) if "claim" in raw else study
+
+
+def _with_variants(
+    raw: dict[str, Any], defaults: dict[str, Any]
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Each experiment, complete with the defaults, and after it its variants, named after it.
+
+    Raises:
+        ConfigError: a variant of a variant, or one with the name of an experiment.
+    """
+    for name, settings in raw.items():
+        whole = merge(defaults, settings)
+        variants = whole.pop("variants", {})
+        yield name, whole
+        for variant, changes in variants.items():
+            key, full = f"experiments.{name}.variants.{variant}", f"{name}_{variant}"
+            if full in raw:
+                raise ConfigError(f"{key}: {full!r} is an experiment; allowed: other names")
+            if "variants" in changes:
+                raise ConfigError(f"{key}.variants: a variant of a variant; allowed: none")
+            yield full, merge(whole, changes) | {"variant_of": name}
 
 
 def _scaled(raw: dict[str, Any]) -> dict[str, Any]:
@@ -115,10 +134,16 @@ def _for_claim(study: dict[str, Any], claim: str) -> dict[str, Any]:
     """The study with the experiments of one claim alone."""
     claims = [each for each in study.get("claims", []) if each["id"] == claim]
     names = {name for each in claims for name in as_list(each["experiment"])}
+    names |= {each["baseline_experiment"] for each in claims if "baseline_experiment" in each}
     if not names:
         there = sorted({each["id"] for each in study.get("claims", [])})
         raise ConfigError(unknown("claim", claim, there))
-    kept = {name: e for name, e in study["experiments"].items() if name in names}
+    names |= {study["experiments"][name].get("variant_of", name) for name in names}
+    kept = {
+        name: e
+        for name, e in study["experiments"].items()
+        if name in names or e.get("variant_of") in names
+    }
     sides = ("score", "gradients", "forward")
     gone = {side for side in sides if study.get(side, {}).get("experiment") not in names}
     rest = {key: value for key, value in study.items() if key not in gone}

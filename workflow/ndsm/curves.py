@@ -187,7 +187,7 @@ def cost_quality(tables: Path, spec: Spec, look: dict[str, Look], experiment: st
     metrics = read_metrics(tables)
     cost = pd.read_csv(tables / "cost.csv").set_index(["experiment", "method"])
     cost["seconds"] = (cost.drift_seconds + cost.training_seconds) / cost.replicas
-    names = list(spec["experiments"])
+    names = [e for e, s in spec["experiments"].items() if "variant_of" not in s]
     deep = -(-len(names) // 5)  # at most five experiments beside one another
     wide = -(-len(names) // deep)
     figure, axes = plt.subplots(
@@ -215,7 +215,7 @@ def cost_quality(tables: Path, spec: Spec, look: dict[str, Look], experiment: st
                 bar = [[y.mean() - y.min()], [y.max() - y.mean()]]
                 color, marker = look[method].color, look[method].marker
                 panel.errorbar(at, y.mean(), bar, color=color, marker=marker, ls="", label=method)
-            costs = cost.loc[name, x].to_numpy()
+            costs = cost.loc[(name, methods), x].to_numpy()
             if costs.min() > 0:
                 panel.set_xscale("log")
                 style.log_ticks(panel.xaxis, costs)

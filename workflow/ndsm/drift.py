@@ -22,7 +22,7 @@ from ndsm.fits import fit_part
 from ndsm.fitted import Fitted, Sampler, data_sampler
 from ndsm.sde import KERNELS, Chain, grid_of
 from ndsm.streams import Streams
-from ndsm.subset import training_subset
+from ndsm.subset import of_each, training_subset
 
 MISMATCH_POINTS = 2000
 
@@ -48,21 +48,22 @@ def fit_logged(x: np.ndarray, spec: dict[str, Any], seed: int, labels: np.ndarra
 
 
 def main(
-    data: Annotated[Path, typer.Option()],
+    data: Annotated[list[Path], typer.Option(help="one file, or one for each replica")],
     out: Annotated[Path, typer.Option()],
     spec: Annotated[dict[str, Any], typer.Option(parser=json.loads)],
 ) -> None:
     """Fits one drift to each replica's training subset and measures how far y_N is from π."""
     start = time.perf_counter()
-    tensors, process = store.read_tensors(data), spec["process"]
-    subsets = [training_subset(tensors, n_train, seed) for n_train, seed in spec["replicas"]]
-    if spec["fit"] != "ou":
+    process, replicas = spec["process"], spec["replicas"]
+    tensors = of_each(data, replicas)
+    subsets = [training_subset(t, *r) for t, r in zip(tensors, replicas, strict=True)]
+    if spec["fit"] not in ("ou", "standard"):
         import sklearn.mixture  # noqa: F401  its start does not belong to the fit's time
     fits, seconds = [], []
-    for (n_train, seed), subset in zip(spec["replicas"], subsets, strict=True):
+    for (n_train, seed), table, subset in zip(replicas, tensors, subsets, strict=True):
         x = subset.double().numpy()
         describe_columns(x, spec["experiment"])
-        labels = training_subset(tensors, n_train, seed, of="pool_labels").numpy()
+        labels = training_subset(table, n_train, seed, of="pool_labels").numpy()
         began = time.perf_counter()
         fits.append(fit_logged(x, spec, seed, labels))
         seconds.append(round(time.perf_counter() - began, 4))

@@ -14,7 +14,8 @@ from matplotlib.figure import Figure
 from ndsm import store, style
 from ndsm.curves import cost_quality, departure, learning_curve, seeds, shares, variance
 from ndsm.datasets import DATASETS
-from ndsm.pictures import digits, forward_process, scatter
+from ndsm.frontiers import frontier
+from ndsm.pictures import codes, digits, forward_process, scatter
 
 WORKERS = 2  # processes that draw; the threads of the rule
 
@@ -62,6 +63,8 @@ def catalogue(spec: Spec) -> dict[str, tuple[Callable[..., Figure], str]]:
         known[f"learning_curve_{experiment}"] = (learning_curve, experiment)
         known[f"seeds_{experiment}"] = (seeds, experiment)
         known[f"shares_{experiment}"] = (shares, experiment)
+        known[f"latent_{experiment}"] = (codes, experiment)
+        known[f"frontier_{experiment}"] = (frontier, experiment)
     return known | {
         "departure": (departure, ""),
         "forward_process": (forward_process, ""),

@@ -1,6 +1,7 @@
 r"""Fits of a drift's mixture π to training points.
 
     ou       N(0, I): the linear process
+    standard N(0, I) in the data's own units: the prior of an autoencoder
     em       EM, without labels
     labels   one component per class, its mean that of a few labelled images
     orbit    the components come in pairs {m, g·m}; the weights are free (EM)
@@ -217,6 +218,8 @@ def fit_part(x: Array, spec: dict[str, Any], seed: int, labels: Array | None = N
         seed: of the fit.
         labels: the classes of x, (n,), for the fit ``labels``.
     """
+    if spec["fit"] == "standard":
+        return Fitted(standard_normal(1, x.shape[1]), _batch(0 * x[:1]), _batch([[1.0]]))
     if spec["fit"] == "ou":
         return fit_ou(x, spec.get("symmetric", False))
     if spec["fit"] == "labels":

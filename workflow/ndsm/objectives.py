@@ -1,4 +1,7 @@
-r"""Objectives: all minimise E[λ ‖s_θ(y, t) − ∇log p_t(y)‖²] / 2 up to a constant, λ = v(t).
+r"""Objectives: all minimise E[λ ‖s_θ(y, t) − ∇log p_t(y)‖²] / 2 up to a constant, λ = v(t) e^{wt}.
+
+The functions below have w = 0; training multiplies by e^{wt} where a method asks for it (w = 2
+under the linear drift is EDM's weight, 1 on the error of F_θ: arXiv:2206.00364).
 
 Each takes a jump y = μ + σZ (``sde.Jump``), its noise Z and the score network, and gives one number
 per particle, so two objectives can be compared on the same noise. With s = s_θ(·, t):

@@ -1,56 +1,26 @@
-"""The jobs of a study: which there are, what each is told, and which code each depends on.
+"""The jobs of a study: which there are, and where the results of each lie.
 
 A job trains, samples or evaluates one *part*: at most ``replicas_per_job`` replicas [n_train, seed]
-of one (experiment, method). Used by the Snakefile alone; ``study`` is what ``config.resolve`` made.
+of one (experiment, method). A variant of an experiment shares what it does not change (``home``).
+Used by the Snakefile alone; ``study`` is what ``config.resolve`` made.
 """
 
-import ast
-import functools
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from ndsm.config import is_image
 from ndsm.datasets import DATASETS
 
-PACKAGE = Path(__file__).resolve().parent
 FLOOR = "real"  # the "method" that is held-out data itself
+CEILING = "decoded"  # the "method" that is the training data, through the autoencoder
 
 Study = dict[str, Any]
 
 
-def modules(stage: str) -> list[str]:
-    """Names of the ndsm modules that ``stage`` runs: itself and, transitively, what it imports.
-
-    Snakemake does not see edits of imported modules by itself.
-    """
-    found, waiting = set(), {stage}
-    while waiting:
-        name = waiting.pop()
-        found.add(name)
-        waiting |= _imports(PACKAGE / f"{name}.py") - found
-    return sorted(found)
-
-
-@functools.cache
-def _imports(path: Path) -> set[str]:
-    """Modules of the package that ``path`` imports anywhere; none if it is not there."""
-    tree = ast.parse(path.read_text()) if path.exists() else ast.Module([], [])
-    names: set[str] = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and node.module == "ndsm":
-            names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("ndsm."):
-            names.add(str(node.module).split(".")[1])
-        elif isinstance(node, ast.Import):
-            names |= {a.name.split(".")[1] for a in node.names if a.name.startswith("ndsm.")}
-    return names
-
-
 def parts(study: Study, experiment: str) -> list[list[list[int]]]:
     """The experiment's replicas [n_train, seed], cut into parts."""
-    sizes, at_most = study["experiments"][experiment]["n_train"], study["replicas_per_job"]
-    replicas = [[n, seed] for n in sizes for seed in range(study["seeds"])]
+    settings = study["experiments"][experiment]
+    seeds, at_most = (settings.get(k, study[k]) for k in ("seeds", "replicas_per_job"))
+    replicas = [[n, seed] for n in settings["n_train"] for seed in range(seeds)]
     return [replicas[i : i + at_most] for i in range(0, len(replicas), at_most)]
 
 
@@ -96,165 +66,155 @@ def example_of(study: Study, images: str) -> str:
 
 def is_trained(study: Study, method: str) -> bool:
     """Whether the method has a network."""
-    return study["methods"][method]["objective"] != "none"
+    return study["methods"].get(method, {"objective": "none"})["objective"] != "none"
+
+
+def is_latent(study: Study, experiment: str) -> bool:
+    """Whether the experiment noises and learns in the latent space of an autoencoder."""
+    return study["experiments"][experiment].get("space") == "latent"
+
+
+def autoencoders(study: Study, experiment: str, part: int | None = None) -> list[str]:
+    """Names of an experiment's autoencoders, or of those of a part; ``all`` is shared by all."""
+    settings = study["experiments"][experiment]
+    if not is_latent(study, experiment):
+        return []
+    if settings["autoencoder"]["sees"] == "all":
+        return ["all"]
+    shown = parts(study, experiment) if part is None else [parts(study, experiment)[part]]
+    return [f"{n}-{seed}" for replicas in shown for n, seed in replicas]
+
+
+def bases(study: Study) -> list[str]:
+    """The experiments that are no variants."""
+    return [e for e, settings in study["experiments"].items() if "variant_of" not in settings]
+
+
+def variants(study: Study, experiment: str) -> list[str]:
+    """The experiment and its variants."""
+    names = study["experiments"]
+    return [experiment, *(e for e in names if names[e].get("variant_of") == experiment)]
+
+
+def along(study: Study, experiment: str, section: str, key: str) -> list[str]:
+    """The experiment and those variants that differ from it in one setting alone, in its order."""
+    names = study["experiments"]
+
+    def rest(name: str) -> dict[str, Any]:
+        settings = {k: v for k, v in names[name].items() if k not in ("variant_of", "n_train")}
+        return settings | {section: {k: v for k, v in settings[section].items() if k != key}}
+
+    found = [e for e in variants(study, experiment) if rest(e) == rest(experiment)]
+    return sorted(found, key=lambda e: names[e][section][key])
+
+
+def frontiers(study: Study) -> list[str]:
+    """The experiments whose quality is shown against what it costs: those with other budgets."""
+    return [e for e in bases(study) if len(along(study, e, "training", "evaluations")) > 1]
+
+
+def _reaches(study: Study, stage: str, job: dict[str, Any]) -> list[Any]:
+    """The settings of its experiment that reach a job, or any job before it."""
+    settings, method = study["experiments"][job["experiment"]], job.get("method")
+    told = [settings["dataset"], settings["sampling"]["samples"]]
+    if stage == "evaluate":
+        told.append(settings["metrics"])
+    if stage == "data" or method == FLOOR:
+        return told
+    told += [settings.get("space"), settings.get("autoencoder")]
+    if stage == "latent" or method == CEILING:
+        return told
+    drift = job.get("drift") or study["methods"][method]["drift"]
+    told += [settings["drifts"][drift], settings["process"]]
+    if stage == "drift" or not is_trained(study, str(method)):
+        return told
+    told += [settings["network"], settings["training"]]
+    return told if stage == "train" else [*told, settings["sampling"]]
+
+
+def home(study: Study, stage: str, job: dict[str, Any]) -> dict[str, Any]:
+    """The job whose results serve a job: itself, or that of the experiment that it varies.
+
+    Args:
+        study: the resolved settings.
+        stage: data, latent, drift, train, sample or evaluate.
+        job: its wildcards.
+    """
+    base = study["experiments"][job["experiment"]].get("variant_of")
+    if base is None:
+        return job
+    twin = job | {"experiment": base}
+    if "part" in job and job.get("method") != FLOOR:
+        own, theirs = parts(study, job["experiment"])[job["part"]], parts(study, base)
+        if own not in theirs:
+            return job
+        twin["part"] = theirs.index(own)
+    there = twin in _own_jobs(study, stage, base)
+    return twin if there and _reaches(study, stage, job) == _reaches(study, stage, twin) else job
+
+
+def _own_jobs(study: Study, stage: str, experiment: str) -> list[dict[str, Any]]:
+    """The wildcards of the jobs of one experiment, as if it shared nothing."""
+    e, numbers = {"experiment": experiment}, range(len(parts(study, experiment)))
+    methods = list(study["experiments"][experiment]["methods"])
+    if is_latent(study, experiment):
+        methods.append(CEILING)
+    match stage:
+        case "data":
+            return [e]
+        case "latent":
+            return [e | {"codes": name} for name in autoencoders(study, experiment)]
+        case "drift":
+            return [e | {"drift": d, "part": p} for d in drifts(study, experiment) for p in numbers]
+        case "train":
+            methods = [m for m in methods if is_trained(study, m)]
+    floor = [e | {"method": FLOOR, "part": 0}] if stage == "evaluate" else []
+    return [e | {"method": m, "part": p} for m in methods for p in numbers] + floor
 
 
 def jobs(study: Study, stage: str) -> list[dict[str, Any]]:
     """The wildcards of every job of a stage."""
     names = study["experiments"]
     match stage:
-        case "data":
-            return [{"experiment": e} for e in names]
         case "classifier":
             images = {images_of(study, e) for e in names if is_image(names[e])}
             return [{"images": i} for i in sorted(images)]
-        case "drift":
-            return [
-                {"experiment": e, "drift": d, "part": p}
-                for e in names
-                for d in drifts(study, e)
-                for p in range(len(parts(study, e)))
-            ]
-        case "train" | "sample" | "evaluate":
-            runs = [
-                {"experiment": e, "method": m, "part": p}
-                for e in names
-                for m in names[e]["methods"]
-                for p in range(len(parts(study, e)))
-                if stage != "train" or is_trained(study, m)
-            ]
-            floor = [{"experiment": e, "method": FLOOR, "part": 0} for e in names]
-            return runs + floor if stage == "evaluate" else runs
         case "score":
-            names = study.get("score", {"experiment": None, "methods": []})
+            shown = study.get("score", {"experiment": None, "methods": []})
             return [
                 job
                 for job in jobs(study, "train")
-                if job["experiment"] == names["experiment"] and job["method"] in names["methods"]
+                if job["experiment"] == shown["experiment"] and job["method"] in shown["methods"]
             ]
         case "gradients" | "forward":
             return [{"experiment": study[stage]["experiment"]}] if stage in study else []
-    raise ValueError(f"no such stage: {stage}")
+    found = [home(study, stage, job) for e in names for job in _own_jobs(study, stage, e)]
+    return list({str(job): job for job in found}.values())
 
 
-@dataclass(frozen=True)
-class Figure:
-    """A figure of the study.
-
-    Attributes:
-        name: of its files.
-        caption: name of its caption in workflow/report.
-        labels: what it shows, as columns of the report.
-    """
-
-    name: str
-    caption: str
-    labels: dict[str, str]
+PLACES = {
+    "data": "{experiment}",
+    "latent": "{experiment}/{codes}",
+    "drift": "{experiment}/{drift}/{part}",
+    "train": "{experiment}/{method}/{part}",
+    "sample": "{experiment}/{method}/{part}",
+    "evaluate": "{experiment}/{method}/{part}",
+}
 
 
-def figures(study: Study) -> list[Figure]:
-    """The study's figures."""
-    shown = []
-    for e, settings in study["experiments"].items():
-        kinds = [("samples", "samples beside data")]
-        if len(settings["n_train"]) > 1:
-            kinds.append(("learning_curve", "metrics against training size"))
-        else:
-            kinds.append(("seeds", "metrics of every seed"))
-        if "shares" in settings["dataset"] and "class_tv" in settings["metrics"]:
-            kinds.append(("shares", "class proportions against the truth"))
-        for caption, words in kinds:
-            shown.append(Figure(f"{caption}_{e}", caption, {"experiment": e, "shows": words}))
-    if any("symmetry" in e["dataset"] for e in study["experiments"].values()):
-        words = "metrics against the departure from symmetry"
-        shown.append(Figure("departure", "departure", {"experiment": "all", "shows": words}))
-    for stage, name, words in (
-        ("forward", "forward_process", "the noising process"),
-        ("gradients", "variance", "variance of objectives and gradients"),
-    ):
-        for job in jobs(study, stage):
-            shown.append(Figure(name, name, job | {"shows": words}))
-    labels = {"experiment": "all", "shows": "cost against quality"}
-    return [*shown, Figure("cost_quality", "cost_quality", labels)]
+def place(study: Study, stage: str, job: dict[str, Any]) -> str:
+    """Where the results that serve a job, or one after it, lie below the study's folder."""
+    job = {key: value for key, value in job.items() if f"{{{key}}}" in PLACES[stage]}
+    return f"{stage}/{PLACES[stage].format(**home(study, stage, job))}"
 
 
-def spec(study: Study, stage: str, **wildcards: str) -> dict[str, Any]:
-    """What one job is told: the part of the settings that it needs, and no more.
-
-    Args:
-        study: the resolved settings.
-        stage: the stage.
-        wildcards: of the job, as in ``jobs``.
-    """
-    match stage:
-        case "aggregate":
-            return {
-                "study": study["study"],
-                "seeds": study["seeds"],
-                "methods": study["methods"],
-                "experiments": {
-                    name: {key: e[key] for key in ("dataset", "n_train", "methods", "metrics")}
-                    | {"parts": len(parts(study, name)), "drifts": drifts(study, name)}
-                    for name, e in study["experiments"].items()
-                },
-                "classifiers": [job["images"] for job in jobs(study, "classifier")],
-                "score": [
-                    "{experiment}/{method}/{part}".format(**job) for job in jobs(study, "score")
-                ],
-                "gradients": [job["experiment"] for job in jobs(study, "gradients")],
-                "forward": [job["experiment"] for job in jobs(study, "forward")],
-            }
-        case "claims":
-            keys = [key for key in ("study", "scale", "verdict") if key in study]
-            return {key: study[key] for key in keys} | {"claims": study.get("claims", [])}
-        case "figures":
-            experiments = {
-                name: {key: e[key] for key in ("dataset", "n_train", "methods", "metrics")}
-                for name, e in study["experiments"].items()
-            }
-            return {
-                "experiments": experiments,
-                "figures": [figure.name for figure in figures(study)],
-            }
-        case "gradients":
-            own = study["gradients"]
-            return study["experiments"][own["experiment"]]["drifts"][own["drift"]] | own
-        case "forward":
-            name = study["forward"]["experiment"]
-            part = parts(study, name)[forward_part(study)]
-            process = study["experiments"][name]["process"]
-            return study["forward"] | {"seed": 0, "process": process, "replicas": part}
-        case "classifier":
-            example = study["experiments"][example_of(study, wildcards["images"])]
-            own = example["dataset"].items()
-            return {"dataset": {key: value for key, value in own if key in ("name", "side")}}
-    return _part_spec(study, stage, **wildcards)
-
-
-def _part_spec(study: Study, stage: str, experiment: str, **wildcards: str) -> dict[str, Any]:
-    """What a job of one experiment, or of one part of it, is told."""
-    settings = study["experiments"][experiment]
-    told: dict[str, Any] = {"experiment": experiment}
-    if stage == "data":
-        return told | {"dataset": settings["dataset"], "samples": settings["sampling"]["samples"]}
-    if stage == "evaluate":
-        told |= {"method": wildcards["method"], "metrics": settings["metrics"]}
-        if wildcards["method"] == FLOOR:
-            return told
-    told["replicas"] = parts(study, experiment)[int(wildcards["part"])]
-    if stage == "drift":
-        fit = settings["drifts"][wildcards["drift"]]
-        return told | fit | {"drift": wildcards["drift"], "process": settings["process"]}
-    method = wildcards["method"]
-    told["method"] = method
-    if stage == "evaluate":
-        return told
-    own = study["methods"][method]
-    told |= {"objective": own["objective"], "stride": own.get("stride", 1)}
-    told |= {"alpha": own.get("alpha"), "equivariant": own.get("equivariant", False)}
-    told["device"] = study["device"]
-    told |= {key: settings[key] for key in ("process", "network")}
-    if stage == "score":
-        return told | {"noise": study["score"]["noise"]}
-    last = {"train": "training", "sample": "sampling"}[stage]
-    return told | {last: settings[last]}
+def shared(study: Study) -> dict[str, str]:
+    """The place of each job that another one serves, and the place of that one."""
+    pairs = [
+        (f"{stage}/{pattern.format(**job)}", place(study, stage, job))
+        for stage, pattern in PLACES.items()
+        for experiment in study["experiments"]
+        if "variant_of" in study["experiments"][experiment]
+        for job in _own_jobs(study, stage, experiment)
+    ]
+    return {own: serving for own, serving in pairs if own != serving}

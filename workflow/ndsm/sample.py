@@ -1,4 +1,8 @@
-"""Stage ``sample``: draws from each trained model, or from the fitted mixture itself."""
+"""Stage ``sample``: draws from each trained model, or from the fitted mixture itself.
+
+In latent space what is drawn are codes, and the samples are the images that they decode to. There
+the method ``decoded`` draws from the codes of the training images: the ceiling of all others.
+"""
 
 import json
 import time
@@ -9,15 +13,16 @@ import torch
 import typer
 from torch import Tensor
 
-from ndsm import fitted, samplers, store
+from ndsm import fitted, latent, samplers, store
 from ndsm.fitted import Fitted
 from ndsm.model import trained
 from ndsm.streams import Streams, pick_device
+from ndsm.subset import of_each, training_subset
 
 CHUNK = 1000  # samples of a replica carried back together: activations that stay in the cache
+SHOWN = 2000  # codes kept beside the images, for a figure
 
 
-@torch.no_grad()
 def draw(
     fit: Fitted, weights: dict[str, Tensor], spec: dict[str, Any], device: str
 ) -> tuple[Tensor, int]:
@@ -31,27 +36,56 @@ def draw(
     return y, samplers.evaluations(sampling["sampler"], sampling["steps"]) * net.evaluations
 
 
+def resampled(data: list[Path], spec: dict[str, Any], device: str) -> Tensor:
+    """Draws, with replacement, of each replica's training points, (R, n, d)."""
+    replicas = spec["replicas"]
+    streams = Streams([("resample", spec["experiment"], *r) for r in replicas], device)
+    points = []
+    for table, replica, u in zip(
+        of_each(data, replicas), replicas, streams.uniform(spec["sampling"]["samples"]), strict=True
+    ):
+        x = training_subset(table, *replica).to(device)
+        points.append(x[(u * len(x)).long()])
+    return torch.stack(points)
+
+
+def decoded(codes: Tensor, autoencoders: list[Path], device: str) -> Tensor:
+    """Images (R, n, pixels) of codes (R, n, d); half precision is finer than 256 levels."""
+    networks = [latent.load(path, device) for path in autoencoders]
+    each = networks if len(networks) == len(codes) else networks * len(codes)
+    return torch.stack([net.decode(z).half() for net, z in zip(each, codes, strict=True)])
+
+
+@torch.no_grad()
 def main(
-    drift: Annotated[Path, typer.Option()],
     out: Annotated[Path, typer.Option()],
     spec: Annotated[dict[str, Any], typer.Option(parser=json.loads)],
-    train: Annotated[Path | None, typer.Option()] = None,
+    drift: Annotated[Path | None, typer.Option(help="none: draw training points")] = None,
+    train: Annotated[Path | None, typer.Option(help="none: draw from the drift's law")] = None,
+    autoencoder: Annotated[list[Path], typer.Option(help="one file, or one per replica")] = [],  # noqa: B006
 ) -> None:
     """Draws the samples of one part of one method."""
     device = pick_device(spec["device"])
-    start = time.perf_counter()
-    fit, sampling, evaluations = fitted.read(drift, device), spec["sampling"], 0
-    if train is None:
-        keys = [("mixture", spec["experiment"], *replica) for replica in spec["replicas"]]
-        y = fit.mixture.sample(sampling["samples"], Streams(keys, device))
+    start, evaluations = time.perf_counter(), 0
+    if drift is None:
+        x = resampled(autoencoder, spec, device)
     else:
-        y, evaluations = draw(fit, store.read_tensors(train), spec, device)
+        fit = fitted.read(drift, device)
+        if train is None:
+            keys = [("mixture", spec["experiment"], *replica) for replica in spec["replicas"]]
+            y = fit.mixture.sample(spec["sampling"]["samples"], Streams(keys, device))
+        else:
+            y, evaluations = draw(fit, store.read_tensors(train), spec, device)
+        x = fit.to_data(y).float()
+    tensors = {"samples": x}
+    if autoencoder:
+        tensors = {"samples": decoded(x, autoencoder, device), "codes": x[:, :SHOWN].contiguous()}
     seconds = round(time.perf_counter() - start, 3)
     record = store.provenance(
         spec | {"device": device}, seconds=seconds, network_evaluations=evaluations
     )
-    store.write_tensors(out, {"samples": fit.to_data(y).float().cpu()}, record)
-    print(f"{y.shape[0]} replicas × {y.shape[1]} samples in {seconds} s", flush=True)
+    store.write_tensors(out, {name: t.cpu() for name, t in tensors.items()}, record)
+    print(f"{x.shape[0]} replicas × {x.shape[1]} samples in {seconds} s", flush=True)
 
 
 if __name__ == "__main__":

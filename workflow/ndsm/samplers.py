@@ -3,10 +3,13 @@ r"""Reverse samplers: from y_N at time T back to data, in working coordinates.
     Euler         y ← y − h f(y) + 2h s + √(2h) ξ
     exponential   y ← m̄ + e^h (y − m̄) + 2 (e^h − 1) s + √(e^{2h} − 1) ξ
     Heun          probability-flow ODE dx/dt = f − s
+    EDM           the same ODE in x = y/a and the noise level σ = √v/a, by Heun's method
 
 For s_θ = ∇log π + (a/√v) F_θ the ODE's right-hand side is −(a/√v) F_θ. In the angle φ with
 sin φ = √v and cos φ = a, dφ = (a/√v) dt, it is simply dy/dφ = −F_θ, smooth down to φ = 0, so that
-Heun's steps are equal in φ. The last step adds no noise.
+Heun's steps are equal in φ. The last step adds no noise. EDM (Karras et al., arXiv:2206.00364) has
+the denoiser D(x, σ) = a y + √v F_θ(y), whose preconditioning is that of the score network, steps
+equal in σ^{1/7}, and a last step by Euler.
 """
 
 from collections.abc import Callable
@@ -17,6 +20,8 @@ from torch import Tensor
 from ndsm.nets import ScoreNet
 from ndsm.sde import Chain, variance
 from ndsm.streams import Streams
+
+RHO = 7  # of the EDM noise levels
 
 
 def prior(chain: Chain, n: int, streams: Streams) -> Tensor:
@@ -52,6 +57,32 @@ def heun(departure: Callable[[Tensor, Tensor], Tensor], y: Tensor, phi: Tensor) 
         ahead = departure(y + (here - there) * slope, there)
         y = y + (here - there) * 0.5 * (slope + ahead)
     return y
+
+
+def noise_levels(T: float, t_min: float, steps: int) -> Tensor:  # noqa: N803
+    """σ_0 > … > σ_{steps−1} = σ(t_min), equal steps of σ^{1/7}, then 0; (steps + 1,) in float64."""
+    ends = torch.tensor([T, t_min], dtype=torch.float64)
+    high, low = torch.sqrt(torch.expm1(2 * ends)) ** (1 / RHO)
+    share = torch.linspace(0, 1, steps, dtype=torch.float64)
+    return torch.cat([torch.lerp(high, low, share) ** RHO, share.new_zeros(1)])
+
+
+def edm(denoiser: Callable[[Tensor, Tensor], Tensor], x: Tensor, sigma: Tensor) -> Tensor:
+    """Solves dx/dσ = (x − D(x, σ))/σ along noise levels σ (steps + 1,), the last of them zero.
+
+    Args:
+        denoiser: D, from x (R, B, d) and a scalar noise level.
+        x: (R, B, d) at the first level.
+        sigma: the levels, decreasing to zero.
+    """
+    for here, there in zip(sigma[:-1], sigma[1:], strict=True):
+        slope = (x - denoiser(x, here)) / here
+        ahead = x + (there - here) * slope
+        if there > 0:
+            slope = 0.5 * (slope + (ahead - denoiser(ahead, there)) / there)
+            ahead = x + (there - here) * slope
+        x = ahead
+    return x
 
 
 def reverse_times(T: float, t_min: float, steps: int) -> Tensor:  # noqa: N803
@@ -102,7 +133,7 @@ def generate(
         net: the trained score network.
         y: draws of the prior.
         times: the chain's grid; the network is never asked below t_1 = t_min.
-        sampler: heun, euler or exponential.
+        sampler: heun, edm, euler or exponential.
         steps: steps of the sampler.
         streams: one generator per replica, for ξ.
     """
@@ -114,6 +145,14 @@ def generate(
     if sampler == "heun":
         phi = angles(T, steps).to(y)
         return heun(lambda y, phi: net.departure(y, at(time_of_angle(phi))), y, phi)
+    if sampler == "edm":
+        sigma = noise_levels(T, t_min, steps).to(y)
+
+        def denoiser(x: Tensor, level: Tensor) -> Tensor:
+            a = torch.rsqrt(1 + level**2)
+            return a * (a * x) + level * a * net.departure(a * x, at(torch.log1p(level**2) / 2))
+
+        return edm(denoiser, y * torch.sqrt(1 + sigma[0] ** 2), sigma)
     grid = reverse_times(T, t_min, steps).to(y)
 
     def noise() -> Tensor:
@@ -126,4 +165,4 @@ def generate(
 
 def evaluations(sampler: str, steps: int) -> int:
     """Network evaluations per sample."""
-    return 2 * steps if sampler == "heun" else steps
+    return {"heun": 2 * steps, "edm": 2 * steps - 1}.get(sampler, steps)

@@ -3,12 +3,13 @@
 A module of its own: a new dataset must not retrain what was trained on another.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from ndsm.store import Refused
+from ndsm.store import Refused, read_tensors
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -16,6 +17,20 @@ if TYPE_CHECKING:
 SEED = 20240525
 
 ArrayOrTensor = TypeVar("ArrayOrTensor", np.ndarray, "Tensor")
+
+
+def of_each(files: Sequence[Path], replicas: Sequence[Any]) -> "list[dict[str, Tensor]]":
+    """The tensors of data that each replica trains on: of the one file, or of its own.
+
+    In latent space a replica may have an autoencoder, and so codes, of its own.
+
+    Raises:
+        Refused: another number of files.
+    """
+    if len(files) not in (1, len(replicas)):
+        raise Refused(f"data: {len(files)} files for {len(replicas)} replicas; give one, or each")
+    read = [read_tensors(path) for path in files]
+    return read if len(read) == len(replicas) else read * len(replicas)
 
 
 def training_subset(

@@ -1,7 +1,6 @@
 """Stage ``train``: one job trains a stack of score networks, one per replica [n_train, seed]."""
 
 import json
-import math
 import time
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,7 +10,7 @@ import typer
 from torch import Tensor
 
 from ndsm import fitted, store
-from ndsm.adam import Adam
+from ndsm.adam import Adam, learning_rate
 from ndsm.checkpoint import Checkpoint
 from ndsm.control import LearnedAlpha
 from ndsm.fitted import Sampler, data_sampler
@@ -20,15 +19,10 @@ from ndsm.nets import ScoreNet
 from ndsm.objectives import OBJECTIVES
 from ndsm.sde import Chain, Pool
 from ndsm.streams import Streams, pick_device
-from ndsm.subset import training_subset
+from ndsm.subset import of_each, training_subset
 
 BLOCK = 50  # steps whose random numbers are drawn at once; the numbers depend on it
 EXPLODED = 1e6  # a loss above this per dimension, or NaN, is a diverged training
-
-
-def learning_rate(step: int, steps: int, peak: float) -> float:
-    """Linear warm-up over the first twentieth of the steps, then a cosine to zero."""
-    return peak * min(1.0, 20 * (step + 1) / steps) * 0.5 * (1 + math.cos(math.pi * step / steps))
 
 
 def train(
@@ -40,6 +34,7 @@ def train(
     streams: Streams,
     checkpoint: Checkpoint | None = None,
     learned: LearnedAlpha | None = None,
+    weight: float = 0.0,
 ) -> tuple[list[Tensor], list[Tensor]]:
     """Trains the stack and returns its averaged (EMA) weights and the losses at log ticks.
 
@@ -53,6 +48,7 @@ def train(
         streams: one generator per replica.
         checkpoint: where to keep and find an interrupted training.
         learned: the α of ``ndsm_cv``, if it is to be learned.
+        weight: w of the objectives' λ = v e^{wt}.
 
     Raises:
         store.Refused: if the loss explodes, with the step, the time bin and the remedy.
@@ -86,7 +82,7 @@ def train(
         noise, uniform = noises[(step - first) % BLOCK], uniforms[(step - first) % BLOCK]
 
         jump = pool.jump(*uniform.unbind(1))
-        loss = loss_of(net, jump, noise)
+        loss = loss_of(net, jump, noise) * torch.exp(weight * jump.t).squeeze(-1)
         # Replicas share no weights, so the gradient of the sum is that of each alone.
         gradients = torch.autograd.grad(loss.mean(1).sum(), weights)
         adam.step(list(gradients), learning_rate(step, steps, settings["learning_rate"]))
@@ -126,16 +122,17 @@ def log_progress(done: int, steps: int, loss: Tensor, seconds: float, first: int
 
 
 def main(
-    data: Annotated[Path, typer.Option()],
+    data: Annotated[list[Path], typer.Option(help="one file, or one for each replica")],
     drift: Annotated[Path, typer.Option()],
     out: Annotated[Path, typer.Option()],
     spec: Annotated[dict[str, Any], typer.Option(parser=json.loads)],
 ) -> None:
     """Trains one part of one method."""
     device = pick_device(spec["device"])
-    tensors, fit = store.read_tensors(data), fitted.read(drift, device)
-    settings = spec["training"]
-    subsets = [training_subset(tensors, n_train, seed) for n_train, seed in spec["replicas"]]
+    fit, settings, replicas = fitted.read(drift, device), spec["training"], spec["replicas"]
+    subsets = [
+        training_subset(t, *r) for t, r in zip(of_each(data, replicas), replicas, strict=True)
+    ]
     streams = Streams([("train", spec["experiment"], *r) for r in spec["replicas"]], device)
     net, chain = build(fit, spec, streams)
     start = time.perf_counter()
@@ -144,9 +141,8 @@ def main(
     if spec["equivariant"]:  # the orbits under g x = 1 − x; sampling averages the network over g
         subsets = [torch.cat([subset, 1 - subset]) for subset in subsets]
     points = data_sampler(subsets, fit)
-    ema, losses = train(
-        net, chain, points, spec["objective"], settings, streams, checkpoint, learned
-    )
+    how = spec["objective"], settings, streams, checkpoint, learned, spec["weight"]
+    ema, losses = train(net, chain, points, *how)
     cost = OBJECTIVES[spec["objective"]].evaluations
     steps = settings["evaluations"] // cost
     names = [name for name, _ in net.network.named_parameters()]

@@ -10,6 +10,7 @@ rule aggregate:
         gradients=every("gradients", "{experiment}.csv"),
         gradient_metrics=every("gradients", "{experiment}.metrics.csv"),
         forward=every("forward", "{experiment}.csv"),
+        latent=every("latent", "{experiment}/{codes}.json"),
         code=code("aggregate"),
     output:
         metrics=report(
@@ -31,7 +32,9 @@ rule aggregate:
             category="Tables",
             labels={"shows": "what each method costs"},
         ),
-        samples=expand("<results>/tables/samples/{experiment}.csv", experiment=STUDY["experiments"]),
+        samples=drawn("samples", plan.bases(STUDY)),
+        codes=drawn("codes", [e for e in plan.bases(STUDY) if plan.is_latent(STUDY, e)]),
+        frontier=frontier_tables(),
         gradients=table_of("gradients"),
         forward=table_of("forward"),
     log:

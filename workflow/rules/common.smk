@@ -17,6 +17,7 @@ wildcard_constraints:
     method="[^/]+",
     drift="[^/]+",
     images="[^/]+",
+    codes="[^/]+",
     part=r"\d+",
 
 
@@ -34,13 +35,13 @@ shell.prefix(
 def code(stage):
     """The modules that a stage runs: inputs, so that editing one reruns what depends on it."""
     folder = os.path.relpath(os.path.join(workflow.basedir, "workflow", "ndsm"))
-    return [f"{folder}/{name}.py" for name in plan.modules(stage)]
+    return [f"{folder}/{name}.py" for name in sources.modules(stage)]
 
 
 def spec(stage):
     """The part of the settings that a job of a stage needs, as JSON."""
     return lambda wildcards: json.dumps(
-        plan.spec(STUDY, stage, **dict(wildcards.items())), sort_keys=True
+        specs.spec(STUDY, stage, **dict(wildcards.items())), sort_keys=True
     )
 
 
@@ -50,8 +51,14 @@ def every(stage, pattern):
 
 
 def option(name):
-    """The option for an input that not every job of the rule has."""
-    return lambda wildcards, input: f"--{name} {input[name]}" if input.get(name) else ""
+    """The option for an input that not every job of the rule has, once for each of its files."""
+    return lambda wildcards, input: " ".join(
+        f"--{name} {path}" for path in _as_list(input.get(name, []))
+    )
+
+
+def _as_list(paths):
+    return [paths] if isinstance(paths, str) else paths
 
 
 def folder_of(name):
@@ -59,22 +66,45 @@ def folder_of(name):
     return lambda wildcards, output: os.path.dirname(output[name][0])
 
 
+def result(stage, wildcards, **more):
+    """What a stage wrote that serves a job: its own experiment's, or that of the one it varies."""
+    job = dict(wildcards.items()) | more
+    if "part" in job:
+        job["part"] = int(job["part"])
+    return f"<results>/{plan.place(STUDY, stage, job)}.safetensors"
+
+
+def images_of(wildcards):
+    """The data of an experiment, in the space of images or vectors."""
+    return result("data", wildcards)
+
+
+def points_of(wildcards):
+    """The data that are noised: those of an experiment, or their codes, one file or one each."""
+    return autoencoder_of(wildcards) or images_of(wildcards)
+
+
+def autoencoder_of(wildcards):
+    """The autoencoders of a part, if it is in latent space: one, or one for each replica."""
+    names = plan.autoencoders(STUDY, wildcards.experiment, int(wildcards.part))
+    return [result("latent", wildcards, codes=name) for name in names]
+
+
 def drift_of(wildcards):
-    """The fitted drift of a method's part."""
-    drift = STUDY["methods"][wildcards.method]["drift"]
-    return f"<results>/drift/{wildcards.experiment}/{drift}/{wildcards.part}.safetensors"
+    """The fitted drift of a method's part, if it has any."""
+    if wildcards.method == plan.CEILING:
+        return []
+    return result("drift", wildcards, drift=STUDY["methods"][wildcards.method]["drift"])
 
 
 def network_of(wildcards):
     """The trained networks of a method's part, if it has any."""
-    path = "<results>/train/{experiment}/{method}/{part}.safetensors"
-    return path if plan.is_trained(STUDY, wildcards.method) else []
+    return result("train", wildcards) if plan.is_trained(STUDY, wildcards.method) else []
 
 
 def samples_of(wildcards):
     """The samples of a method's part; the floor has none."""
-    path = "<results>/sample/{experiment}/{method}/{part}.safetensors"
-    return [] if wildcards.method == plan.FLOOR else path
+    return [] if wildcards.method == plan.FLOOR else result("sample", wildcards)
 
 
 def classifier_of(wildcards):
@@ -103,6 +133,17 @@ def table_of(stage):
     return [f"<results>/tables/{stage}.csv" for _ in plan.jobs(STUDY, stage)]
 
 
+def drawn(kind, experiments):
+    """The tables of points that the figures show, one for each of the experiments."""
+    return [f"<results>/tables/{kind}/{experiment}.csv" for experiment in experiments]
+
+
+def frontier_tables():
+    """Quality against cost, where an experiment has several budgets."""
+    names = ("frontier", "time_to_quality")
+    return [f"<results>/tables/{name}.csv" for name in names if plan.frontiers(STUDY)]
+
+
 def caption(name):
     """The caption of a figure or table in the report."""
     return os.path.join(workflow.basedir, "workflow", "report", f"{name}.rst")
@@ -110,7 +151,7 @@ def caption(name):
 
 def printed():
     """The figures for print."""
-    return [f"<results>/figures/{figure.name}.pdf" for figure in plan.figures(STUDY)]
+    return [f"<results>/figures/{figure.name}.pdf" for figure in gallery.figures(STUDY)]
 
 
 def on_screen(figure):
@@ -121,4 +162,4 @@ def on_screen(figure):
 
 def shown():
     """The figures for the screen."""
-    return [on_screen(figure) for figure in plan.figures(STUDY)]
+    return [on_screen(figure) for figure in gallery.figures(STUDY)]

@@ -1,6 +1,6 @@
 rule drift:
     input:
-        data=rules.data.output.data,
+        data=points_of,
         code=code("drift"),
     output:
         drift="<results>/drift/{experiment}/{drift}/{part}.safetensors",
@@ -16,7 +16,8 @@ rule drift:
         mem_mb=4000,
         runtime=120,
     params:
+        data=option("data"),
         spec=spec("drift"),
     shell:
-        "python -m ndsm.drift --data {input.data} --out {output.drift}"
+        "python -m ndsm.drift {params.data} --out {output.drift}"
         " --spec {params.spec:q} > {log} 2>&1"

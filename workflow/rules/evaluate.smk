@@ -1,7 +1,6 @@
 rule evaluate:
     input:
-        data=rules.data.output.data,
-        data_record=rules.data.output.record,
+        data=images_of,
         samples=samples_of,
         classifier=classifier_of,
         code=code("evaluate"),

@@ -2,6 +2,7 @@ rule sample:
     input:
         drift=drift_of,
         train=network_of,
+        autoencoder=autoencoder_of,
         code=code("sample"),
     output:
         samples="<results>/sample/{experiment}/{method}/{part}.safetensors",
@@ -18,8 +19,10 @@ rule sample:
         runtime=120,
         gpu=GPU,
     params:
+        drift=option("drift"),
         train=option("train"),
+        autoencoder=option("autoencoder"),
         spec=spec("sample"),
     shell:
-        "python -m ndsm.sample --drift {input.drift} {params.train} --out {output.samples}"
+        "python -m ndsm.sample {params.drift} {params.train} {params.autoencoder} --out {output.samples}"
         " --spec {params.spec:q} > {log} 2>&1"

@@ -1,6 +1,6 @@
 rule train:
     input:
-        data=rules.data.output.data,
+        data=points_of,
         drift=drift_of,
         code=code("train"),
     output:
@@ -18,7 +18,8 @@ rule train:
         runtime=480,
         gpu=GPU,
     params:
+        data=option("data"),
         spec=spec("train"),
     shell:
-        "python -m ndsm.train --data {input.data} --drift {input.drift} --out {output.weights}"
+        "python -m ndsm.train {params.data} --drift {input.drift} --out {output.weights}"
         " --spec {params.spec:q} > {log} 2>&1"

@@ -1,0 +1,82 @@
+"""The cost–quality frontier: one line per method, the ceiling and the floor drawn."""
+
+from pathlib import Path
+from typing import Any
+
+import matplotlib.pyplot as plt
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator
+
+from ndsm import style
+from ndsm.curves import FLOOR, read_metrics
+from ndsm.style import Look
+from ndsm.summary import CEILING
+
+SHOWN = ("fid", "inception_score")
+
+Spec = dict[str, Any]
+
+COSTS = {
+    "seconds": "s of training and fit",
+    "network_evaluations": "network evaluations",
+    "sampling_evaluations": "evaluations per sample",
+}
+
+
+def frontier(tables: Path, spec: Spec, look: dict[str, Look], experiment: str) -> Figure:
+    """Quality against training time, against network evaluations, and against those of sampling.
+
+    At the largest training size with several budgets. A dot is the mean over seeds of a training of
+    its own; the band goes from the best to the worst seed. A method without a network is a line.
+    """
+    runs, own = pd.read_csv(tables / "frontier.csv"), spec["frontiers"][experiment]
+    runs = runs[runs.experiment == experiment]
+    several = runs[runs.run != experiment]
+    runs = runs[runs.n_train == several.n_train.max()]
+    real = read_metrics(tables).query("experiment == @experiment")
+    shown = [m for m in SHOWN if m in set(runs.metric)]
+    figure, axes = plt.subplots(
+        len(shown), 3, figsize=(style.WIDTH, 2.4 * len(shown) + 0.6), squeeze=False, sharey="row"
+    )
+    for row, metric in zip(axes, shown, strict=True):
+        of = runs[runs.metric == metric]
+        measured = real[real.metric == metric]
+        floor = measured.loc[measured.method == FLOOR, "value"].to_numpy()
+        at_size = measured[(measured.method == CEILING) & (measured.n_train == of.n_train.iloc[0])]
+        for panel, (cost, label) in zip(row, COSTS.items(), strict=True):
+            names = own["steps" if cost == "sampling_evaluations" else "budgets"]
+            style.draw_floor(panel, floor)
+            if len(at_size):
+                height = at_size.value.mean()
+                panel.axhline(height, color="black", lw=1, ls=(0, (4, 2)), label=CEILING)
+            for method in spec["experiments"][experiment]["methods"]:
+                mine = of[(of.method == method) & of.run.isin(names)]
+                _line(panel, mine, cost, look[method], method)
+            panel.set_xscale("log")
+            trained = of[of.run.isin(names) & (of.network_evaluations > 0)]
+            if cost == "sampling_evaluations":
+                style.plain_ticks(panel.xaxis, FixedLocator(sorted(trained[cost].unique())))
+            else:
+                style.log_ticks(panel.xaxis, trained[cost].to_numpy())
+            panel.set_xlabel(label)
+        style.value_axis(row[0], metric, of.value.to_numpy(), floor)
+        row[0].set_ylabel(style.METRICS[metric])
+    figure.suptitle(f"{experiment}, {runs.n_train.iloc[0]} training images", fontsize=8.5)
+    style.legend(figure, axes.flat, columns=5)
+    return figure
+
+
+def _line(panel: Axes, rows: pd.DataFrame, cost: str, look: Look, label: str) -> None:
+    """One method: its means over seeds, joined, with a band; a level where it has no network."""
+    drawn: dict[str, Any] = {"color": look.color, "ls": look.linestyle, "label": label}
+    if not rows.network_evaluations.any():
+        panel.axhline(rows.value.mean(), lw=0.9, **drawn)
+        return
+    over = rows.groupby("run").agg(
+        at=(cost, "mean"), mean=("value", "mean"), low=("value", "min"), high=("value", "max")
+    )
+    over = over.sort_values("at")
+    panel.plot(over["at"], over["mean"], marker=look.marker, **drawn)
+    panel.fill_between(over["at"], over.low, over.high, color=look.color, alpha=0.1, lw=0)

@@ -1,0 +1,71 @@
+"""Latent stage: the autoencoder of an experiment in latent space, and the codes of its images.
+
+In the strict form one autoencoder is trained per replica [n_train, seed], on its training subset
+and nothing else; with ``sees: all`` one alone, on all images that there are to train on. All
+methods share it.
+"""
+
+import json
+import math
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import torch
+import typer
+from torch import Tensor
+
+from ndsm import store
+from ndsm.autoencoder import Autoencoder, train
+from ndsm.streams import pick_device
+from ndsm.subset import training_subset
+
+
+def rmse(network: Autoencoder, x: Tensor) -> float:
+    """Root mean square error per pixel of the reconstructions of images x (n, pixels)."""
+    return math.sqrt((network.decode(network.encode(x)) - x).square().mean().item())
+
+
+def load(path: Path, device: str) -> Autoencoder:
+    """The autoencoder of a file that this stage wrote."""
+    told, tensors = store.read_record(path)["spec"], store.read_tensors(path)
+    shape = {key: told["autoencoder"][key] for key in ("latent", "type", "width")}
+    network = Autoencoder(int(tensors.pop("pixels")), **shape)
+    weights = {name: t for name, t in tensors.items() if name.startswith(("encoder", "decoder"))}
+    network.load_state_dict(weights)
+    return network.eval().to(device)
+
+
+def main(
+    data: Annotated[Path, typer.Option()],
+    out: Annotated[Path, typer.Option()],
+    spec: Annotated[dict[str, Any], typer.Option(parser=json.loads)],
+) -> None:
+    """Trains one autoencoder and writes its weights and the codes of the images that it saw.
+
+    ``spec`` holds ``autoencoder``, its settings, and ``replica``, [n_train, seed] or none for all.
+    The codes are named ``pool``, as the points of a file of data, so that what follows reads them
+    as it reads data.
+    """
+    device = pick_device(spec["device"])
+    tensors, replica = store.read_tensors(data), spec["replica"]
+    seen = {key: tensors[key] for key in ("pool", "pool_labels")}
+    if replica:
+        n_train, seed = replica
+        seen = {key: training_subset(tensors, n_train, seed, of=key) for key in seen}
+    x, start = seen["pool"].to(device), time.perf_counter()
+    network = train(x, spec["autoencoder"], replica[1] if replica else 0)
+    seconds = round(time.perf_counter() - start, 3)
+    with torch.no_grad():
+        codes = network.encode(x)
+        errors = {"rmse_seen": rmse(network, x)}
+        errors["rmse_held_out"] = rmse(network, tensors["held_out"].to(device))
+    print(f"{len(x)} images in {seconds} s; root mean square errors {errors}", flush=True)
+    kept = network.state_dict() | {"pool": codes, "pool_labels": seen["pool_labels"]}
+    kept["pixels"] = torch.tensor(x.shape[1])
+    record = store.provenance(spec | {"device": device}, seconds=seconds, **errors)
+    store.write_tensors(out, {name: t.cpu() for name, t in kept.items()}, record)
+
+
+if __name__ == "__main__":
+    store.run(main)

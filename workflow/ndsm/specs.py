@@ -1,0 +1,135 @@
+"""What each job is told: the part of the settings that it needs, and no more.
+
+So a change of the settings reruns only what it reaches. Used by the Snakefile alone; ``study`` is
+what ``config.resolve`` made.
+"""
+
+from typing import Any
+
+from ndsm.gallery import figures
+from ndsm.plan import (
+    CEILING,
+    FLOOR,
+    Study,
+    along,
+    autoencoders,
+    drifts,
+    example_of,
+    forward_part,
+    frontiers,
+    is_latent,
+    jobs,
+    parts,
+    shared,
+)
+
+
+def spec(study: Study, stage: str, **wildcards: str) -> dict[str, Any]:
+    """What one job is told: the part of the settings that it needs, and no more.
+
+    Args:
+        study: the resolved settings.
+        stage: the stage.
+        wildcards: of the job, as in ``jobs``.
+    """
+    match stage:
+        case "aggregate":
+            return {
+                "study": study["study"],
+                "methods": study["methods"],
+                "experiments": {
+                    name: _shown(study, name)
+                    | {"parts": len(parts(study, name)), "drifts": drifts(study, name)}
+                    | {"autoencoders": autoencoders(study, name)}
+                    for name in study["experiments"]
+                },
+                "shared": shared(study),
+                "frontiers": _frontiers(study),
+                "classifiers": [job["images"] for job in jobs(study, "classifier")],
+                "score": [
+                    "{experiment}/{method}/{part}".format(**job) for job in jobs(study, "score")
+                ],
+                "gradients": [job["experiment"] for job in jobs(study, "gradients")],
+                "forward": [job["experiment"] for job in jobs(study, "forward")],
+            }
+        case "claims":
+            keys = [key for key in ("study", "scale", "verdict") if key in study]
+            return {key: study[key] for key in keys} | {"claims": study.get("claims", [])}
+        case "figures":
+            return {
+                "experiments": {name: _shown(study, name) for name in study["experiments"]},
+                "frontiers": _frontiers(study),
+                "figures": [figure.name for figure in figures(study)],
+            }
+        case "gradients":
+            own = study["gradients"]
+            return study["experiments"][own["experiment"]]["drifts"][own["drift"]] | own
+        case "forward":
+            name = study["forward"]["experiment"]
+            part = parts(study, name)[forward_part(study)]
+            process = study["experiments"][name]["process"]
+            return study["forward"] | {"seed": 0, "process": process, "replicas": part}
+        case "classifier":
+            example = study["experiments"][example_of(study, wildcards["images"])]
+            own = example["dataset"].items()
+            return {"dataset": {key: value for key, value in own if key in ("name", "side")}}
+    return _part_spec(study, stage, **wildcards)
+
+
+def _shown(study: Study, experiment: str) -> dict[str, Any]:
+    """What tables and figures need to know of an experiment."""
+    settings = study["experiments"][experiment]
+    keys = ("dataset", "n_train", "methods", "metrics", "variant_of")
+    shown = {key: settings[key] for key in keys if key in settings}
+    return shown | {"latent": is_latent(study, experiment)}
+
+
+def _frontiers(study: Study) -> dict[str, Any]:
+    """Experiments with other budgets: these, other steps of sampling, thresholds of metrics."""
+    return {
+        e: {
+            "budgets": along(study, e, "training", "evaluations"),
+            "steps": along(study, e, "sampling", "steps"),
+            "thresholds": study["experiments"][e].get("thresholds", {}),
+        }
+        for e in frontiers(study)
+    }
+
+
+def _part_spec(study: Study, stage: str, experiment: str, **wildcards: str) -> dict[str, Any]:
+    """What a job of one experiment, or of one part of it, is told."""
+    settings = study["experiments"][experiment]
+    # Random numbers are drawn by this name: a variant has those of what it varies.
+    told: dict[str, Any] = {"experiment": settings.get("variant_of", experiment)}
+    if stage == "latent":
+        codes = wildcards["codes"]
+        replica = None if codes == "all" else [int(number) for number in codes.split("-")]
+        told |= {"replica": replica, "autoencoder": settings["autoencoder"]}
+        return told | {"device": study["device"]}
+    if stage == "data":
+        return told | {"dataset": settings["dataset"], "samples": settings["sampling"]["samples"]}
+    if stage == "evaluate":
+        told |= {"method": wildcards["method"], "metrics": settings["metrics"]}
+        if wildcards["method"] == FLOOR:
+            return told
+    told["replicas"] = parts(study, experiment)[int(wildcards["part"])]
+    if stage == "drift":
+        fit = settings["drifts"][wildcards["drift"]]
+        return told | fit | {"drift": wildcards["drift"], "process": settings["process"]}
+    method = wildcards["method"]
+    told["method"] = method
+    if stage == "evaluate":
+        return told
+    if method == CEILING:
+        return told | {"device": study["device"], "sampling": settings["sampling"]}
+    own = study["methods"][method]
+    told |= {"objective": own["objective"], "stride": own.get("stride", 1)}
+    told |= {"alpha": own.get("alpha"), "equivariant": own.get("equivariant", False)}
+    told["device"] = study["device"]
+    told |= {key: settings[key] for key in ("process", "network")}
+    if stage == "score":
+        return told | {"noise": study["score"]["noise"]}
+    if stage == "train":
+        return told | {"training": settings["training"], "weight": own.get("weight", 0)}
+    given = {key: own[key] for key in ("sampler",) if key in own}
+    return told | {"sampling": settings["sampling"] | given}

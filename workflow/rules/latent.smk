@@ -1,0 +1,23 @@
+rule latent:
+    input:
+        data=images_of,
+        code=code("latent"),
+    output:
+        autoencoder="<results>/latent/{experiment}/{codes}.safetensors",
+        record="<results>/latent/{experiment}/{codes}.json",
+    log:
+        "<logs>/latent/{experiment}/{codes}.log",
+    benchmark:
+        "<benchmarks>/latent/{experiment}/{codes}.tsv"
+    conda:
+        "../../envs/ndsm.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=120,
+        gpu=GPU,
+    params:
+        spec=spec("latent"),
+    shell:
+        "python -m ndsm.latent --data {input.data} --out {output.autoencoder}"
+        " --spec {params.spec:q} > {log} 2>&1"
