@@ -24,6 +24,7 @@ def job_spec(objective: str = "ndsm_anti", **changes: Any) -> dict[str, Any]:
         "alpha": None,
         "process": {"kernel": "exponential", "steps": 15, "t_min": 1e-3, "T": 3.0},
         "equivariant": False,
+        "weight": 0,
         "network": {"type": "mlp", "width": 8, "depth": 2},
         "training": SETTINGS,
     } | changes

@@ -20,8 +20,11 @@ SPEC = {
     "methods": {"gmm": {"drift": "mixture"}, "dsm": {"drift": "ou"}, "ndsm_cv": {"drift": "gmm"}},
     "experiments": {
         e: {"dataset": {"name": e}, "methods": ["gmm", "dsm", "ndsm_cv"], "metrics": m, "parts": 2}
+        | {"autoencoders": [], "latent": False}
         for e, m in METRICS.items()
     },
+    "shared": {},
+    "frontiers": {},
     "gradients": ["rings"],
     "forward": ["rings"],
 }
@@ -35,7 +38,11 @@ def table(path, rows, columns=COLUMNS):
 
 def record(path, replicas, **measured):
     store.write_record(
-        path, {"spec": {"replicas": replicas}, "measured": {"peak_memory_mb": 100.0} | measured}
+        path,
+        {
+            "spec": {"replicas": replicas, "sampling": {"samples": 300}},
+            "measured": {"peak_memory_mb": 100.0} | measured,
+        },
     )
 
 

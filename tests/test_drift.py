@@ -225,7 +225,7 @@ def job(folder: Path, x: np.ndarray, replicas: list[list[int]], **changes) -> li
 def test_stage_writes_a_stack_and_its_record(tmp_path):
     replicas = [[200, 0], [50, 0], [200, 1]]
     command = job(tmp_path, three_modes(400), replicas, n_components=[2, 3, 40])
-    drift.main(Path(command[2]), Path(command[4]), json.loads(command[-1]))
+    drift.main([Path(command[2])], Path(command[4]), json.loads(command[-1]))
     fit = fitted.read(tmp_path / "drift.safetensors", "cpu")
     measured = store.read_record(tmp_path / "drift.safetensors")["measured"]
     assert fit.mixture.means.dtype == torch.float32 and len(fit.mixture.means) == 3

@@ -21,7 +21,8 @@ SPEC = {
             "methods": METHODS,
             "metrics": ["fid", "memorisation"],
         },
-    }
+    },
+    "frontiers": {},
 }
 NAMES = [f"{kind}_{e}" for kind in ("samples", "learning_curve") for e in SPEC["experiments"]]
 NAMES += ["forward_process", "variance", "cost_quality"]

@@ -25,10 +25,11 @@ def run_stages(folder: Path, x: Tensor, objective: str, **changes: Any) -> tuple
     process = job["process"] | {"tolerance": 0.05}
     fitting = {"fit": "em", "covariance": "tied", "n_components": 2, "selection": "bic"}
     paths = {name: folder / f"{name}.safetensors" for name in ("data", "drift", "train", "sample")}
-    drift.main(paths["data"], paths["drift"], job | fitting | {"process": process})
-    train.main(paths["data"], paths["drift"], paths["train"], job)
+    drift.main([paths["data"]], paths["drift"], job | fitting | {"process": process})
+    train.main([paths["data"]], paths["drift"], paths["train"], job)
     sampling = {"sampler": "heun", "steps": 15, "samples": 2000}
-    sample.main(paths["drift"], paths["sample"], job | {"sampling": sampling}, paths["train"])
+    told = job | {"sampling": sampling}
+    sample.main(paths["sample"], told, drift=paths["drift"], train=paths["train"])
     return store.read_tensors(paths["sample"])["samples"], fitted.read(paths["drift"], "cpu")
 
 

@@ -122,7 +122,7 @@ def test_an_equivariant_method_trains_on_orbits_and_samples_from_the_average(tmp
     paths = [tmp_path / f"{name}.safetensors" for name in ("data", "drift", "train")]
     store.write_tensors(paths[0], {"pool": x}, {})
     fitted.write(paths[1], fit, {})
-    train.main(*paths, job)
+    train.main(paths[:1], *paths[1:], job)
     ((subset,),) = seen
     assert torch.allclose(subset.unique(), torch.tensor([0.2, 0.8])) and subset.mean() == 0.5
     y, t = torch.randn(1, 50, 4), torch.full((1, 50, 1), 0.5)

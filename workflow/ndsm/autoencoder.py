@@ -74,7 +74,7 @@ def _convolutional(pixels: int, latent: int, width: int) -> tuple[nn.Sequential,
         encoder += [nn.Conv2d(above, channels[-1], 4, 2, 1), nn.SiLU()]
         decoder = [nn.ConvTranspose2d(channels[-1], above, 4, 2, 1), nn.SiLU(), *decoder]
     decoder[-1] = nn.Flatten()  # in place of the last SiLU: logits come out
-    flat, hidden = channels[-1] * side**2, 16 * width
+    flat, hidden = channels[-1] * side**2, 8 * width
     encoder += [nn.Flatten(), nn.Linear(flat, hidden), nn.SiLU(), nn.Linear(hidden, 2 * latent)]
     bottom = [nn.Linear(latent, hidden), nn.SiLU(), nn.Linear(hidden, flat), nn.SiLU()]
     unflatten = nn.Unflatten(1, (channels[-1], side, side))
@@ -92,7 +92,7 @@ def train(x: Tensor, settings: dict[str, Any], seed: int) -> Autoencoder:
     """
     torch.manual_seed(seed)
     shape = {key: settings[key] for key in ("latent", "type", "width")}
-    network = Autoencoder(x.shape[1], **shape).to(x.device)
+    network = Autoencoder(x.shape[1], **shape).to(x.device, memory_format=torch.channels_last)
     weights, steps, batch = list(network.parameters()), settings["steps"], settings["batch"]
     adam, device = Adam(weights, decay=0.99), x.device.type
     for step in range(steps):
