@@ -131,6 +131,34 @@ BAD = [
         r"network.type: 'unet' with dataset clusters16",
     ),
     ("defaults.process.log_noise", [-0.6, 0], r"log_noise.1: 0 is too small; allowed: more than"),
+    # latent space and variants
+    ("experiments.clusters16.space", "latent", r"clusters16.autoencoder: is missing"),
+    ("experiments.digits_latent.space", "latnt", r"space: 'latnt' .*did you mean 'latent'"),
+    ("experiments.digits_latent.dataset.name", "rings", r".*'latent' with dataset rings"),
+    ("experiments.digits_latent.network", {"type": "unet"}, r"type: 'unet' in latent space"),
+    ("experiments.digits_latent.autoencoder.kl", 0, r"autoencoder.kl: 0 is too small"),
+    ("experiments.digits_latent.autoencoder.sees", "som", r"sees: 'som' .*subset, all"),
+    ("experiments.digits.methods", ["vae_prior"], r"fit: 'standard' in pixel space"),
+    ("experiments.digits_latent.dataset.symmetry.departure", 0, r"symmetry.share: is missing"),
+    (
+        "experiments.digits_latent_short",
+        {},
+        r"variants.short: 'digits_latent_short' is an experiment",
+    ),
+    ("experiments.digits_latent.variants.short.variants", {"a": {}}, r".*a variant of a variant"),
+    (
+        "experiments.digits_latent.variants.short.trainin",
+        {},
+        r"variants.short.trainin: .*'training'",
+    ),
+    (
+        "experiments.digits_latent.variants.short.training.batch",
+        0,
+        r"training.batch: 0 is too small",
+    ),
+    ("methods.decoded", {"objective": "none", "drift": "ou"}, r"methods.decoded: "),
+    ("methods.edm.sampler", "emd", r"methods.edm.sampler: 'emd' .*did you mean 'edm'"),
+    ("score.experiment", "digits_latent", r"score.experiment: 'digits_latent' is in latent space"),
     # what to run
     ("mnist_dir", "/nowhere", r"mnist_dir: '/nowhere' is no folder; allowed: the folder of"),
     ("scale", "ful", r"scale: 'ful' is unknown"),
@@ -145,6 +173,9 @@ BAD = [
     ("claims.0.at_most", 0.1, r"claims.0: both of baseline, at_most"),
     ("claims.0.baseline", DELETED, r"claims.0: neither of baseline, at_most"),
     ("claims.1.method", "gmm", r"claims.1.method: 'gmm' is unknown"),
+    ("claims.0.baseline_experiment", "nowhere", r"claims.0.baseline_experiment: 'nowhere'"),
+    ("claims.0.baseline_experiment", "digits", r"claims.0.baseline: 'dsm' .* in digits"),
+    ("claims.0.metric", "seconds_to:fid:3", r"claims.0.metric: 'seconds_to:fid:3' is unknown"),
     ("claims.2.method", "dsm", r"claims.2.method: 'dsm' is unknown; allowed: ndsm,"),
 ]
 
@@ -225,6 +256,45 @@ def test_images_of_a_kind_share_one_classifier() -> None:
     assert told == {"dataset": {"name": "mnist", "side": 14}}
     assert plan.source_of(mnist, "mnist_small") == "mnist"
     assert plan.source_of(study, "digits") is None
+
+
+def test_a_variant_shares_what_it_does_not_change() -> None:
+    study = config.resolve(SMOKE)
+
+    def serves(stage: str, experiment: str, **job: Any) -> str:
+        return plan.home(study, stage, {"experiment": experiment} | job)["experiment"]
+
+    jump, drift = {"method": "ndsm_jump", "part": 0}, {"drift": "gmm", "part": 0}
+    base, budget = "digits_latent", "digits_latent_short"
+    assert serves("data", budget) == serves("drift", budget, **drift) == base
+    assert serves("latent", budget, codes="100-0") == base
+    assert serves("train", budget, **jump) == serves("sample", budget, **jump) == budget
+    prior = {"method": "vae_prior", "part": 0}  # without a network, the budget does not reach it
+    assert serves("sample", budget, **prior) == serves("evaluate", budget, **prior) == base
+    steps, seeing = "digits_latent_steps2", "digits_latent_all"
+    assert serves("train", steps, **jump) == base and serves("sample", steps, **jump) == steps
+    assert serves("data", seeing) == base and serves("drift", seeing, **drift) == seeing
+    assert plan.jobs(study, "latent") == [
+        *({"experiment": base, "codes": f"100-{seed}"} for seed in range(3)),
+        {"experiment": seeing, "codes": "all"},
+    ]
+    # The same random numbers: a variant's replica is comparable with what it varies.
+    told = specs.spec(study, "train", experiment=budget, method="ndsm_jump", part="0")
+    assert told["experiment"] == base and told["training"]["evaluations"] == 20
+    assert plan.along(study, base, "training", "evaluations") == [budget, base]
+    assert plan.along(study, base, "sampling", "steps") == [steps, base]
+
+
+def test_parts_of_a_variant_with_fewer_sizes_are_found() -> None:
+    raw = changed("experiments.digits_latent.n_train", [50, 100])
+    raw["experiments"]["digits_latent"] |= {"replicas_per_job": 3, "seeds": 3}
+    raw["experiments"]["digits_latent"]["variants"]["short"]["n_train"] = [100]
+    study = config.resolve(raw | {"claims": []})
+    job = {"experiment": "digits_latent_short", "drift": "gmm", "part": 0}
+    assert plan.home(study, "drift", job) == job | {"experiment": "digits_latent", "part": 1}
+    places = plan.shared(study)
+    assert places["drift/digits_latent_short/gmm/0"] == "drift/digits_latent/gmm/1"
+    assert "train/digits_latent_short/edm/0" not in places
 
 
 def test_names_of_the_schema_are_those_of_the_code() -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 from numpy.random import default_rng
 from torch import Tensor
@@ -57,6 +58,23 @@ def test_training_brings_samples_nearer_to_the_data(tmp_path):
     assert measured["iterations"] == 800 and measured["network_evaluations"] == 1600 * 256
     assert measured["replicas"] == 2 and len(measured["final_loss"]) == 2
     assert not list(tmp_path.glob("*.checkpoint"))
+
+
+def test_what_is_given_for_each_replica_is_used_for_it(tmp_path):
+    """Each replica has its own file of codes; a third file for two replicas is refused."""
+    files, replicas = [], [[30, 0], [30, 1]]
+    for k in range(2):
+        files.append(tmp_path / f"codes{k}.safetensors")
+        x = torch.randn(30, 2, generator=torch.Generator().manual_seed(k)) + 10 * k
+        store.write_tensors(files[-1], {"pool": x, "pool_labels": torch.zeros(30).long()}, {})
+    job = job_spec("dsm", replicas=replicas, device="cpu") | {"fit": "ou"}
+    process = job["process"] | {"tolerance": 9.0}
+    out = tmp_path / "drift.safetensors"
+    drift.main(files, out, job | {"process": process})
+    shift = fitted.read(out, "cpu").shift.mean((1, 2))
+    assert abs(shift[0]) < 1 and abs(shift[1] - 10) < 1
+    with pytest.raises(store.Refused, match="3 files for 2 replicas"):
+        drift.main([*files, files[0]], out, job | {"process": process})
 
 
 def test_same_settings_twice_give_the_same_files(tmp_path):

@@ -54,7 +54,18 @@ def test_smoke_study_leaves_every_output(smoke: Path) -> None:
         assert (results / "tables" / name).stat().st_size > 0
     accuracy = read_record(results / "classifier" / "digits.safetensors")["measured"]["accuracy"]
     said = f"The evaluation classifier of digits recognises {accuracy:.2%} of the held-out images."
-    assert said in (results / "tables" / "summary.md").read_text()
+    summary = (results / "tables" / "summary.md").read_text()
+    assert said in summary
+    for variant in ("as above", "short", "steps2", "all"):
+        assert f"| {variant} |" in summary
+    for name in ("frontier_digits_latent", "latent_digits_latent"):
+        assert (results / "figures" / f"{name}.png").stat().st_size > 1000
+    reached = pd.read_csv(results / "tables" / "time_to_quality.csv")
+    assert list(reached)[:9] == [
+        *("experiment", "method", "n_train", "seed", "metric", "threshold", "seconds"),
+        *("network_evaluations", "sampling_steps"),
+    ]
+    assert set(reached.threshold) == {1000, 1} and set(reached.seed) == {0, 1, 2}
 
 
 def test_every_claim_has_a_verdict(smoke: Path) -> None:
@@ -128,11 +139,13 @@ def test_lint_is_clean() -> None:
 @pytest.mark.parametrize("profile", PROFILES)
 def test_dry_run_of_profile(tree: Path, profile: str) -> None:
     rules = planned(tree, "--workflow-profile", f"workflow/profiles/{profile}")
-    assert rules["train"] == sum(
+    trained = sum(
         SETTINGS["methods"][method]["objective"] != "none"
         for experiment in SETTINGS["experiments"].values()
         for method in experiment["methods"]
     )
+    # Of digits_latent's variants two change what its two networks learn, one how they are sampled.
+    assert rules["train"] == trained + 2 * 2
 
 
 def test_a_claim_alone_runs_its_experiments_alone(tree: Path) -> None:
@@ -166,5 +179,7 @@ def test_a_bad_configuration_is_one_line(tree: Path) -> None:
 
 def test_an_unknown_study_names_those_there_are(tree: Path) -> None:
     said = snakemake(tree, "--dry-run", "--config", "study=smok", status=1).stdout
-    allowed = "allowed: default, mnist, mnist_search, search, smoke (did you mean 'smoke'?)"
+    allowed = (
+        "allowed: ablation, default, mnist, mnist_search, search, smoke (did you mean 'smoke'?)"
+    )
     assert f"error: study: 'smok' is unknown; {allowed}" in said

@@ -92,7 +92,8 @@ def train(x: Tensor, settings: dict[str, Any], seed: int) -> Autoencoder:
     """
     torch.manual_seed(seed)
     shape = {key: settings[key] for key in ("latent", "type", "width")}
-    network = Autoencoder(x.shape[1], **shape).to(x.device, memory_format=torch.channels_last)
+    network = Autoencoder(x.shape[1], **shape).to(x.device)
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     weights, steps, batch = list(network.parameters()), settings["steps"], settings["batch"]
     adam, device = Adam(weights, decay=0.99), x.device.type
     for step in range(steps):

@@ -93,7 +93,9 @@ def resolve(raw: dict[str, Any]) -> dict[str, Any]:
         _refuse(_schema_problems(experiment, complete, f"experiments.{name}"))
     study = {key: value for key, value in raw.items() if key not in ("defaults", "scales")}
     study |= {"experiments": experiments}
-    _refuse(experiment_problems(study))
+    bases = {name: e for name, e in experiments.items() if "variant_of" not in e}
+    for checked in (bases, experiments):  # so that one mistake is not told once for each variant
+        _refuse(experiment_problems(study | {"experiments": checked}))
     _refuse(side_problems(study))
     for i, claim in enumerate(study.get("claims", [])):
         for metric in as_list(claim["metric"]):

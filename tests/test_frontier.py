@@ -1,0 +1,153 @@
+"""Runs at several budgets: their cost and quality, when a threshold is passed, variants beside."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from ndsm import claims, frontier, store, variants
+from ndsm.frontier import time_to_quality
+from ndsm.results import place
+
+# FID by budget: dsm halves with each doubling, jump starts low, mixture has no network.
+BUDGETS = {"e_250": 250, "e_500": 500, "e": 1000}
+FIDS = {"dsm": [40.0, 20.0, 10.0], "jump": [8.0, 8.0, 6.0], "mixture": [12.0] * 3}
+SEEDS = range(3)
+SPEC = {
+    "methods": {"mixture": {"drift": "gmm"}, "dsm": {"drift": "ou"}, "jump": {"drift": "gmm"}},
+    "experiments": {
+        run: {"methods": list(FIDS), "metrics": ["fid"], "parts": 1, "n_train": [50]}
+        | {"autoencoders": [f"50-{s}" for s in SEEDS]}
+        | ({"variant_of": "e"} if run != "e" else {})
+        for run in BUDGETS
+    },
+    "frontiers": {"e": {"budgets": list(BUDGETS), "steps": ["e"], "thresholds": {"fid": [30, 7]}}},
+    "shared": {
+        **{f"latent/{run}/50-{s}": f"latent/e/50-{s}" for run in BUDGETS for s in SEEDS},
+        **{f"drift/{run}/{d}/0": f"drift/e/{d}/0" for run in BUDGETS for d in ("ou", "gmm")},
+    },
+}
+FIT = {"ou": 0.0, "gmm": 2.0}
+
+
+@pytest.fixture
+def results(tmp_path):
+    """Records as the stages leave them: a stack of three trains a second per 100 evaluations."""
+    replicas = [[50, seed] for seed in SEEDS]
+
+    def record(path, measured, **told):
+        store.write_record(tmp_path / path, {"spec": told, "measured": measured})
+
+    for seed in SEEDS:
+        record(f"latent/e/50-{seed}.safetensors", {"seconds": 20.0 + seed})
+    for drift, seconds in FIT.items():
+        record(f"drift/e/{drift}/0.safetensors", {"fit_seconds": [seconds] * 3})
+    for run, budget in BUDGETS.items():
+        for method in FIDS:
+            path = f"{run}/{method}/0.safetensors"
+            sampling = {"steps": 10, "samples": 5}
+            measured = {"network_evaluations": 0 if method == "mixture" else 19}
+            record(f"sample/{path}", measured, replicas=replicas, sampling=sampling)
+            if method != "mixture":
+                measured = {"seconds": budget / 100, "network_evaluations": budget * 64}
+                record(f"train/{path}", measured)
+    return tmp_path
+
+
+METRICS = pd.DataFrame(
+    [
+        (run, method, 50, seed, "fid", values[k] * (1 + 0.01 * seed))
+        for k, run in enumerate(BUDGETS)
+        for method, values in FIDS.items()
+        for seed in SEEDS
+    ],
+    columns="experiment method n_train seed metric value".split(),
+)
+
+
+@pytest.fixture
+def runs(results):
+    return frontier.frontier(results, METRICS, SPEC)
+
+
+def test_costs_are_those_of_a_replica(runs):
+    assert len(runs) == 3 * 3 * 3
+    jump = runs[(runs.run == "e_500") & (runs.method == "jump") & (runs.seed == 1)].iloc[0]
+    assert jump.seconds == pytest.approx(2.0 + 5.0 / 3, abs=1e-4)  # fit, and a third of the stack
+    assert jump.network_evaluations == 500 * 64 and jump.sampling_evaluations == 19
+    assert jump.autoencoder_seconds == 21.0 and jump.value == pytest.approx(8 * 1.01)
+    mixture = runs[runs.method == "mixture"]
+    assert (mixture.seconds == 2.0).all() and not mixture.network_evaluations.any()
+
+
+def test_time_to_quality_by_hand(runs):
+    table = time_to_quality(runs, SPEC).set_index(["method", "threshold", "seed"]).sort_index()
+    assert len(table) == 3 * 2 * 3
+    # dsm, seed 0: FID 40, 20, 10 halve as seconds and evaluations double: 30 = 40 · 2^−x.
+    x = np.log2(40 / 30)
+    at = table.loc[("dsm", 30, 0)]
+    assert at.seconds == pytest.approx(250 / 300 * 2**x, rel=1e-3)
+    assert at.network_evaluations == pytest.approx(250 * 64 * 2**x, rel=1e-3)
+    assert at.sampling_steps == 10 and at.autoencoder_seconds == 20.0
+    # Never: nothing at all. There with the smallest budget: its cost.
+    assert table.loc[("dsm", 7)].drop(columns=["experiment", "n_train", "metric"]).isna().all(None)
+    assert table.loc[("jump", 30, 2)].seconds == pytest.approx(2 + 2.5 / 3, abs=1e-3)
+    assert table.loc[("mixture", 30, 0)].network_evaluations == 0
+    assert table.loc[("mixture", 30, 0)].seconds == 2.0
+
+
+def test_claims_on_seconds(runs, tmp_path):
+    """Censored on either side: a baseline that never arrives bounds, a method's never helps it."""
+    reached = time_to_quality(runs, SPEC)
+    for name, table in (("time_to_quality", reached), ("frontier", runs)):
+        table.to_csv(tmp_path / f"{name}.csv", index=False)
+    metrics = pd.concat([METRICS, claims.seconds_to(tmp_path)], ignore_index=True)
+
+    def row(metric, method, baseline):
+        claim = {"id": "C9", "experiment": "e", "metric": metric, "n_train": 50}
+        claim |= {"method": method, "baseline": baseline}
+        table = claims.evaluate([claim], metrics, level=0.05, resamples=99)
+        return table[table.id == "C9"].iloc[0]
+
+    late = row("seconds_to:fid:7", "jump", "dsm")
+    assert "in 3 of 3 seeds dsm does not get there" in late.note
+    own = reached[(reached.method == "jump") & (reached.threshold == 7)].seconds.mean()
+    assert late.effect == pytest.approx(1 - own / (10 / 3), rel=1e-3)
+    never = row("seconds_to:fid:7", "dsm", "jump")
+    assert "in 3 of 3 seeds dsm does not get there" in never.note and never.effect <= 0
+    assert never.verdict != "supported"
+    plain, total = (row(f"{p}seconds_to:fid:30", "mixture", "dsm") for p in ("", "total_"))
+    theirs = reached[(reached.method == "dsm") & (reached.threshold == 30)].seconds
+    assert plain.effect == pytest.approx(1 - 2 / theirs.mean(), rel=1e-3)
+    assert total.effect == pytest.approx((theirs.mean() - 2) / (theirs.mean() + 21), rel=1e-3)
+
+
+def test_a_baseline_in_another_experiment():
+    claim = {"id": "C9", "experiment": "e", "metric": "fid", "method": "jump", "n_train": 50}
+    claim |= {"baseline": "dsm", "baseline_experiment": "e_250"}
+    table = claims.evaluate([claim], METRICS, level=0.05, resamples=99)
+    row = table[table.id == "C9"].iloc[0]
+    assert row.baseline == "dsm in e_250" and row.effect == pytest.approx(1 - 6 / 40)
+
+
+def test_variants_are_marked_where_they_differ():
+    lines = variants.variant_tables(METRICS, SPEC)
+    rows = {line.split("|")[1].strip(): line for line in lines if line.startswith("| ")}
+    assert rows["fid, n = 50"].split("|")[2:5] == [" mixture ", " dsm ", " jump "]
+    assert "▲" not in rows["as above"] and "▼" not in rows["as above"]
+    mixture, dsm, jump = rows["500"].split("|")[2:5]
+    assert "▼" in dsm and "▼" in jump and "▼" not in mixture  # 20 for 10, 8 for 6; 12 for 12
+    assert dsm.strip().startswith("20.20 ± 0.20")
+
+
+def test_reached_table_says_never_and_how_many(runs):
+    some = time_to_quality(runs, SPEC)
+    some.loc[(some.method == "jump") & (some.seed == 2), "seconds"] = np.nan
+    text = "\n".join(variants.reached_table(some, SPEC))
+    row = next(line for line in text.splitlines() if line.startswith("| dsm"))
+    assert row.endswith("| never |")
+    assert "(2 of 3 seeds)" in text
+
+
+def test_a_place_is_that_of_the_job_that_serves():
+    assert str(place(SPEC, "drift", "e_250", "ou", 0)) == "drift/e/ou/0.safetensors"
+    assert str(place(SPEC, "train", "e_250", "dsm", 0)) == "train/e_250/dsm/0.safetensors"

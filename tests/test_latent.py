@@ -1,0 +1,131 @@
+"""The autoencoder: its bound against torch.distributions, what it sees, what is decoded."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from sklearn.datasets import load_digits
+from torch import distributions as law
+
+from ndsm import autoencoder, latent, sample, store
+from ndsm.autoencoder import Autoencoder
+from ndsm.subset import training_subset
+
+SETTINGS = {"type": "mlp", "latent": 4, "width": 64, "kl": 0.02}
+SETTINGS |= {"steps": 600, "batch": 64, "learning_rate": 5e-3, "sees": "subset"}
+
+
+def images(n: int) -> torch.Tensor:
+    return torch.from_numpy(load_digits().data[:n] / 16).float()
+
+
+@pytest.mark.parametrize(("kind", "pixels"), [("mlp", 64), ("conv", 64), ("conv", 784)])
+def test_loss_is_the_negative_bound(kind, pixels):
+    """Term by term as torch.distributions has it, at the same noise, in float64."""
+    torch.manual_seed(0)
+    network = Autoencoder(pixels, 3, kind, 8).double()
+    with torch.no_grad():  # a q far from the prior, so that the divergence counts
+        list(network.encoder.parameters())[-1].add_(torch.arange(6.0).double() - 2)
+    x, noise = torch.rand(5, pixels).double().round(), torch.randn(5, 3).double()
+    mean, log_variance = network.encoder(x).chunk(2, 1)
+    q = law.Normal(mean, torch.exp(log_variance / 2))
+    p = law.Bernoulli(logits=network.decoder(mean + q.stddev * noise))
+    divergence = law.kl_divergence(q, law.Normal(torch.zeros(()), torch.ones(()))).sum(1)
+    bits = -p.log_prob(x).sum(1)
+    found = network.loss(x, noise, 0.3).item()
+    assert found == pytest.approx((bits + 0.3 * divergence).mean().item(), rel=1e-6)
+    assert abs((bits + divergence).mean().item() / found - 1) > 1e-3  # β forgotten is noticed
+
+
+def test_codes_are_means_and_images_probabilities():
+    torch.manual_seed(0)
+    network = Autoencoder(64, 3, "conv", 8)
+    x = torch.rand(7, 64)
+    z = network.encode(x)
+    torch.testing.assert_close(z, network.encoder(x)[:, :3])
+    torch.testing.assert_close(network.decode(z), torch.sigmoid(network.decoder(z)))
+
+
+@pytest.mark.parametrize("kind", ["mlp", "conv"])
+def test_training_reconstructs(kind):
+    """Better by half than the best constant image, the mean; and the same twice."""
+    x = images(1200)
+    settings = SETTINGS | {"type": kind, "width": 64 if kind == "mlp" else 8}
+    network = autoencoder.train(x[:1000], settings, 0)
+    with torch.no_grad():
+        error = (network.decode(network.encode(x[1000:])) - x[1000:]).square().mean()
+    again, other = (autoencoder.train(x[:1000], settings, seed) for seed in (0, 1))
+    weights = [list(net.parameters()) for net in (network, again, other)]
+    assert error < 0.5 * (x[1000:] - x[:1000].mean(0)).square().mean()
+    assert all(torch.equal(a, b) for a, b in zip(*weights[:2], strict=True))
+    assert not torch.equal(weights[0][0], weights[2][0])
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    x, labels = images(400), torch.from_numpy(load_digits().target[:400])
+    path = tmp_path / "data.safetensors"
+    tensors = {"pool": x[:300], "pool_labels": labels[:300], "held_out": x[300:]}
+    store.write_tensors(path, tensors, {})
+    return path
+
+
+def encode(data: Path, out: str, replica: list[int] | None, **changes: object) -> Path:
+    path = data.with_name(f"{out}.safetensors")
+    told = {"replica": replica, "autoencoder": SETTINGS | changes, "device": "cpu"}
+    latent.main(data, path, told)
+    return path
+
+
+def test_the_strict_form_sees_the_subset_alone(data):
+    """Other images in the pool change nothing; those of the subset do."""
+    before = store.read_tensors(encode(data, "before", [50, 1], steps=20))
+    tensors = store.read_tensors(data)
+    chosen = training_subset({"rows": torch.arange(300)}, 50, 1, of="rows")
+    outside = torch.ones(300).bool()
+    outside[chosen] = False
+    changed = tensors["pool"].clone()
+    changed[outside] = torch.rand(250, 64)
+    store.write_tensors(data, tensors | {"pool": changed}, {})
+    after = store.read_tensors(encode(data, "after", [50, 1], steps=20))
+    assert all(torch.equal(before[name], after[name]) for name in before)
+    assert len(before["pool"]) == 50
+    torch.testing.assert_close(before["pool_labels"], tensors["pool_labels"][chosen])
+    changed[chosen[0]] = 0
+    store.write_tensors(data, tensors | {"pool": changed}, {})
+    other = store.read_tensors(encode(data, "other", [50, 1], steps=20))
+    assert not torch.equal(before["encoder.0.weight"], other["encoder.0.weight"])
+
+
+def test_codes_and_errors_are_those_of_the_written_network(data):
+    path = encode(data, "all", None)
+    network, tensors = latent.load(path, "cpu"), store.read_tensors(data)
+    with torch.no_grad():
+        codes = network.encode(tensors["pool"])
+        gap = network.decode(network.encode(tensors["held_out"])) - tensors["held_out"]
+    torch.testing.assert_close(store.read_tensors(path)["pool"], codes)
+    measured = store.read_record(path)["measured"]
+    assert measured["rmse_held_out"] == pytest.approx(gap.square().mean().sqrt().item(), rel=1e-4)
+    assert measured["rmse_seen"] < measured["rmse_held_out"]
+
+
+def test_the_ceiling_is_the_training_images_decoded_by_their_own_autoencoder(data):
+    """Each sample is the reconstruction of one of the replica's images, all about as often."""
+    replicas = [[40, 0], [40, 1]]
+    files = [encode(data, f"codes{k}", replica) for k, replica in enumerate(replicas)]
+    out = data.with_name("samples.safetensors")
+    told = {"experiment": "e", "method": "decoded", "replicas": replicas, "device": "cpu"}
+    sample.main(out, told | {"sampling": {"samples": 4000}}, autoencoder=files)
+    found = store.read_tensors(out)
+    assert found["samples"].dtype == torch.float16 and found["codes"].shape == (2, 2000, 4)
+    pool = store.read_tensors(data)["pool"]
+    for k, replica in enumerate(replicas):
+        network, x = latent.load(files[k], "cpu"), training_subset({"pool": pool}, *replica)
+        with torch.no_grad():
+            expected = network.decode(network.encode(x))
+        nearest, which = torch.cdist(found["samples"][k].float(), expected).min(1)
+        assert nearest.max() < 0.01
+        counts = np.bincount(which.numpy(), minlength=40)
+        # Each count is binomial, mean 100, deviation 10; six of them, 40 counts: below 1e-7.
+        assert abs(counts - 100).max() < 60
