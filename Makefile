@@ -14,7 +14,10 @@ RESULTS := results/$(STUDY)$(if $(SCALE),_$(SCALE))
 BIN := .venv/bin
 # What the README shows of a study.
 SHOWN_default := forward_process learning_curve_pinwheel
+SHOWN_mnist_C9 := frontier_mnist_latent latent_mnist_latent samples_mnist_latent
 SHOWN_mnist := samples_mnist_small learning_curve_mnist_small shares_mnist_imbalance departure
+SHOWN := $(SHOWN_$(STUDY)$(if $(CLAIM),_$(CLAIM)))
+REFERENCE := results/reference/$(STUDY)$(if $(CLAIM),/$(CLAIM))
 CONFIG := study=$(STUDY) $(if $(MNIST_DIR),mnist_dir=$(MNIST_DIR)) $(if $(CLAIM),claim=$(CLAIM)) \
 	$(if $(SCALE),scale=$(SCALE))
 SNAKEMAKE := PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --config $(CONFIG) \
@@ -37,7 +40,7 @@ study: .venv/installed ## run the study: tables, claims, figures
 smoke: ## run the smoke study: every stage, tiny
 	$(MAKE) study STUDY=smoke
 
-mnist: ## run the study of images, on MNIST; CLAIM=C6 for one claim alone
+mnist: ## run the study of images, on MNIST; CLAIM=C9 for one claim alone
 	$(MAKE) study STUDY=mnist
 
 figures: .venv/installed ## draw the figures again from the stored tables
@@ -51,9 +54,9 @@ report: study ## make results/<study>/report.html
 	@echo "report   $(RESULTS)/report.html"
 
 reference: study ## keep the study's summary, claims and some figures under version control
-	mkdir -p results/reference/$(STUDY)
-	cp $(RESULTS)/tables/summary.md $(RESULTS)/claims.md results/reference/$(STUDY)/
-	cp $(SHOWN_$(STUDY):%=$(RESULTS)/figures/%.png) results/reference/$(STUDY)/
+	mkdir -p $(REFERENCE)
+	cp $(RESULTS)/tables/summary.md $(RESULTS)/claims.md $(REFERENCE)/
+	cp $(SHOWN:%=$(RESULTS)/figures/%.png) $(REFERENCE)/
 
 test: .venv/tested ## run the tests
 	$(BIN)/python -m pytest

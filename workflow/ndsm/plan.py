@@ -97,11 +97,14 @@ def variants(study: Study, experiment: str) -> list[str]:
 
 
 def along(study: Study, experiment: str, section: str, key: str) -> list[str]:
-    """The experiment and those variants that differ from it in one setting alone, in its order."""
-    names = study["experiments"]
+    """The experiment and those variants that differ from it in one setting alone, in its order.
+
+    They may have fewer methods or training sizes.
+    """
+    names, apart = study["experiments"], ("variant_of", "n_train", "methods")
 
     def rest(name: str) -> dict[str, Any]:
-        settings = {k: v for k, v in names[name].items() if k not in ("variant_of", "n_train")}
+        settings = {k: v for k, v in names[name].items() if k not in apart}
         return settings | {section: {k: v for k, v in settings[section].items() if k != key}}
 
     found = [e for e in variants(study, experiment) if rest(e) == rest(experiment)]
@@ -109,8 +112,8 @@ def along(study: Study, experiment: str, section: str, key: str) -> list[str]:
 
 
 def frontiers(study: Study) -> list[str]:
-    """The experiments whose quality is shown against what it costs: those with other budgets."""
-    return [e for e in bases(study) if len(along(study, e, "training", "evaluations")) > 1]
+    """The experiments whose quality is put against what it costs: those with thresholds."""
+    return [e for e in bases(study) if "thresholds" in study["experiments"][e]]
 
 
 def _reaches(study: Study, stage: str, job: dict[str, Any]) -> list[Any]:

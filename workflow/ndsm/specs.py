@@ -85,12 +85,12 @@ def _shown(study: Study, experiment: str) -> dict[str, Any]:
 
 
 def _frontiers(study: Study) -> dict[str, Any]:
-    """Experiments with other budgets: these, other steps of sampling, thresholds of metrics."""
+    """Experiments with thresholds: these, their runs at other budgets and with other steps."""
     return {
         e: {
             "budgets": along(study, e, "training", "evaluations"),
             "steps": along(study, e, "sampling", "steps"),
-            "thresholds": study["experiments"][e].get("thresholds", {}),
+            "thresholds": study["experiments"][e]["thresholds"],
         }
         for e in frontiers(study)
     }
