@@ -144,7 +144,10 @@ def test_reached_table_says_never_and_how_many(runs):
     some.loc[(some.method == "jump") & (some.seed == 2), "seconds"] = np.nan
     text = "\n".join(variants.reached_table(some, SPEC))
     row = next(line for line in text.splitlines() if line.startswith("| dsm"))
-    assert row.endswith("| never |")
+    assert row.endswith("| never |") and "(×1)" in row
+    mixture = next(line for line in text.splitlines() if line.startswith("| mixture"))
+    theirs = some[(some.method == "dsm") & (some.threshold == 30)].seconds.mean()
+    assert f"2 s (×{2 / theirs:.2g}), 0 |" in mixture
     assert "(2 of 3 seeds)" in text
 
 

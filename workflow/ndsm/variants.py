@@ -14,6 +14,7 @@ READING = (
     "first row, by a paired t test over seeds at a level of 5 % and the bootstrap interval, as in "
     "the claims; these comparisons are not corrected for their number."
 )
+REFERENCE = "dsm"  # the method whose time others are measured against
 MARKS = {SUPPORTED: " ▲", CONTRADICTED: " ▼"}
 
 
@@ -73,7 +74,8 @@ def reached_table(reached: pd.DataFrame, spec: Spec) -> list[str]:
             "",
             "Seconds of a replica (its drift's fit and its share of the stacked training) until "
             "the metric passes the threshold, and network evaluations in training, means over "
-            "seeds; each budget is a training of its own. With not all seeds there, how many.",
+            f"seeds; each budget is a training of its own. × is the ratio of seconds to {REFERENCE}. "
+            "With not all seeds there, how many.",
             "",
         ]
         for n_train, rows in of.groupby("n_train"):
@@ -82,16 +84,24 @@ def reached_table(reached: pd.DataFrame, spec: Spec) -> list[str]:
             lines += [f"| {' | '.join(header)} |", "| --- |" + " ---: |" * len(thresholds)]
             for method in [m for m in spec["methods"] if m in set(rows.method)]:
                 mine = rows[rows.method == method]
-                texts = [_time(mine[mine.threshold == value]) for value in thresholds]
+                reference = rows[rows.method == REFERENCE]
+                texts = [
+                    _time(*(table[table.threshold == value] for table in (mine, reference)))
+                    for value in thresholds
+                ]
                 lines.append(f"| {method} | {' | '.join(texts)} |")
             lines.append("")
     return lines
 
 
-def _time(rows: pd.DataFrame) -> str:
+def _time(rows: pd.DataFrame, reference: pd.DataFrame) -> str:
+    """Seconds, their ratio to the reference's, and evaluations of those seeds that are there."""
     there = rows.dropna(subset="seconds")
     if there.empty:
         return "never"
     part = "" if len(there) == len(rows) else f" ({len(there)} of {len(rows)} seeds)"
     evaluations = there.network_evaluations.mean()
-    return f"{there.seconds.mean():.3g} s, {evaluations:.3g}{part}"
+    seconds = f"{there.seconds.mean():.3g} s"
+    if len(reference) and reference.seconds.notna().all() and len(there) == len(rows):
+        seconds += f" (×{there.seconds.mean() / reference.seconds.mean():.2g})"
+    return f"{seconds}, {evaluations:.0f}{part}"
