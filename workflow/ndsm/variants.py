@@ -74,7 +74,7 @@ def reached_table(reached: pd.DataFrame, spec: Spec) -> list[str]:
             "",
             "Seconds of a replica (its drift's fit and its share of the stacked training) until "
             "the metric passes the threshold, and network evaluations in training, means over "
-            f"seeds; each budget is a training of its own. × is the ratio of seconds to {REFERENCE}. "
+            f"seeds; each budget is a training of its own. × is the ratio to {REFERENCE}. "
             "With not all seeds there, how many.",
             "",
         ]
