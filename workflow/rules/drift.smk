@@ -12,6 +12,7 @@ rule drift:
     conda:
         "../../envs/ndsm.yaml"
     threads: 1
+    priority: 1  # its longest fits must not be left for last
     resources:
         mem_mb=4000,
         runtime=120,
