@@ -253,7 +253,7 @@ def test_projection_keeps_the_plane_of_the_data(tables, looks):
 def test_looks_differ_and_are_dark_enough_for_paper():
     found = style.looks([[f"method{k}" for k in range(12)]])
     assert len({(look.color, look.marker, look.linestyle) for look in found.values()}) == 12
-    assert len({look.color for look in list(found.values())[:8]}) == 8
+    assert len({look.color for look in list(found.values())[:9]}) == 9
     for look in found.values():
         red, green, blue = to_rgb(look.color)
         assert 0.2126 * red + 0.7152 * green + 0.0722 * blue < 0.7

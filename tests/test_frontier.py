@@ -89,7 +89,13 @@ def test_time_to_quality_by_hand(runs):
     assert at.network_evaluations == pytest.approx(250 * 64 * 2**x, rel=1e-3)
     assert at.sampling_steps == 10 and at.autoencoder_seconds == 20.0
     # Never: nothing at all. There with the smallest budget: its cost.
-    assert table.loc[("dsm", 7)].drop(columns=["experiment", "n_train", "metric"]).isna().to_numpy().all()
+    assert (
+        table.loc[("dsm", 7)]
+        .drop(columns=["experiment", "n_train", "metric"])
+        .isna()
+        .to_numpy()
+        .all()
+    )
     assert table.loc[("jump", 30, 2)].seconds == pytest.approx(2 + 2.5 / 3, abs=1e-3)
     assert table.loc[("mixture", 30, 0)].network_evaluations == 0
     assert table.loc[("mixture", 30, 0)].seconds == 2.0

@@ -14,6 +14,7 @@ import numpy as np
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, Locator, LogLocator, NullLocator
 
@@ -64,6 +65,7 @@ def looks(groups: Iterable[Sequence[str]]) -> dict[str, Look]:
     palette = sns.color_palette("colorblind")
     # Without its yellow and its second pink, which print too light or too alike.
     colours = [palette[k] for k in (0, 1, 2, 3, 4, 9, 5, 7)]
+    colours.append(to_rgb("indigo"))
     markers = "osD^vPX<>*"
     dashes: list[str | tuple] = [
         "-",
@@ -80,7 +82,7 @@ def looks(groups: Iterable[Sequence[str]]) -> dict[str, Look]:
         free = (k for k in count() if k not in used)
         number[method] = next(free) if varied is None or varied in used else varied
     return {
-        method: Look(colours[k % 8], markers[k % 10], dashes[k % 5]) for method, k in number.items()
+        method: Look(colours[k % 9], markers[k % 10], dashes[k % 5]) for method, k in number.items()
     }
 
 

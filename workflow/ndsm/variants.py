@@ -23,6 +23,7 @@ def variant_tables(metrics: pd.DataFrame, spec: Spec) -> list[str]:
     lines = []
     for base, settings in spec["experiments"].items():
         names = [e for e, s in spec["experiments"].items() if s.get("variant_of") == base]
+        names.sort(key=lambda e: _natural(e.removeprefix(f"{base}_")))
         if not names:
             continue
         lines += [f"## {base}: variants", "", READING, ""]
@@ -47,6 +48,11 @@ def variant_tables(metrics: pd.DataFrame, spec: Spec) -> list[str]:
                 lines.append(f"| {label} | {' | '.join(texts)} |")
             lines.append("")
     return lines
+
+
+def _natural(name: str) -> tuple[int, str]:
+    """Numbers by size, then names: the settings come in the order of the alphabet."""
+    return (int(name), "") if name.isdigit() else (10**9, name)
 
 
 def _values(metrics: pd.DataFrame, experiment: str, method: str) -> pd.Series:
@@ -78,7 +84,11 @@ def reached_table(reached: pd.DataFrame, spec: Spec) -> list[str]:
             "With not all seeds there, how many.",
             "",
         ]
+        runs = [spec["experiments"][e] for e in spec["frontiers"][experiment]["budgets"]]
+        varied = {n for run in runs if "variant_of" in run for n in run["n_train"]}
         for n_train, rows in of.groupby("n_train"):
+            if varied and n_train not in varied:  # of one budget alone: nothing but bounds
+                continue
             thresholds = list(dict.fromkeys(rows.threshold))
             header = [f"n = {n_train}", *(f"{metric} {value:g}" for value in thresholds)]
             lines += [f"| {' | '.join(header)} |", "| --- |" + " ---: |" * len(thresholds)]

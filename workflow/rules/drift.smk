@@ -9,10 +9,10 @@ rule drift:
         "<logs>/drift/{experiment}/{drift}/{part}.log",
     benchmark:
         "<benchmarks>/drift/{experiment}/{drift}/{part}.tsv"
+    priority: 1  # its longest fits must not be left for last
     conda:
         "../../envs/ndsm.yaml"
     threads: 1
-    priority: 1  # its longest fits must not be left for last
     resources:
         mem_mb=4000,
         runtime=120,
