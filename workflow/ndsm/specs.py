@@ -131,5 +131,12 @@ def _part_spec(study: Study, stage: str, experiment: str, **wildcards: str) -> d
         return told | {"noise": study["score"]["noise"]}
     if stage == "train":
         return told | {"training": settings["training"], "weight": own.get("weight", 0)}
-    given = {key: own[key] for key in ("sampler",) if key in own}
-    return told | {"sampling": settings["sampling"] | given}
+    return told | {"sampling": settings["sampling"] | _own_sampler(own, settings["sampling"])}
+
+
+def _own_sampler(own: dict[str, Any], sampling: dict[str, Any]) -> dict[str, Any]:
+    """A method's own sampler, with about as many network evaluations as the experiment's Heun."""
+    if "sampler" not in own:
+        return {}
+    evaluations = 1 if own["sampler"] in ("euler", "exponential") else 2
+    return {"sampler": own["sampler"], "steps": sampling["steps"] * 2 // evaluations}
