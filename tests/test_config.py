@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from conftest import ROOT
-from ndsm import config, documents, plan, sources, specs
+from ndsm import config, documents, gallery, plan, sources, specs
 from ndsm.datasets import DATASETS
 from ndsm.metrics import METRICS
 from ndsm.objectives import OBJECTIVES
@@ -283,6 +283,25 @@ def test_a_variant_shares_what_it_does_not_change() -> None:
     assert told["experiment"] == base and told["training"]["evaluations"] == 20
     assert plan.along(study, base, "training", "evaluations") == [budget, base]
     assert plan.along(study, base, "sampling", "steps") == [steps, base]
+
+
+def test_a_frontier_is_drawn_of_several_budgets_with_thresholds() -> None:
+    def drawn(study: dict[str, Any]) -> bool:
+        names = [figure.name for figure in gallery.figures(study)]
+        return "frontier_digits_latent" in names
+
+    assert drawn(config.resolve(SMOKE))
+    for key in ("thresholds", "variants"):
+        raw = changed(f"experiments.digits_latent.{key}", DELETED)
+        assert not drawn(config.resolve(raw | {"claims": []}))
+
+
+def test_a_method_may_bring_its_own_sampler_at_the_same_cost() -> None:
+    """Ten steps of Heun's are twenty of a sampler with one evaluation each."""
+    for sampler, steps in (("edm", 4), ("exponential", 8), ("euler", 8)):
+        study = config.resolve(changed("methods.ndsm_jump.sampler", sampler))
+        told = specs.spec(study, "sample", experiment="digits", method="ndsm_jump", part="0")
+        assert told["sampling"] == {"sampler": sampler, "steps": steps, "samples": 200}
 
 
 def test_parts_of_a_variant_with_fewer_sizes_are_found() -> None:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from ndsm.plan import Study, along, is_latent, jobs
+from ndsm.plan import Study, along, frontiers, is_latent, jobs
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ def figures(study: Study) -> list[Figure]:
             kinds.append(("shares", "class proportions against the truth"))
         if is_latent(study, e):
             kinds.append(("latent", "codes of data, prior and samples"))
-        if len(along(study, e, "training", "evaluations")) > 1:
+        if e in frontiers(study) and len(along(study, e, "training", "evaluations")) > 1:
             kinds.append(("frontier", "quality against what it costs"))
         for caption, words in kinds:
             shown.append(Figure(f"{caption}_{e}", caption, {"experiment": e, "shows": words}))
