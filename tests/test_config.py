@@ -230,6 +230,9 @@ def test_the_command_of_a_claims_table_names_study_and_scale() -> None:
     assert documents.command(told, out) == expected
     told = specs.spec(config.resolve(SMOKE | {"study": "default"}), "claims")
     assert documents.command(told, out) == f"snakemake --cores all {tail}"
+    told = specs.spec(config.resolve(SMOKE | {"claim": "C6"}), "claims")
+    expected = f"snakemake --cores all --config study=smoke claim=C6 {tail}"
+    assert documents.command(told, out) == expected
 
 
 def test_a_mistake_in_a_scale_is_found() -> None:

@@ -30,10 +30,12 @@ VERDICTS = (SUPPORTED, CONTRADICTED, INCONCLUSIVE, NOT_RUN)
 
 def command(spec: dict[str, Any], out: Path) -> str:
     """The shell command that computes the claims table anew."""
-    scale = spec.get("scale")
-    study = spec["study"].removesuffix(f"_{scale}")
-    options = f" --config study={study}" if study != "default" else ""
-    options += f" scale={scale}" if scale else ""
+    given = {key: spec[key] for key in ("scale", "claim") if key in spec}
+    study = spec["study"].removesuffix(f"_{given.get('scale')}")
+    if study != "default":
+        given = {"study": study} | given
+    options = "".join(f" {key}={value}" for key, value in given.items())
+    options = f" --config{options}" if options else ""
     return f"snakemake --cores all{options} --forcerun claims -- {out}"
 
 

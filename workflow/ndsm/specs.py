@@ -53,7 +53,7 @@ def spec(study: Study, stage: str, **wildcards: str) -> dict[str, Any]:
                 "forward": [job["experiment"] for job in jobs(study, "forward")],
             }
         case "claims":
-            keys = [key for key in ("study", "scale", "verdict") if key in study]
+            keys = [key for key in ("study", "scale", "claim", "verdict") if key in study]
             return {key: study[key] for key in keys} | {"claims": study.get("claims", [])}
         case "figures":
             return {
