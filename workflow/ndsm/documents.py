@@ -30,12 +30,10 @@ VERDICTS = (SUPPORTED, CONTRADICTED, INCONCLUSIVE, NOT_RUN)
 
 def command(spec: dict[str, Any], out: Path) -> str:
     """The shell command that computes the claims table anew."""
-    given = {key: spec[key] for key in ("scale", "claim") if key in spec}
-    study = spec["study"].removesuffix(f"_{given.get('scale')}")
-    if study != "default":
-        given = {"study": study} | given
-    options = "".join(f" {key}={value}" for key, value in given.items())
-    options = f" --config{options}" if options else ""
+    study = spec["study"].removesuffix(f"_{spec.get('scale')}")
+    given = [f"study={study}"] if study != "default" else []
+    given += [f"{key}={spec[key]}" for key in ("scale", "claim") if key in spec]
+    options = f" --config {' '.join(given)}" if given else ""
     return f"snakemake --cores all{options} --forcerun claims -- {out}"
 
 
