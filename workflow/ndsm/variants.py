@@ -33,7 +33,7 @@ def variant_tables(metrics: pd.DataFrame, spec: Spec) -> list[str]:
         for n_train in sizes:
             at = of[of.n_train == n_train]
             rows = [e for e in [base, *names] if n_train in spec["experiments"][e]["n_train"]]
-            present = set(at[at.experiment.isin(rows)].method)
+            present = set(at[at.experiment.isin(set(rows) - {base})].method)
             methods = [m for m in [*spec["methods"], CEILING] if m in present]
             lines.append(f"| {metric}, n = {n_train} | {' | '.join(methods)} |")
             lines.append("| --- |" + " ---: |" * len(methods))
