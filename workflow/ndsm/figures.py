@@ -12,9 +12,9 @@ import typer
 from matplotlib.figure import Figure
 
 from ndsm import store, style
+from ndsm.cost_curves import frontier
 from ndsm.curves import cost_quality, departure, learning_curve, seeds, shares, variance
 from ndsm.datasets import DATASETS
-from ndsm.frontiers import frontier
 from ndsm.pictures import codes, digits, forward_process, scatter
 
 WORKERS = 2  # processes that draw; the threads of the rule
