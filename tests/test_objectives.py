@@ -250,29 +250,6 @@ def test_jump_objective_is_dsm_for_one_component():
     assert torch.equal(a, b) and OBJECTIVES["ndsm_jump"].from_data and OBJECTIVES["dsm"].from_data
 
 
-def test_weight_two_is_the_loss_of_edm():
-    """λ ‖D(x; σ) − x_0‖² of Karras et al. with σ_data = 1, with its preconditioning."""
-    drift = Mixture(torch.zeros(1, 1).double(), torch.zeros(1, 1, 3).double())
-    network = StackedMLP(3, 8, 2, Streams([("edm",)])).double()
-    for weight in network.parameters():
-        torch.nn.init.normal_(weight, generator=torch.Generator().manual_seed(1))
-    net = ScoreNet(drift, network)
-    rng = torch.Generator().manual_seed(0)
-    x_0, noise = torch.randn(2, 1, 50, 3, generator=rng).double()
-    t = torch.rand(1, 50, 1, generator=rng).double() + 0.01
-    jump = Jump(signal(t) * x_0, variance(t).sqrt(), t)
-    ours = OBJECTIVES["dsm"].loss(net, jump, noise) * torch.exp(2 * t).squeeze(-1)
-    sigma = torch.sqrt(torch.expm1(2 * t))
-    x = x_0 + sigma * noise
-    c_in, c_skip = 1 / torch.sqrt(sigma**2 + 1), 1 / (sigma**2 + 1)
-    c_out = sigma / torch.sqrt(sigma**2 + 1)
-    denoised = c_skip * x + c_out * network(c_in * x, t)
-    theirs = 0.5 * ((denoised - x_0) ** 2 / c_out**2).sum(-1)
-    torch.testing.assert_close(ours, theirs)
-    plain = OBJECTIVES["dsm"].loss(net, jump, noise)  # w = 0: the planted mistake
-    assert ((plain - theirs).abs() / theirs).min() > 0.01
-
-
 def test_objectives_by_hand():
     """One particle, s(y, t) = 2y, with the arithmetic written out."""
     t, mu, sigma, z = 0.5, 0.25, 0.5, -1.25  # exact in binary

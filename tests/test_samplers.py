@@ -90,52 +90,6 @@ def test_heun_has_order_two():
     assert slope(steps, [flow_error(n, first_order) for n in steps]) == pytest.approx(1, abs=0.15)
 
 
-def edm_error(steps: int, solver: Callable[..., Tensor]) -> float:
-    """The same for Heun in the noise level, down to σ = 0.1; D = E[x_0 | x] of data N(M, S2)."""
-    y = torch.tensor([[[-1.0], [2.0]]]).double()
-    sigma = torch.linspace(6, 0.1, steps + 1, dtype=torch.float64)
-    ends = torch.stack([sigma[0], sigma[-1]])
-    scale = torch.sqrt(S2 + ends**2)
-    exact = M + (y - M) * scale[1] / scale[0]
-
-    def denoiser(x: Tensor, level: Tensor) -> Tensor:
-        return (S2 * x + level**2 * M) / (S2 + level**2)
-
-    return (solver(denoiser, y, sigma) - exact).abs().max().item()
-
-
-def euler_in_sigma(denoiser, x: Tensor, sigma: Tensor) -> Tensor:
-    """A planted mistake: no correction."""
-    for here, there in zip(sigma[:-1], sigma[1:], strict=True):
-        x = x + (there - here) * (x - denoiser(x, here)) / here
-    return x
-
-
-def test_edm_has_order_two():
-    steps = [20, 40, 80, 160]
-    order = slope(steps, [edm_error(n, samplers.edm) for n in steps])
-    assert order == pytest.approx(2, abs=0.15)
-    first = slope(steps, [edm_error(n, euler_in_sigma) for n in steps])
-    assert first == pytest.approx(1, abs=0.15)
-
-
-def test_edm_ends_with_the_denoiser():
-    """The last step, to σ = 0, is Euler's: it gives D itself."""
-    x, sigma = torch.tensor([[[3.0]]]).double(), torch.tensor([0.5, 0.0]).double()
-    end = samplers.edm(lambda x, level: 0.25 * x + level, x, sigma)
-    assert end.item() == pytest.approx(0.25 * 3 + 0.5)
-
-
-def test_noise_levels_are_those_of_karras():
-    """By the formula of the paper, ρ = 7, with σ = √(e^{2t} − 1)."""
-    levels = samplers.noise_levels(4.0, 1e-3, 10)
-    high, low = (math.sqrt(math.expm1(2 * t)) for t in (4.0, 1e-3))
-    for i, level in enumerate(levels[:-1].tolist()):
-        root = high ** (1 / 7) + i / 9 * (low ** (1 / 7) - high ** (1 / 7))
-        assert level == pytest.approx(root**7)
-    assert levels[-1] == 0 and len(levels) == 11
-
-
 def test_angles():
     phi = samplers.angles(T, 10)
     assert phi[-1] == 0 and len(phi) == 11

@@ -17,8 +17,9 @@ from safetensors import safe_open
 from ndsm import store
 from ndsm.datasets import DATASETS
 from ndsm.frontier import frontier, time_to_quality
+from ndsm.names import CEILING, FLOOR
 from ndsm.results import place
-from ndsm.summary import CEILING, FLOOR, RECONSTRUCTION, Spec, latex, markdown, summarise
+from ndsm.summary import RECONSTRUCTION, Spec, latex, markdown, summarise
 from ndsm.variants import reached_table, variant_tables
 
 KEYS = ["experiment", "method", "n_train", "seed", "metric"]

@@ -11,11 +11,11 @@ from typing import Any
 
 from ndsm.datasets import DATASETS, pool_size
 from ndsm.metrics import METRICS
+from ndsm.names import CEILING, FLOOR, MATCH, SECONDS
 
 GRADIENT_METRICS = ["objective_variance", "gradient_variance", "gradient_bias"]
 SCORE_METRICS = ["score_error"]
 TRAINED_METRICS = ["drift_over_training"]
-MATCH, SECONDS = "size_to_match:", ("seconds_to:", "total_seconds_to:")
 CHAIN_OBJECTIVES = ["ndsm", "ndsm_anti", "ndsm_cv"]
 NONLINEAR = [*CHAIN_OBJECTIVES, "ndsm_jump"]
 # One within-component variance: what the exponential kernel, sampler and the long jump need.
@@ -42,7 +42,7 @@ def unknown(key: str, value: Any, names: Iterable[str]) -> str:
 
 def experiment_problems(study: dict[str, Any]) -> Iterator[str]:
     """One line for each contradiction within an experiment."""
-    for reserved in sorted({"real", "data", "decoded"} & set(study["methods"])):
+    for reserved in sorted({FLOOR, CEILING, "data"} & set(study["methods"])):
         yield f"methods.{reserved}: {reserved!r} stands for real data; allowed: other names"
     for name, experiment in study["experiments"].items():
         key = f"experiments.{name}"
@@ -165,6 +165,10 @@ def _objective_problems(
     if stride > 1 and chain and kernel != "exponential":
         others = f"allowed: 1, or kernel exponential in {key}"
         yield f"methods.{method}.stride: {stride} with kernel {kernel}; {others}"
+    for name in {"weight", "sampler"} & settings.keys():
+        if objective == "none":
+            given = f"methods.{method}.{name}: {settings[name]} with objective none"
+            yield f"{given}, which draws from the drift's law; allowed: nothing"
     if "alpha" in settings and objective != "ndsm_cv":
         given = f"methods.{method}.alpha: {settings['alpha']} with objective {objective}"
         yield f"{given}; allowed: objective ndsm_cv"

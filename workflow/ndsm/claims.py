@@ -20,12 +20,12 @@ import typer
 
 from ndsm import store
 from ndsm.documents import CLAIMS, NOT_RUN, front_page, markdown
+from ndsm.names import MATCH, SECONDS
 from ndsm.verdict import MAXIMISED, Verdict, compare, size_to_match
 
 COLUMNS = (
     "id claim experiment metric method baseline n_train effect ci_low ci_high p_value seeds verdict"
 ).split()
-MATCH, SECONDS = "size_to_match:", ("seconds_to:", "total_seconds_to:")
 
 
 def main(

@@ -10,9 +10,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator
 
 from ndsm import style
-from ndsm.curves import FLOOR, read_metrics
+from ndsm.curves import read_metrics
+from ndsm.names import CEILING, FLOOR
 from ndsm.style import Look
-from ndsm.summary import CEILING
 
 SHOWN = ("fid", "inception_score")
 

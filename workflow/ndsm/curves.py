@@ -11,9 +11,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator
 
 from ndsm import style
+from ndsm.names import FLOOR
 from ndsm.style import Look
-
-FLOOR = "real"
 
 Spec = dict[str, Any]
 

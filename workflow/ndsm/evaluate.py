@@ -22,6 +22,7 @@ from ndsm.datasets import DATASETS
 from ndsm.distances import spread
 from ndsm.image_metrics import class_shares
 from ndsm.images import is_inverted, upright
+from ndsm.names import FLOOR
 from ndsm.subset import training_subset
 
 if TYPE_CHECKING:
@@ -210,7 +211,7 @@ def main(
     arrays = load_file(data)
     dataset = store.read_record(data)["spec"]["dataset"]
     reference = Reference(arrays, dataset["name"], classifier, "symmetry" in dataset)
-    if spec["method"] == "real":
+    if spec["method"] == FLOOR:
         points, names = arrays["real"], [(None, seed) for seed in range(len(arrays["real"]))]
     elif samples is None:
         raise store.Refused(f"samples: none are given for {spec['method']}; use --samples")

@@ -12,6 +12,7 @@ from scipy.ndimage import gaussian_filter
 
 from ndsm import style
 from ndsm.images import is_inverted
+from ndsm.names import CEILING
 from ndsm.style import Look
 
 GRID = 5  # digits on a side of a mosaic
@@ -30,7 +31,7 @@ def _sample_panels(
     table = pd.read_csv(tables / "samples" / f"{experiment}.csv", dtype={"n_train": "Int64"})
     columns = [c for c in table if c.startswith("x")]
     methods = [m for m in spec["experiments"][experiment]["methods"] if m in set(table.method)]
-    methods += ["decoded"] if "decoded" in set(table.method) else []
+    methods += [CEILING] if CEILING in set(table.method) else []
     sizes = sorted({table.n_train.quantile(q, interpolation="lower") for q in shares})
     panels = 1 + len(methods)
     wide = panels if panels <= 6 else -(-panels // 2)
@@ -77,7 +78,7 @@ def codes(tables: Path, spec: Spec, look: dict[str, Look], experiment: str) -> F
     columns = [c for c in table if c.startswith("x")]
     n_train = sorted(table.n_train.unique())[len(table.n_train.unique()) // 2]
     table = table[table.n_train == n_train]
-    data = table.loc[table.method == "decoded", columns].to_numpy()
+    data = table.loc[table.method == CEILING, columns].to_numpy()
     methods = [m for m in spec["experiments"][experiment]["methods"] if m in set(table.method)]
     centre, axes_of = data.mean(0), np.linalg.svd(data - data.mean(0), full_matrices=False)[2][:2]
     wide = min(5, 1 + len(methods))
@@ -89,13 +90,11 @@ def codes(tables: Path, spec: Spec, look: dict[str, Look], experiment: str) -> F
     margin = 0.12 * (high - low)
     for panel in axes.flat[1 + len(methods) :]:
         panel.set_axis_off()
-    for panel, method in zip(axes.flat, ["decoded", *methods], strict=False):
+    for panel, method in zip(axes.flat, [CEILING, *methods], strict=False):
         x0, x1 = ((table.loc[table.method == method, columns].to_numpy() - centre) @ axes_of.T).T
-        color = "black" if method == "decoded" else look[method].color
+        color = "black" if method == CEILING else look[method].color
         panel.scatter(x0, x1, s=2, color=color, alpha=0.3, lw=0, rasterized=True)
-        panel.set_title(
-            "training images" if method == "decoded" else style.wrapped(method), pad=3.5
-        )
+        panel.set_title("training images" if method == CEILING else style.wrapped(method), pad=3.5)
         panel.set(xticks=[], yticks=[], box_aspect=1)
         panel.set(xlim=(low[0] - margin[0], high[0] + margin[0]))
         panel.set(ylim=(low[1] - margin[1], high[1] + margin[1]))
@@ -114,7 +113,7 @@ def digits(tables: Path, spec: Spec, look: dict[str, Look], experiment: str) -> 
         x = both_branches(points) if symmetric else points
         panel.imshow(mosaic(x), cmap="gray_r", vmin=data.min(), vmax=data.max())
         panel.grid(False)
-        color = "black" if method in ("data", "decoded") else look[method].color
+        color = "black" if method in ("data", CEILING) else look[method].color
         panel.spines[:].set(color=color, linewidth=1.2)
     return figure
 

@@ -9,9 +9,7 @@ from typing import Any
 
 from ndsm.config import is_image
 from ndsm.datasets import DATASETS
-
-FLOOR = "real"  # the "method" that is held-out data itself
-CEILING = "decoded"  # the "method" that is the training data, through the autoencoder
+from ndsm.names import CEILING, FLOOR
 
 Study = dict[str, Any]
 

@@ -7,9 +7,8 @@ what ``config.resolve`` made.
 from typing import Any
 
 from ndsm.gallery import figures
+from ndsm.names import CEILING, FLOOR
 from ndsm.plan import (
-    CEILING,
-    FLOOR,
     Study,
     along,
     autoencoders,

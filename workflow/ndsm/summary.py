@@ -5,10 +5,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ndsm.names import CEILING, FLOOR
 from ndsm.verdict import MAXIMISED
-
-FLOOR = "real"  # the "method" that is held-out data itself
-CEILING = "decoded"  # the "method" that is the training data, through the autoencoder
 
 # Root mean square errors of the autoencoder per pixel, where there is one.
 RECONSTRUCTION = ["rmse_held_out", "rmse_seen"]

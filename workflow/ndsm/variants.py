@@ -4,7 +4,8 @@ from typing import Any
 
 import pandas as pd
 
-from ndsm.summary import CEILING, FLOOR, cell
+from ndsm.names import CEILING, FLOOR
+from ndsm.summary import cell
 from ndsm.verdict import CONTRADICTED, MAXIMISED, SUPPORTED, compare
 
 Spec = dict[str, Any]
