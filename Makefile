@@ -14,8 +14,7 @@ RESULTS := results/$(STUDY)$(if $(SCALE),_$(SCALE))
 BIN := .venv/bin
 # What the README shows of a study.
 SHOWN_default := forward_process learning_curve_pinwheel
-SHOWN_ablation := seeds_latent
-SHOWN_mnist_C9 := frontier_mnist_latent latent_mnist_latent samples_mnist_latent
+SHOWN_mnist_C9 := frontier_mnist_latent latent_mnist_latent
 SHOWN_mnist := samples_mnist_small learning_curve_mnist_small shares_mnist_imbalance departure
 SHOWN := $(SHOWN_$(STUDY)$(if $(CLAIM),_$(CLAIM)))
 REFERENCE := results/reference/$(STUDY)$(if $(CLAIM),/$(CLAIM))
@@ -57,7 +56,7 @@ report: study ## make results/<study>/report.html
 reference: study ## keep the study's summary, claims and some figures under version control
 	mkdir -p $(REFERENCE)
 	cp $(RESULTS)/tables/summary.md $(RESULTS)/claims.md $(REFERENCE)/
-	cp $(SHOWN:%=$(RESULTS)/figures/%.png) $(REFERENCE)/
+	$(if $(SHOWN),cp $(SHOWN:%=$(RESULTS)/figures/%.png) $(REFERENCE)/)
 
 test: .venv/tested ## run the tests
 	$(BIN)/python -m pytest
