@@ -272,6 +272,12 @@ def test_methods_drawn_together_differ_and_variants_resemble_what_they_vary():
     assert len({found[m].color for m in mirrors[1:]}) == 4
 
 
+def test_methods_of_one_legend_differ_though_never_drawn_together():
+    found = style.looks([["gmm", "drift", "dsm"], ["gmm", "prior", "edm"]])
+    assert found["drift"].color == found["prior"].color
+    assert len({(look.color, look.marker) for look in found.values()}) == 5
+
+
 def test_fonts_are_readable_in_print():
     sizes = [plt.rcParams[f"{part}.labelsize"] for part in ("axes", "xtick", "ytick")]
     assert min(*sizes, plt.rcParams["axes.titlesize"], plt.rcParams["legend.fontsize"]) >= 7

@@ -57,7 +57,8 @@ class Look:
 def looks(groups: Iterable[Sequence[str]]) -> dict[str, Look]:
     """A look for each method, its own among those that are drawn together.
 
-    A variant (``ndsm_cv_orbit``) looks like what it varies, where it is never drawn beside it.
+    Methods of different experiments may share a colour, but no marker. A variant
+    (``ndsm_cv_orbit``) looks like what it varies, where it is never drawn beside it.
 
     Args:
         groups: the methods of each experiment, in the order of the study.
@@ -66,7 +67,7 @@ def looks(groups: Iterable[Sequence[str]]) -> dict[str, Look]:
     # Without its yellow and its second pink, which print too light or too alike.
     colours = [palette[k] for k in (0, 1, 2, 3, 4, 9, 5, 7)]
     colours.append(to_rgb("indigo"))
-    markers = "osD^vPX<>*"
+    markers = "osD^vPX<>*phd"
     dashes: list[str | tuple] = [
         "-",
         (0, (5, 1.5)),
@@ -74,15 +75,19 @@ def looks(groups: Iterable[Sequence[str]]) -> dict[str, Look]:
         (0, (1, 1)),
         (0, (6, 1, 1, 1, 1, 1)),
     ]
-    groups, number = list(groups), dict[str, int]()
+    groups, number, marker = list(groups), dict[str, int](), dict[str, int]()
     for method in dict.fromkeys(chain.from_iterable(groups)):
         beside = chain.from_iterable(group for group in groups if method in group)
         used = {number[other] for other in beside if other in number}
-        varied = number.get(method.rpartition("_")[0])
-        free = (k for k in count() if k not in used)
-        number[method] = next(free) if varied is None or varied in used else varied
+        varied = method.rpartition("_")[0]
+        if varied in number and number[varied] not in used:
+            number[method], marker[method] = number[varied], marker[varied]
+        else:
+            number[method] = next(k for k in count() if k not in used)
+            marker[method] = len(set(marker.values()))
     return {
-        method: Look(colours[k % 9], markers[k % 10], dashes[k % 5]) for method, k in number.items()
+        method: Look(colours[k % 9], markers[marker[method] % 13], dashes[k % 5])
+        for method, k in number.items()
     }
 
 
