@@ -79,6 +79,6 @@ clean: ## remove the study's results
 	$(BIN)/pip install --quiet --no-deps --editable .
 	@touch $@
 
-.venv/tested: envs/requirements-dev.txt .venv/installed
-	$(BIN)/pip install --quiet --requirement $<
+.venv/tested: envs/requirements-cluster.txt envs/requirements-dev.txt .venv/installed
+	$(BIN)/pip install --quiet --requirement $< --requirement $(word 2,$^)
 	@touch $@

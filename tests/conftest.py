@@ -4,7 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,14 +31,14 @@ def job_spec(objective: str = "ndsm_anti", **changes: Any) -> dict[str, Any]:
 
 
 def snakemake(
-    tree: Path, *options: str, status: int | None = 0
+    tree: Path, *options: str, status: int | None = 0, env: Mapping[str, str] = os.environ
 ) -> subprocess.CompletedProcess[str]:
     """Runs Snakemake in ``tree``, and gives its output; ``status`` is the exit status expected."""
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    path = os.pathsep.join([str(Path(sys.executable).parent), env["PATH"]])
     done = subprocess.run(
         [sys.executable, "-m", "snakemake", *options],
         cwd=tree,
-        env=os.environ | {"PATH": path},
+        env={**env, "PATH": path},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -45,8 +45,8 @@ rule aggregate:
         "../../envs/ndsm.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=60,
+        mem_mb=growing(4000),
+        runtime=growing(60),
     params:
         results=subpath(output.metrics, ancestor=2),
         tables=subpath(output.metrics, parent=True),

@@ -20,8 +20,8 @@ rule claims:
         "../../envs/ndsm.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=growing(2000),
+        runtime=growing(30),
     params:
         tables=subpath(input.metrics, parent=True),
         spec=spec("claims"),

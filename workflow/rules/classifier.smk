@@ -13,8 +13,8 @@ rule classifier:
         "../../envs/ndsm.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=60,
+        mem_mb=growing(4000),
+        runtime=growing(60),
     params:
         source=option("source"),
         spec=spec("classifier"),

@@ -32,6 +32,11 @@ shell.prefix(
 )
 
 
+def growing(amount):
+    """What the first attempt asks for; the second asks for twice as much, and so on."""
+    return lambda wildcards, attempt: amount * attempt
+
+
 def code(stage):
     """The modules that a stage runs: inputs, so that editing one reruns what depends on it."""
     folder = os.path.relpath(os.path.join(workflow.basedir, "workflow", "ndsm"))

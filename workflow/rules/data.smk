@@ -13,8 +13,8 @@ rule data:
         "../../envs/ndsm.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=growing(2000),
+        runtime=growing(30),
     params:
         source=option("source"),
         spec=spec("data"),

@@ -14,8 +14,8 @@ rule drift:
         "../../envs/ndsm.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=120,
+        mem_mb=growing(4000),
+        runtime=growing(120),
     params:
         data=option("data"),
         spec=spec("drift"),

@@ -15,8 +15,8 @@ rule evaluate:
         "../../envs/ndsm.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=120,
+        mem_mb=growing(4000),
+        runtime=growing(120),
     params:
         samples=option("samples"),
         classifier=option("classifier"),

@@ -14,8 +14,8 @@ rule figures:
         "../../envs/ndsm.yaml"
     threads: 2
     resources:
-        mem_mb=4000,
-        runtime=30,
+        mem_mb=growing(4000),
+        runtime=growing(30),
     params:
         tables=subpath(input.metrics, parent=True),
         figures=folder_of("screen"),

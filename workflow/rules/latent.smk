@@ -13,8 +13,8 @@ rule latent:
         "../../envs/ndsm.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=120,
+        mem_mb=growing(4000),
+        runtime=growing(120),
         gpu=GPU,
     params:
         spec=spec("latent"),

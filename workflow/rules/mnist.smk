@@ -12,8 +12,8 @@ rule mnist:
         "../../envs/ndsm.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=growing(2000),
+        runtime=growing(30),
     params:
         folder=f"--folder {shlex.quote(STUDY['mnist_dir'])}" if "mnist_dir" in STUDY else "",
     shell:

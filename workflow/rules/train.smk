@@ -14,8 +14,8 @@ rule train:
         "../../envs/ndsm.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=480,
+        mem_mb=growing(4000),
+        runtime=growing(480),
         gpu=GPU,
     params:
         data=option("data"),

@@ -1,0 +1,92 @@
+"""The smoke study as real Slurm jobs: the same tables, and one graphics card for each job."""
+
+import re
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+import one_node_slurm
+from conftest import snakemake
+
+pytestmark = pytest.mark.skipif(bool(one_node_slurm.missing()), reason=one_node_slurm.missing())
+
+PROFILE = ("--workflow-profile", "workflow/profiles/slurm", "--config", "study=smoke")
+HERE = ("--slurm-init-seconds-before-status-checks", "1", "--latency-wait", "5")
+# As with `device: cuda`, and two samplings at once in a group, of which the profile has one.
+CARDS = ("--set-resources", "train:gpu=1", "sample:gpu=1", "--group-components", "measure=2")
+FORMAT = "--Format=JobID:9,State:12,tres-per-job:24,Comment:99"
+QUEUE = ("squeue", "--states=all", "--noheader", FORMAT)
+
+
+@pytest.fixture(scope="module")
+def env() -> Iterator[dict[str, str]]:
+    """The environment of a cluster of one node, of four processors by its own account."""
+    with one_node_slurm.slurm(cpus=4) as environment:
+        yield environment
+
+
+def test_the_smoke_study_runs_as_slurm_jobs(smoke: Path, tree: Path, env: dict[str, str]) -> None:
+    said = snakemake(tree, *PROFILE, *HERE, *CARDS, env=env).stdout
+    queue = subprocess.run(QUEUE, env=env, capture_output=True, text=True, check=True).stdout
+    submitted = set(re.findall(r"submitted with SLURM jobid (\d+)", said))
+    jobs = {job: rest for job, *rest in map(str.split, queue.splitlines())}
+    assert submitted == set(jobs) and len(jobs) > 40
+    cards: dict[str, set[str]] = {}
+    for state, asked, comment in jobs.values():
+        assert state == "COMPLETED"
+        rule = re.sub(r"^rule_|_wildcards.*$", "", comment)
+        cards.setdefault(rule, set()).add(asked)
+    assert cards["train"] == {"gres/gpu:1"}
+    assert cards["data"] == cards["drift"] == {"N/A"}
+    assert cards["measure_evaluate_sample"] == {"gres/gpu:1"}  # without a scope the sum, two
+    assert not {"aggregate", "claims", "figures"} & set(cards)  # cheap: where Snakemake runs
+    for name in ("metrics", "summary", "forward", "samples/digits", "codes/digits_latent"):
+        here, there = (t / "results/smoke/tables" / f"{name}.csv" for t in (smoke, tree))
+        here, there = pd.read_csv(here), pd.read_csv(there)
+        timed = here.get("metric", pd.Series(dtype=str)) == "drift_over_training"
+        pd.testing.assert_frame_equal(here[~timed], there[~timed], rtol=1e-5)
+
+
+# The scripts of profiles/cluster-generic, with Slurm as the scheduler that is any.
+
+SCRIPTS = "workflow/profiles/cluster-generic"
+SUBMIT = f"sbatch --parsable --output=/dev/null {SCRIPTS}/job.sh"
+
+
+def becomes(tree: Path, env: dict[str, str], job: str, wanted: str) -> bool:
+    """Whether status.sh says ``wanted`` of a job, at once or after it has run."""
+    said = ""
+    for _ in range(60):
+        run = subprocess.run([f"{SCRIPTS}/status.sh", job], cwd=tree, env=env, capture_output=True)
+        said = run.stdout.decode().strip()
+        if said != "running" or wanted == "running":
+            break
+        time.sleep(1)
+    return said == wanted
+
+
+def test_status_script_tells_what_became_of_a_job(tree: Path, env: dict[str, str]) -> None:
+    def submit(script: str) -> str:
+        (tree / "script.sh").write_text(script)
+        command = [*SUBMIT.split(), str(tree / "script.sh")]
+        run = subprocess.run(command, cwd=tree, env=env, capture_output=True, text=True, check=True)
+        return run.stdout.strip()
+
+    assert becomes(tree, env, submit("exit 0"), "success")
+    assert becomes(tree, env, submit("exit 3"), "failed")
+    killed = submit("sleep 1000")
+    assert becomes(tree, env, killed, "running")
+    subprocess.run(["scancel", killed], env=env, check=True)
+    assert becomes(tree, env, killed, "failed")  # though it left no word
+
+
+def test_a_generic_cluster_runs_jobs_and_groups(tree: Path, env: dict[str, str]) -> None:
+    options = ("--workflow-profile", SCRIPTS, "--config", "study=smoke", "--latency-wait", "5")
+    wanted = "results/smoke/evaluate/weighted_modes/gmm/0.csv"
+    said = snakemake(tree, wanted, *options, "--cluster-generic-submit-cmd", SUBMIT, env=env).stdout
+    assert "Submitted group job" in said and len(re.findall(r"external jobid '\d+'", said)) == 3
+    assert (tree / wanted).exists()
