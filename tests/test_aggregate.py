@@ -5,9 +5,8 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
-from safetensors.numpy import save_file
 
-from ndsm import aggregate, store
+from ndsm import aggregate, inputs, store
 from ndsm.summary import cell
 from ndsm.verdict import MAXIMISED
 
@@ -20,7 +19,7 @@ SPEC = {
     "methods": {"gmm": {"drift": "mixture"}, "dsm": {"drift": "ou"}, "ndsm_cv": {"drift": "gmm"}},
     "experiments": {
         e: {"dataset": {"name": e}, "methods": ["gmm", "dsm", "ndsm_cv"], "metrics": m, "parts": 2}
-        | {"autoencoders": [], "latent": False}
+        | {"autoencoders": [], "latent": False, "n_train": [50, 200], "seeds": len(SEEDS)}
         for e, m in METRICS.items()
     },
     "shared": {},
@@ -32,23 +31,18 @@ COLUMNS = ["experiment", "method", "n_train", "seed", "metric", "value"]
 
 
 def table(path, rows, columns=COLUMNS):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    pd.DataFrame(rows, columns=columns).to_csv(path, index=False)
+    store.write_table(path, pd.DataFrame(rows, columns=columns), {})
+
+
+def tensors(path, replicas=None, measured=(), **arrays):
+    spec = {"replicas": replicas, "sampling": {"samples": 300}}
+    record = {"spec": spec, "measured": {"peak_memory_mb": 100.0} | dict(measured)}
+    arrays = {k: np.asarray(v, dtype=np.float32) for k, v in arrays.items()}
+    store.write_tensors(path, arrays, record)
 
 
 def record(path, replicas, **measured):
-    store.write_record(
-        path,
-        {
-            "spec": {"replicas": replicas, "sampling": {"samples": 300}},
-            "measured": {"peak_memory_mb": 100.0} | measured,
-        },
-    )
-
-
-def tensors(path, **arrays):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    save_file({k: np.asarray(v, dtype=np.float32) for k, v in arrays.items()}, path)
+    tensors(path, replicas, measured)
 
 
 @pytest.fixture
@@ -66,8 +60,8 @@ def results(tmp_path):
                 if method != "gmm":
                     record(tmp_path / "train" / name, replicas, seconds=TRAIN_SECONDS, **cost)
                 x = np.stack([np.full((300, 4), 1000 * n + s) for n, s in replicas])
-                tensors(tmp_path / "sample" / name, samples=x)
-                record(tmp_path / "sample" / name, replicas, seconds=1.0, network_evaluations=19)
+                drawn = {"seconds": 1.0, "network_evaluations": 19}
+                tensors(tmp_path / "sample" / name, replicas, drawn, samples=x)
                 rows = [
                     (e, method, n, s, m, rng.uniform(1, 2)) for n, s in replicas for m in metrics
                 ]
@@ -196,7 +190,7 @@ def test_side_tables_and_records(tables):
     assert list(read(tables / "forward.csv").columns) == "experiment process t x0 x1".split()
     assert read(tables / "gradients.csv").experiment[0] == "rings"
     for path in tables.rglob("*.csv"):
-        assert store.read_record(path)["spec"] == SPEC
+        assert inputs.read_record(path)["spec"] == SPEC
 
 
 @pytest.mark.parametrize("value", ["", "inf", "again"])
@@ -210,5 +204,5 @@ def test_values_that_are_missing_infinite_or_double_are_refused(results, value):
 
 def test_a_metric_that_no_job_measured_is_refused(results):
     experiments = {"rings": SPEC["experiments"]["rings"] | {"metrics": ["energy_distance", "fid"]}}
-    with pytest.raises(store.Refused, match="no values of fid"):
+    with pytest.raises(store.Refused, match=r"^fid of rings, dsm, .*\(and 17 more\) is missing"):
         aggregate.collect_metrics(results, SPEC | {"experiments": experiments})

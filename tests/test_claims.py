@@ -222,7 +222,7 @@ def test_missing_seed_is_refused(metrics):
 
 
 def test_documents(metrics, tmp_path):
-    metrics.to_csv(tmp_path / "metrics.csv", index=False)
+    store.write_table(tmp_path / "metrics.csv", metrics, {})
     spec = {
         "study": "smoke",
         "verdict": FAST,

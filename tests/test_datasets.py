@@ -9,7 +9,7 @@ import pytest
 from numpy.random import default_rng
 from scipy import stats
 
-from ndsm import data, datasets, store
+from ndsm import data, datasets, inputs, store
 from ndsm.images import SEED, stream
 from ndsm.subset import training_subset
 
@@ -157,14 +157,14 @@ def test_stage_writes_what_was_prepared(tmp_path):
     dataset = {"name": "rings", "pool": 70, "held_out": 60}
     spec = {"experiment": "e", "dataset": dataset, "samples": 50}
     data.main(tmp_path / "e.safetensors", spec)
-    tensors = store.read_tensors(tmp_path / "e.safetensors")
+    tensors = inputs.read_tensors(tmp_path / "e.safetensors")
     arrays = datasets.prepare(dataset, 50)
     assert tensors.keys() == arrays.keys()
     for name, array in arrays.items():
         np.testing.assert_allclose(tensors[name].numpy(), array, rtol=1e-6)
     assert str(tensors["pool"].dtype) == "torch.float32"
     assert str(tensors["pool_labels"].dtype) == "torch.int64"
-    assert store.read_record(tmp_path / "e.safetensors")["spec"] == spec
+    assert inputs.read_record(tmp_path / "e.safetensors")["spec"] == spec
     subset = training_subset(tensors, 20, seed=1)  # tensors do as well as arrays
     np.testing.assert_allclose(subset, training_subset(arrays, 20, seed=1), rtol=1e-6)
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from numpy.random import default_rng
 
-from ndsm import drift, fits, fitted, store
+from ndsm import drift, fits, fitted, inputs, store
 from ndsm.fits import fit_mixture, fit_ou, fit_part, parameters
 from ndsm.fitted import Fitted
 
@@ -226,8 +226,8 @@ def test_stage_writes_a_stack_and_its_record(tmp_path):
     replicas = [[200, 0], [50, 0], [200, 1]]
     command = job(tmp_path, three_modes(400), replicas, n_components=[2, 3, 40])
     drift.main([Path(command[2])], Path(command[4]), json.loads(command[-1]))
-    fit = fitted.read(tmp_path / "drift.safetensors", "cpu")
-    measured = store.read_record(tmp_path / "drift.safetensors")["measured"]
+    fit = fitted.read(tmp_path / "drift.safetensors", "cpu", {"replicas": replicas})
+    measured = inputs.read_record(tmp_path / "drift.safetensors")["measured"]
     assert fit.mixture.means.dtype == torch.float32 and len(fit.mixture.means) == 3
     assert measured["n_components"] == [3, 3, 3]
     assert len(measured["times"]) == 21 and measured["T"] == 4.0

@@ -43,7 +43,7 @@ def tables(tmp_path_factory):
                     rows += [(e, method, n, seed, metric, v) for seed, v in enumerate(values)]
             rows += [(e, "real", None, s, metric, 1e-4 * rng.normal()) for s in range(5)]
     metrics = pd.DataFrame(rows, columns="experiment method n_train seed metric value".split())
-    metrics.astype({"n_train": "Int64"}).to_csv(folder / "metrics.csv", index=False)
+    store.write_table(folder / "metrics.csv", metrics.astype({"n_train": "Int64"}), {})
 
     cost = [
         (e, m, 9, 1.0, 90.0 * k, 1000 * k)
@@ -51,7 +51,7 @@ def tables(tmp_path_factory):
         for k, m in enumerate(METHODS)
     ]
     names = "experiment method replicas drift_seconds training_seconds training_evaluations"
-    pd.DataFrame(cost, columns=names.split()).to_csv(folder / "cost.csv", index=False)
+    store.write_table(folder / "cost.csv", pd.DataFrame(cost, columns=names.split()), {})
 
     (folder / "samples").mkdir()
     for e, d in (("rings", 2), ("digits", 64)):
@@ -62,7 +62,7 @@ def tables(tmp_path_factory):
             )
             for m, n in sizes
         ]
-        pd.concat(frames).to_csv(folder / f"samples/{e}.csv", index=False)
+        store.write_table(folder / f"samples/{e}.csv", pd.concat(frames), {})
 
     rows = [
         (o, drift, sweep, h, h, seed, 1 / h, 2 / h)
@@ -73,13 +73,13 @@ def tables(tmp_path_factory):
         for seed in range(2)
     ]
     names = "objective drift sweep h t seed objective_variance gradient_variance".split()
-    pd.DataFrame(rows, columns=names).to_csv(folder / "gradients.csv", index=False)
+    store.write_table(folder / "gradients.csv", pd.DataFrame(rows, columns=names), {})
     frames = [
         pd.DataFrame(rng.normal(size=(100, 2)), columns=["x0", "x1"]).assign(process=p, t=t)
         for p in ("ou", "gmm")
         for t in (0.0, 0.5, "stationary")
     ]
-    pd.concat(frames).to_csv(folder / "forward.csv", index=False)
+    store.write_table(folder / "forward.csv", pd.concat(frames), {})
     return folder
 
 
@@ -187,9 +187,8 @@ def test_shares_are_the_mean_of_the_seeds_beside_the_truth(tmp_path, looks):
         for s in range(3)
         for k in (0, 1, 2)
     ]
-    pd.DataFrame(rows, columns="experiment method n_train seed metric value".split()).to_csv(
-        tmp_path / "metrics.csv", index=False
-    )
+    names = "experiment method n_train seed metric value".split()
+    store.write_table(tmp_path / "metrics.csv", pd.DataFrame(rows, columns=names), {})
     own = {"dataset": {"name": "digits", "shares": [0.7, 0.3]}, "methods": ["dsm"]}
     panel = curves.shares(tmp_path, {"experiments": {"e": own}}, looks, "e").axes[0]
     assert [bar.get_height() for bar in panel.patches] == pytest.approx([0.01, 0.11])
@@ -206,9 +205,8 @@ def test_departure_orders_experiments_by_its_size(tmp_path, looks):
         for s in range(3)
         for metric in metrics
     ]
-    pd.DataFrame(rows, columns="experiment method n_train seed metric value".split()).to_csv(
-        tmp_path / "metrics.csv", index=False
-    )
+    names = "experiment method n_train seed metric value".split()
+    store.write_table(tmp_path / "metrics.csv", pd.DataFrame(rows, columns=names), {})
     spec = {
         "experiments": {
             e: {

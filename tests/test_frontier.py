@@ -35,7 +35,7 @@ def results(tmp_path):
     replicas = [[50, seed] for seed in SEEDS]
 
     def record(path, measured, **told):
-        store.write_record(tmp_path / path, {"spec": told, "measured": measured})
+        store.write_record(tmp_path / path, {"spec": told, "measured": measured, "sha256": ""})
 
     for seed in SEEDS:
         record(f"latent/e/50-{seed}.safetensors", {"seconds": 20.0 + seed})
@@ -105,7 +105,7 @@ def test_claims_on_seconds(runs, tmp_path):
     """Censored on either side: a baseline that never arrives bounds, a method's never helps it."""
     reached = time_to_quality(runs, SPEC)
     for name, table in (("time_to_quality", reached), ("frontier", runs)):
-        table.to_csv(tmp_path / f"{name}.csv", index=False)
+        store.write_table(tmp_path / f"{name}.csv", table, {})
     metrics = pd.concat([METRICS, claims.seconds_to(tmp_path)], ignore_index=True)
 
     def row(metric, method, baseline):

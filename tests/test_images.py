@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.random import default_rng
-from safetensors.numpy import save_file
 from scipy.ndimage import maximum_filter
 
 from ndsm import datasets, images, store
@@ -26,7 +25,7 @@ def source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "train_labels": (np.arange(600) % 10).astype(np.uint8),
         "test_labels": (np.arange(100) % 10).astype(np.uint8),
     }
-    save_file(arrays, tmp_path / "mnist.safetensors")
+    store.write_tensors(tmp_path / "mnist.safetensors", arrays, {})
     return tmp_path / "mnist.safetensors"
 
 

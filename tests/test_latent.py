@@ -8,7 +8,7 @@ import torch
 from sklearn.datasets import load_digits
 from torch import distributions as law
 
-from ndsm import autoencoder, latent, sample, store
+from ndsm import autoencoder, inputs, latent, sample, store
 from ndsm.autoencoder import Autoencoder
 from ndsm.subset import training_subset
 
@@ -80,32 +80,32 @@ def encode(data: Path, out: str, replica: list[int] | None, **changes: object) -
 
 def test_the_strict_form_sees_the_subset_alone(data):
     """Other images in the pool change nothing; those of the subset do."""
-    before = store.read_tensors(encode(data, "before", [50, 1], steps=20))
-    tensors = store.read_tensors(data)
+    before = inputs.read_tensors(encode(data, "before", [50, 1], steps=20))
+    tensors = inputs.read_tensors(data)
     chosen = training_subset({"rows": torch.arange(300)}, 50, 1, of="rows")
     outside = torch.ones(300).bool()
     outside[chosen] = False
     changed = tensors["pool"].clone()
     changed[outside] = torch.rand(250, 64)
     store.write_tensors(data, tensors | {"pool": changed}, {})
-    after = store.read_tensors(encode(data, "after", [50, 1], steps=20))
+    after = inputs.read_tensors(encode(data, "after", [50, 1], steps=20))
     assert all(torch.equal(before[name], after[name]) for name in before)
     assert len(before["pool"]) == 50
     torch.testing.assert_close(before["pool_labels"], tensors["pool_labels"][chosen])
     changed[chosen[0]] = 0
     store.write_tensors(data, tensors | {"pool": changed}, {})
-    other = store.read_tensors(encode(data, "other", [50, 1], steps=20))
+    other = inputs.read_tensors(encode(data, "other", [50, 1], steps=20))
     assert not torch.equal(before["encoder.0.weight"], other["encoder.0.weight"])
 
 
 def test_codes_and_errors_are_those_of_the_written_network(data):
     path = encode(data, "all", None)
-    network, tensors = latent.load(path, "cpu"), store.read_tensors(data)
+    network, tensors = latent.load(path, "cpu"), inputs.read_tensors(data)
     with torch.no_grad():
         codes = network.encode(tensors["pool"])
         gap = network.decode(network.encode(tensors["held_out"])) - tensors["held_out"]
-    torch.testing.assert_close(store.read_tensors(path)["pool"], codes)
-    measured = store.read_record(path)["measured"]
+    torch.testing.assert_close(inputs.read_tensors(path)["pool"], codes)
+    measured = inputs.read_record(path)["measured"]
     assert measured["rmse_held_out"] == pytest.approx(gap.square().mean().sqrt().item(), rel=1e-4)
     assert measured["rmse_seen"] < measured["rmse_held_out"]
 
@@ -117,9 +117,9 @@ def test_the_ceiling_is_the_training_images_decoded_by_their_own_autoencoder(dat
     out = data.with_name("samples.safetensors")
     told = {"experiment": "e", "method": "decoded", "replicas": replicas, "device": "cpu"}
     sample.main(out, told | {"sampling": {"samples": 4000}}, autoencoder=files)
-    found = store.read_tensors(out)
+    found = inputs.read_tensors(out)
     assert found["samples"].dtype == torch.float16 and found["codes"].shape == (2, 2000, 4)
-    pool = store.read_tensors(data)["pool"]
+    pool = inputs.read_tensors(data)["pool"]
     for k, replica in enumerate(replicas):
         network, x = latent.load(files[k], "cpu"), training_subset({"pool": pool}, *replica)
         with torch.no_grad():

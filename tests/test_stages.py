@@ -11,7 +11,7 @@ from numpy.random import default_rng
 from torch import Tensor
 
 from conftest import SETTINGS, job_spec
-from ndsm import drift, fitted, sample, store, train
+from ndsm import drift, fitted, inputs, sample, store, train
 from ndsm.distances import energy_distance
 from ndsm.fitted import Fitted
 from ndsm.streams import Streams
@@ -23,15 +23,15 @@ def run_stages(folder: Path, x: Tensor, objective: str, **changes: Any) -> tuple
         folder / "data.safetensors", {"pool": x, "pool_labels": torch.zeros(len(x)).long()}, {}
     )
     job = job_spec(objective, replicas=[[300, 0], [100, 1]], device="cpu", **changes)
-    process = job["process"] | {"tolerance": 0.05}
+    job["process"] |= {"tolerance": 0.05}
     fitting = {"fit": "em", "covariance": "tied", "n_components": 2, "selection": "bic"}
     paths = {name: folder / f"{name}.safetensors" for name in ("data", "drift", "train", "sample")}
-    drift.main([paths["data"]], paths["drift"], job | fitting | {"process": process})
+    drift.main([paths["data"]], paths["drift"], job | fitting)
     train.main([paths["data"]], paths["drift"], paths["train"], job)
     sampling = {"sampler": "heun", "steps": 15, "samples": 2000}
     told = job | {"sampling": sampling}
     sample.main(paths["sample"], told, drift=paths["drift"], train=paths["train"])
-    return store.read_tensors(paths["sample"])["samples"], fitted.read(paths["drift"], "cpu")
+    return inputs.read_tensors(paths["sample"])["samples"], fitted.read(paths["drift"], "cpu", job)
 
 
 def ring(n: int, seed: int) -> Tensor:
@@ -54,7 +54,7 @@ def test_training_brings_samples_nearer_to_the_data(tmp_path):
         after = energy_distance(trained.numpy(), held_out)
         before = energy_distance(mixture.numpy(), held_out)
         assert after < before / 2
-    measured = store.read_record(tmp_path / "train.safetensors")["measured"]
+    measured = inputs.read_record(tmp_path / "train.safetensors")["measured"]
     assert measured["iterations"] == 800 and measured["network_evaluations"] == 1600 * 256
     assert measured["replicas"] == 2 and len(measured["final_loss"]) == 2
     assert not list(tmp_path.glob("*.checkpoint"))
@@ -68,13 +68,21 @@ def test_what_is_given_for_each_replica_is_used_for_it(tmp_path):
         x = torch.randn(30, 2, generator=torch.Generator().manual_seed(k)) + 10 * k
         store.write_tensors(files[-1], {"pool": x, "pool_labels": torch.zeros(30).long()}, {})
     job = job_spec("dsm", replicas=replicas, device="cpu") | {"fit": "ou"}
-    process = job["process"] | {"tolerance": 9.0}
+    job["process"] |= {"tolerance": 9.0}
     out = tmp_path / "drift.safetensors"
-    drift.main(files, out, job | {"process": process})
-    shift = fitted.read(out, "cpu").shift.mean((1, 2))
+    drift.main(files, out, job)
+    shift = fitted.read(out, "cpu", job).shift.mean((1, 2))
     assert abs(shift[0]) < 1 and abs(shift[1] - 10) < 1
     with pytest.raises(store.Refused, match="3 files for 2 replicas"):
-        drift.main([*files, files[0]], out, job | {"process": process})
+        drift.main([*files, files[0]], out, job)
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_samples_that_are_not_finite_are_refused(bad):
+    samples = torch.zeros(2, 30, 2)
+    samples[1, 4, 0] = bad
+    with pytest.raises(store.Refused, match=r"n_train=200, seed=7: 1 of 30 are not finite"):
+        sample.refuse_runaways(samples, [[50, 7], [200, 7]])
 
 
 def test_same_settings_twice_give_the_same_files(tmp_path):
@@ -85,7 +93,7 @@ def test_same_settings_twice_give_the_same_files(tmp_path):
         run_stages(tmp_path / name, ring(400, 0), "ndsm_cv", training=settings)
         runs.append(
             [
-                store.read_tensors(tmp_path / name / f"{s}.safetensors")
+                inputs.read_tensors(tmp_path / name / f"{s}.safetensors")
                 for s in ("drift", "train", "sample")
             ]
         )

@@ -11,7 +11,7 @@ from numpy.random import default_rng
 from torch import Tensor
 
 from conftest import SETTINGS, job_spec
-from ndsm import checkpoint, fitted, store, train
+from ndsm import checkpoint, fitted, inputs, store, train
 from ndsm.checkpoint import Checkpoint
 from ndsm.control import LearnedAlpha
 from ndsm.fits import fit_mixture, fit_ou
@@ -128,11 +128,11 @@ def test_an_equivariant_method_trains_on_orbits_and_samples_from_the_average(tmp
     y, t = torch.randn(1, 50, 4), torch.full((1, 50, 1), 0.5)
     for equivariant in (True, False):
         spec, streams = job | {"equivariant": equivariant}, Streams([("any",)])
-        net, _ = trained(fit, spec, streams, store.read_tensors(paths[2]))
+        net, _ = trained(fit, spec, streams, paths[2])
         gap = (net.departure(y, t) + net.departure(-y, t)).abs().max()
         assert gap < 1e-6 if equivariant else gap > 1e-3
         assert net.evaluations == 1 + equivariant
-    measured = store.read_record(paths[2])["measured"]
+    measured = inputs.read_record(paths[2])["measured"]
     assert measured["iterations"] == SETTINGS["evaluations"]
 
 

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from conftest import ROOT, snakemake
-from ndsm.store import read_record
+from ndsm.inputs import read_record
 
 SMOKE = ("--config", "study=smoke")
 PROFILES = sorted(path.name for path in (ROOT / "workflow" / "profiles").iterdir())

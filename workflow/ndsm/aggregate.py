@@ -15,14 +15,15 @@ import typer
 from safetensors import safe_open
 
 from ndsm import store
+from ndsm.cells import KEYS, Cell, read_cells, refuse_gaps
 from ndsm.datasets import DATASETS
 from ndsm.frontier import frontier, time_to_quality
+from ndsm.inputs import checked, read_record, read_table
 from ndsm.names import CEILING, FLOOR
 from ndsm.results import place
 from ndsm.summary import RECONSTRUCTION, Spec, latex, markdown, summarise
 from ndsm.variants import reached_table, variant_tables
 
-KEYS = ["experiment", "method", "n_train", "seed", "metric"]
 POINTS, IMAGES = 2000, 100  # how much of each sample the figures get
 
 
@@ -39,8 +40,8 @@ def main(
     ],
 ) -> None:
     """Writes metrics, summary, cost, gradients, forward and samples tables."""
-    record = store.provenance(spec)
     metrics = collect_metrics(results, spec)
+    record = store.provenance(spec)
     store.write_table(out / "metrics.csv", metrics, record)
 
     summary = summarise(metrics, spec)
@@ -54,7 +55,7 @@ def main(
     store.write_table(out / "cost.csv", collect_cost(results, spec), record)
     for name in ("gradients", "forward"):
         if experiments := spec.get(name):
-            tables = {e: pd.read_csv(results / name / f"{e}.csv") for e in experiments}
+            tables = {e: read_table(results / name / f"{e}.csv") for e in experiments}
             table = pd.concat(tables, names=["experiment"]).reset_index("experiment")
             store.write_table(out / f"{name}.csv", table, record)
     if spec["frontiers"]:
@@ -78,7 +79,7 @@ def main(
 def _accuracy(results: Path, images: str) -> float:
     """The accuracy of an evaluation classifier on held-out images."""
     path = results / "classifier" / f"{images}.safetensors"
-    return store.read_record(path)["measured"]["accuracy"]
+    return read_record(path)["measured"]["accuracy"]
 
 
 def _parts(spec: Spec, stage: str, experiment: str, name: str) -> list[Path]:
@@ -108,39 +109,38 @@ def collect_metrics(results: Path, spec: Spec) -> pd.DataFrame:
             for part in range(settings["parts"]):
                 derived += _drift_share(results, experiment, method, part, spec)
         derived += _reconstruction(results, experiment, spec)
+        told = {"metrics": settings["metrics"]}
         tables += [
-            _read(results / path.with_suffix(".csv")).assign(experiment=experiment)
+            read_cells(results / path.with_suffix(".csv"), told).assign(experiment=experiment)
             for path in paths
         ]
     paths = [results / "score" / f"{part}.csv" for part in spec.get("score", [])]
     paths += [results / "gradients" / f"{e}.metrics.csv" for e in spec.get("gradients", [])]
-    tables += [_read(path) for path in paths]
+    tables += [read_cells(path) for path in paths]
     if derived:
         tables.append(pd.DataFrame(derived, columns=[*KEYS, "value"]).astype({"n_train": "Int64"}))
     metrics = pd.concat(tables, ignore_index=True)[[*KEYS, "value"]]
-
-    bad = metrics[~np.isfinite(metrics.value.astype(float)) | metrics.duplicated(KEYS)]
-    if len(bad):
-        raise store.Refused(f"not finite, or given twice: {bad.iloc[0].to_dict()}")
-    present = set(metrics[["experiment", "method", "metric"]].itertuples(index=False, name=None))
-    for experiment, settings in spec["experiments"].items():
-        for method in [*_methods(spec, experiment), FLOOR]:
-            for metric in settings["metrics"]:
-                # A density gap and the like compare with the truth: the data have no floor there.
-                if method != FLOOR and (experiment, method, metric) not in present:
-                    raise store.Refused(f"{experiment}: no values of {metric} for {method}")
+    refuse_gaps(metrics, _planned(spec))
     return metrics
 
 
-def _read(path: Path) -> pd.DataFrame:
-    return pd.read_csv(path, dtype={"n_train": "Int64"})
+def _planned(spec: Spec) -> set[Cell]:
+    """The cells that the evaluation fills, the floor aside."""
+    return {
+        (experiment, method, n_train, seed, metric)
+        for experiment, settings in spec["experiments"].items()
+        for method in _methods(spec, experiment)
+        for n_train in settings["n_train"]
+        for seed in range(settings["seeds"])
+        for metric in settings["metrics"]
+    }
 
 
 def _reconstruction(results: Path, experiment: str, spec: Spec) -> list[tuple]:
     """Rows of the errors of an experiment's autoencoders, per pixel of held-out and seen images."""
     rows = []
     for name in spec["experiments"][experiment]["autoencoders"]:
-        measured = store.read_record(results / place(spec, "latent", experiment, name))["measured"]
+        measured = read_record(results / place(spec, "latent", experiment, name))["measured"]
         sizes = spec["experiments"][experiment]["n_train"]
         of = [(n, 0) for n in sizes] if name == "all" else [tuple(map(int, name.split("-")))]
         rows += [
@@ -161,10 +161,10 @@ def _drift_share(results: Path, experiment: str, method: str, part: int, spec: S
     if not store.record_path(train).exists():  # a method without a network
         return []
     fit = results / place(spec, "drift", experiment, _drift(spec, method), part)
-    record = store.read_record(train)
+    record = read_record(train)
     replicas = record["spec"]["replicas"]
     share = record["measured"]["seconds"] / len(replicas)
-    seconds = store.read_record(fit)["measured"]["fit_seconds"]
+    seconds = read_record(fit)["measured"]["fit_seconds"]
     return [
         (experiment, method, n_train, seed, "drift_over_training", fit_seconds / share)
         for (n_train, seed), fit_seconds in zip(replicas, seconds, strict=True)
@@ -193,7 +193,7 @@ def collect_cost(results: Path, spec: Spec) -> pd.DataFrame:
             )
             first = results / place(spec, "sample", experiment, method, 0)
             replicas = sum(len(part["fit_seconds"]) for part in drift)
-            drawn = replicas * store.read_record(first)["spec"]["sampling"]["samples"]
+            drawn = replicas * read_record(first)["spec"]["sampling"]["samples"]
             seconds = sum(part["seconds"] for part in sample)
             rows.append(
                 {
@@ -216,7 +216,7 @@ def collect_cost(results: Path, spec: Spec) -> pd.DataFrame:
 def _measured(results: Path, parts: list[Path]) -> list[dict[str, Any]]:
     """What the jobs of a stage measured, for those parts that have such a job."""
     paths = [results / part for part in parts]
-    return [store.read_record(p)["measured"] for p in paths if store.record_path(p).exists()]
+    return [read_record(p)["measured"] for p in paths if store.record_path(p).exists()]
 
 
 def collect_samples(
@@ -224,28 +224,28 @@ def collect_samples(
 ) -> pd.DataFrame:
     """Points for the figures: method (``data``: held out), n_train, seed and x0, x1 and so on.
 
-    The first points of the smallest seed of each training size: not chosen by how they look. Of
+    The first points of seed 0 of each training size: not chosen by how they look. Of
     ``codes``, the data are those of the training images (``decoded``): each replica has its own.
     """
     dataset = DATASETS[spec["experiments"][experiment]["dataset"]["name"]]
     count = IMAGES if dataset.image and name == "samples" else POINTS
     frames = []
     if name == "samples":
-        with safe_open(results / place(spec, "data", experiment), "numpy") as data:
+        with safe_open(checked(results / place(spec, "data", experiment)), "numpy") as data:
             held_out = data.get_slice("held_out")
             shown = min(count, held_out.get_shape()[0])
             frames.append(_points(held_out[:shown], "data", None, None))
     for method in _methods(spec, experiment):
-        first: dict[int, tuple[int, np.ndarray]] = {}
         for part in _parts(spec, "sample", experiment, method):
-            path = results / part
-            with safe_open(path, "numpy") as tensors:
+            replicas = read_record(path := results / part)["spec"]["replicas"]
+            firsts = {r: n_train for r, (n_train, seed) in enumerate(replicas) if seed == 0}
+            if not firsts:
+                continue
+            with safe_open(checked(path), "numpy") as tensors:
                 samples = tensors.get_slice(name)
                 shown = min(count, samples.get_shape()[1])
-                for r, (n_train, seed) in enumerate(store.read_record(path)["spec"]["replicas"]):
-                    if n_train not in first or seed < first[n_train][0]:
-                        first[n_train] = (seed, samples[r, :shown])
-        frames += [_points(x, method, n_train, seed) for n_train, (seed, x) in first.items()]
+                points = {n_train: samples[r, :shown] for r, n_train in firsts.items()}
+            frames += [_points(x, method, n_train, 0) for n_train, x in points.items()]
     return pd.concat(frames, ignore_index=True)
 
 

@@ -36,10 +36,12 @@ class Checkpoint:
 
     def load(self, device: torch.device) -> dict[str, Tensor] | None:
         """The state of an interrupted run of the same specification, if there is one."""
+        from safetensors.torch import load_file
+
         if not self.path.exists():
             return None
         print(f"going on from {self.path.name}", flush=True)
-        return {name: t.to(device) for name, t in store.read_tensors(self.path).items()}
+        return {name: t.to(device) for name, t in load_file(self.path).items()}
 
     def remove(self) -> None:
         """Forgets the checkpoint, the result being there."""

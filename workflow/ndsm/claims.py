@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 import typer
 
-from ndsm import store
+from ndsm import inputs, store
 from ndsm.documents import CLAIMS, NOT_RUN, front_page, markdown
 from ndsm.names import MATCH, SECONDS
 from ndsm.verdict import MAXIMISED, Verdict, compare, size_to_match
@@ -34,7 +34,8 @@ def main(
     spec: Annotated[dict, typer.Option(parser=json.loads, help="study, verdict, claims")],
 ) -> None:
     """Computes the verdict of every configured claim and writes the three documents."""
-    metrics = pd.read_csv(tables / "metrics.csv", dtype={"n_train": "Int64"})
+    columns = ["experiment", "method", "n_train", "seed", "metric", "value"]
+    metrics = inputs.read_table(tables / "metrics.csv", columns, spec)
     if (tables / "time_to_quality.csv").exists():
         metrics = pd.concat([metrics, seconds_to(tables)], ignore_index=True)
     table = evaluate(spec["claims"], metrics, **spec["verdict"])
@@ -52,7 +53,7 @@ def seconds_to(tables: Path) -> pd.DataFrame:
     of the largest budget.
     """
     reached, runs = (
-        pd.read_csv(tables / f"{name}.csv") for name in ("time_to_quality", "frontier")
+        inputs.read_table(tables / f"{name}.csv") for name in ("time_to_quality", "frontier")
     )
     names = reached.metric + ":" + reached.threshold.map("{:g}".format)
     keys = ["experiment", "method", "n_train", "seed"]

@@ -18,7 +18,7 @@ import typer
 from torch import Tensor, nn
 from torch.nn.functional import affine_grid, cross_entropy, grid_sample
 
-from ndsm import store
+from ndsm import inputs, store
 from ndsm.images import split
 
 BATCH, LEARNING_RATE = 64, 4e-3
@@ -106,9 +106,8 @@ def train(rows: Tensor, labels: Tensor, seed: int = 0) -> nn.Sequential:
 
 def load(path: Path) -> nn.Sequential:
     """The trained network of a file."""
-    weights = store.read_tensors(path)
-    network = build(len(weights["head.1.bias"]))
-    network.load_state_dict(weights)
+    network = build(len(inputs.read_tensors(path, {"head.1.bias": "k"})["head.1.bias"]))
+    inputs.load_weights(network, path)
     return network.eval()
 
 

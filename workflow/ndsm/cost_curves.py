@@ -11,6 +11,7 @@ from matplotlib.ticker import FixedLocator
 
 from ndsm import style
 from ndsm.curves import read_metrics
+from ndsm.inputs import read_table
 from ndsm.names import CEILING, FLOOR
 from ndsm.style import Look
 
@@ -31,7 +32,7 @@ def frontier(tables: Path, spec: Spec, look: dict[str, Look], experiment: str) -
     At the largest training size with several budgets. A dot is the mean over seeds of a training of
     its own; the band goes from the best to the worst seed. A method without a network is a line.
     """
-    runs, own = pd.read_csv(tables / "frontier.csv"), spec["frontiers"][experiment]
+    runs, own = read_table(tables / "frontier.csv"), spec["frontiers"][experiment]
     runs = runs[runs.experiment == experiment]
     several = runs[runs.run != experiment]
     runs = runs[runs.n_train == several.n_train.max()]

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator
 
 from ndsm import style
+from ndsm.inputs import read_table
 from ndsm.names import FLOOR
 from ndsm.style import Look
 
@@ -19,7 +20,7 @@ Spec = dict[str, Any]
 
 def read_metrics(tables: Path) -> pd.DataFrame:
     """The tidy metrics table."""
-    return pd.read_csv(tables / "metrics.csv", dtype={"n_train": "Int64"})
+    return read_table(tables / "metrics.csv")
 
 
 def learning_curve(tables: Path, spec: Spec, look: dict[str, Look], experiment: str) -> Figure:
@@ -154,7 +155,7 @@ def _curve(axes: Axes, rows: pd.DataFrame, x: str, y: str, look: Look, label: st
 
 def variance(tables: Path, spec: Spec, look: dict[str, Look], experiment: str) -> Figure:
     """Variance of the objective and of its gradient, against step size and against time."""
-    table = pd.read_csv(tables / "gradients.csv")
+    table = read_table(tables / "gradients.csv")
     look = style.looks([[*look, *table.objective.unique()]])
     columns = [
         (sweep, drift, of_drift)
@@ -184,7 +185,7 @@ def variance(tables: Path, spec: Spec, look: dict[str, Look], experiment: str) -
 def cost_quality(tables: Path, spec: Spec, look: dict[str, Look], experiment: str) -> Figure:
     """Quality with the most training points against seconds and network evaluations."""
     metrics = read_metrics(tables)
-    cost = pd.read_csv(tables / "cost.csv").set_index(["experiment", "method"])
+    cost = read_table(tables / "cost.csv").set_index(["experiment", "method"])
     cost["seconds"] = (cost.drift_seconds + cost.training_seconds) / cost.replicas
     names = [e for e, s in spec["experiments"].items() if "variant_of" not in s]
     deep = -(-len(names) // 5)  # at most five experiments beside one another

@@ -55,7 +55,7 @@ def main(
     """Fits one drift to each replica's training subset and measures how far y_N is from π."""
     start = time.perf_counter()
     process, replicas = spec["process"], spec["replicas"]
-    tensors = of_each(data, replicas)
+    tensors = of_each(data, spec)
     subsets = [training_subset(t, *r) for t, r in zip(tensors, replicas, strict=True)]
     if spec["fit"] not in ("ou", "standard"):
         import sklearn.mixture  # noqa: F401  its start does not belong to the fit's time

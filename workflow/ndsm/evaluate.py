@@ -15,9 +15,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 import pandas as pd
 import typer
-from safetensors.numpy import load_file
 
-from ndsm import metrics, store
+from ndsm import inputs, metrics, store
 from ndsm.datasets import DATASETS
 from ndsm.distances import spread
 from ndsm.image_metrics import class_shares
@@ -172,25 +171,14 @@ class Replica:
 def replicas(
     reference: Reference, samples: Array, names: Sequence[tuple[int | None, int]]
 ) -> Iterator[Replica]:
-    """The replicas of a part, checked.
+    """The replicas of a part.
 
     Args:
         reference: what to compare with.
         samples: (R, n, d).
         names: n_train and seed of each, R in number.
-
-    Raises:
-        Refused: samples that are not those of the replicas, or not finite.
     """
-    if len(samples) != len(names):
-        raise store.Refused(f"replicas: {len(names)} are named, but samples hold {len(samples)}")
     for (n_train, seed), points in zip(names, samples, strict=True):
-        bad = int((~np.isfinite(points)).any(axis=1).sum())
-        if bad:
-            raise store.Refused(
-                f"samples of n_train={n_train}, seed={seed}: {bad} of {len(points)} are not finite"
-                "; see the logs of its training and sampling, and lower training.learning_rate"
-            )
         points = points.clip(0, 1) if DATASETS[reference.dataset].image else points
         yield Replica(reference, points, seed, n_train)
 
@@ -208,15 +196,18 @@ def main(
     n_train and seed of each along the leading axis of the samples.
     """
     start = time.perf_counter()
-    arrays = load_file(data)
-    dataset = store.read_record(data)["spec"]["dataset"]
+    shapes = {"held_out": "m d", "held_out_labels": "m", "real": "s n d"}
+    arrays = inputs.read_arrays(data, shapes, spec)
+    dataset = inputs.read_record(data)["spec"]["dataset"]
     reference = Reference(arrays, dataset["name"], classifier, "symmetry" in dataset)
     if spec["method"] == FLOOR:
         points, names = arrays["real"], [(None, seed) for seed in range(len(arrays["real"]))]
     elif samples is None:
         raise store.Refused(f"samples: none are given for {spec['method']}; use --samples")
     else:
-        points, names = load_file(samples)["samples"], spec["replicas"]
+        names, d = spec["replicas"], arrays["held_out"].shape[1]
+        sizes = {"R": len(names), "d": d}
+        points = inputs.read_arrays(samples, {"samples": "R n d"}, spec, **sizes)["samples"]
     rows = []
     for replica in replicas(reference, points, names):
         values = {metric: replica.measure(metric) for metric in spec["metrics"]}

@@ -5,7 +5,7 @@
 x in data units, y in working coordinates, where the mean within-component variance is one.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,10 +13,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ndsm import store
+from ndsm import inputs, store
 from ndsm.mixture import Mixture
 
 Sampler = Callable[[Tensor], Tensor]
+SHAPES = {"log_weights": "R K", "means": "R K d", "shift": "R 1 d", "factor": "R a a"}
 
 
 @dataclass(frozen=True)
@@ -110,8 +111,14 @@ def write(path: Path, fitted: Fitted, record: dict[str, Any]) -> None:
     store.write_tensors(path, fitted.mixture.tensors() | maps, record)
 
 
-def read(path: Path, device: str) -> Fitted:
-    """Reads a fitted drift onto ``device``."""
-    tensors = store.read_tensors(path)
+def read(path: Path, device: str, told: Mapping[str, Any]) -> Fitted:
+    """Reads the fitted drift of a job's replicas onto ``device``.
+
+    Args:
+        path: what the stage ``drift`` wrote.
+        device: cpu or cuda.
+        told: what the job was told, with ``replicas``.
+    """
+    tensors = inputs.read_tensors(path, SHAPES, told, R=len(told["replicas"]))
     shift, factor = tensors.pop("shift"), tensors.pop("factor")
     return Fitted(Mixture(**tensors), shift, factor).to(device)

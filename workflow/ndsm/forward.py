@@ -9,7 +9,7 @@ import pandas as pd
 import torch
 import typer
 
-from ndsm import fitted, store
+from ndsm import fitted, inputs, store
 from ndsm.sde import KERNELS, Chain, grid_of
 from ndsm.streams import Streams
 from ndsm.subset import training_subset
@@ -26,12 +26,13 @@ def main(
     spec: Annotated[dict[str, Any], typer.Option(parser=json.loads)],
 ) -> None:
     """Writes process, t, x0, x1: the first two coordinates of particles at several times."""
-    start, tensors, process = time.perf_counter(), store.read_tensors(data), spec["process"]
-    frames = []
+    start, process, frames = time.perf_counter(), spec["process"], []
+    tensors = inputs.read_tensors(data, {"pool": "n d"}, spec)
     shown = spec["replicas"].index([spec["n_train"], spec["seed"]])
     x = training_subset(tensors, spec["n_train"], spec["seed"])
+    told = {key: spec[key] for key in ("experiment", "process", "replicas")}
     for name, path in {"ou": drift_ou, "gmm": drift}.items():
-        fit = fitted.read(path, "cpu").one(shown)
+        fit = fitted.read(path, "cpu", told).one(shown)
         streams = Streams([("forward", name)])
         y = fit.to_working(x[(streams.uniform(POINTS)[0] * len(x)).long()].unsqueeze(0))
         times = grid_of(process)

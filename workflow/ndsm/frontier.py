@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ndsm import store
+from ndsm.inputs import read_record
 from ndsm.results import place
 from ndsm.verdict import MAXIMISED, size_to_match
 
@@ -45,13 +45,13 @@ def _costs(results: Path, run: str, spec: Spec) -> Iterator[tuple]:
     for method in settings["methods"]:
         drift = spec["methods"][method]["drift"]
         for part in range(settings["parts"]):
-            sample = store.read_record(results / place(spec, "sample", run, method, part))
+            sample = read_record(results / place(spec, "sample", run, method, part))
             replicas = sample["spec"]["replicas"]
-            fit = store.read_record(results / place(spec, "drift", run, drift, part))
+            fit = read_record(results / place(spec, "drift", run, drift, part))
             path = results / place(spec, "train", run, method, part)
             share, evaluations = 0.0, 0
             if path.with_suffix(".json").exists():
-                measured = store.read_record(path)["measured"]
+                measured = read_record(path)["measured"]
                 share = measured["seconds"] / len(replicas)
                 evaluations = measured["network_evaluations"]
             per_sample = sample["measured"]["network_evaluations"]
@@ -70,7 +70,7 @@ def _autoencoder_seconds(results: Path, run: str, n_train: int, seed: int, spec:
     if not names:
         return 0.0
     name = "all" if names == ["all"] else f"{n_train}-{seed}"
-    return store.read_record(results / place(spec, "latent", run, name))["measured"]["seconds"]
+    return read_record(results / place(spec, "latent", run, name))["measured"]["seconds"]
 
 
 def time_to_quality(table: pd.DataFrame, spec: Spec) -> pd.DataFrame:

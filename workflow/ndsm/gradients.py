@@ -23,7 +23,7 @@ import torch
 import typer
 from torch import Tensor
 
-from ndsm import store
+from ndsm import inputs, store
 from ndsm.fits import fit_ou, fit_part
 from ndsm.fitted import Fitted
 from ndsm.mixture import Mixture
@@ -146,7 +146,7 @@ def main(
     spec: Annotated[dict[str, Any], typer.Option(parser=json.loads)],
 ) -> None:
     """Measures the objectives under the linear and the nonlinear drift, for several seeds."""
-    start, tensors = time.perf_counter(), store.read_tensors(data)
+    start, tensors = time.perf_counter(), inputs.read_tensors(data, {"pool": "n d"}, spec)
     nonlinear = [name for name in OBJECTIVES if name != "dsm"]
     curves, metrics = [], []
     for seed in range(spec["seeds"]):

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.random import Generator, default_rng
 
+from ndsm.inputs import read_arrays
 from ndsm.store import Refused
 
 Array = np.ndarray
@@ -27,6 +28,7 @@ Labelled = tuple[Array, Array]  # images (n, side²) with values in [0, 1], and 
 SEED = 20240525
 FLOOR = 5  # real sets of data, each measured against the held-out set as samples are
 FLOOR_SHARE = 0.8  # of the images that there are, at most, in each of these sets
+MNIST_SHAPES = {"train": "n 28 28", "train_labels": "n", "test": "m 28 28", "test_labels": "m"}
 MNIST_POOL, MNIST_CLASSIFIER = 30_000, 20_000  # of the 60,000; what is left is for the floor
 
 
@@ -68,11 +70,9 @@ def split_mnist(side: int, source: Path | None) -> dict[str, Labelled]:
     Raises:
         Refused: no source.
     """
-    from safetensors.numpy import load_file
-
     if source is None:
         raise Refused("source: none is given for mnist; use --source with what ndsm.mnist wrote")
-    arrays = load_file(source)
+    arrays = read_arrays(source, MNIST_SHAPES)
     block = 28 // side
 
     def rows(images: Array) -> Array:

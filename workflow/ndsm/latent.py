@@ -15,7 +15,7 @@ import torch
 import typer
 from torch import Tensor
 
-from ndsm import store
+from ndsm import inputs, store
 from ndsm.autoencoder import Autoencoder, train
 from ndsm.streams import pick_device
 from ndsm.subset import training_subset
@@ -28,11 +28,11 @@ def rmse(network: Autoencoder, x: Tensor) -> float:
 
 def load(path: Path, device: str) -> Autoencoder:
     """The autoencoder of a file that this stage wrote."""
-    told, tensors = store.read_record(path)["spec"], store.read_tensors(path)
-    shape = {key: told["autoencoder"][key] for key in ("latent", "type", "width")}
-    network = Autoencoder(int(tensors.pop("pixels")), **shape)
-    weights = {name: t for name, t in tensors.items() if name.startswith(("encoder", "decoder"))}
-    network.load_state_dict(weights)
+    told = inputs.read_record(path)["spec"]["autoencoder"]
+    shape = {key: told[key] for key in ("latent", "type", "width")}
+    pixels = inputs.read_tensors(path, {"pixels": ""})["pixels"]
+    network = Autoencoder(int(pixels), **shape)
+    inputs.load_weights(network, path)
     return network.eval().to(device)
 
 
@@ -48,7 +48,8 @@ def main(
     as it reads data.
     """
     device = pick_device(spec["device"])
-    tensors, replica = store.read_tensors(data), spec["replica"]
+    shapes = {"pool": "n d", "pool_labels": "n", "held_out": "m d"}
+    tensors, replica = inputs.read_tensors(data, shapes, spec), spec["replica"]
     seen = {key: tensors[key] for key in ("pool", "pool_labels")}
     if replica:
         n_train, seed = replica

@@ -1,9 +1,9 @@
 """A method's model, shared by training and sampling: its score network and its forward chain."""
 
+from pathlib import Path
 from typing import Any
 
-from torch import Tensor
-
+from ndsm import inputs
 from ndsm.fitted import Fitted
 from ndsm.nets import Odd, ScoreNet, StackedMLP
 from ndsm.objectives import OBJECTIVES
@@ -32,7 +32,7 @@ def build(fit: Fitted, spec: dict[str, Any], streams: Streams) -> tuple[ScoreNet
 
 
 def trained(
-    fit: Fitted, spec: dict[str, Any], streams: Streams, weights: dict[str, Tensor]
+    fit: Fitted, spec: dict[str, Any], streams: Streams, weights: Path
 ) -> tuple[ScoreNet, Chain]:
     """The same with trained weights, averaged over the group where the method is equivariant.
 
@@ -40,8 +40,8 @@ def trained(
         fit: the fitted drift.
         spec: as for ``build``, with ``equivariant``.
         streams: one generator per replica; the weights that they would give are replaced.
-        weights: by name, what training wrote.
+        weights: the file that the stage ``train`` wrote.
     """
     net, chain = build(fit, spec, streams)
-    net.network.load_state_dict(weights)
+    inputs.load_weights(net.network, weights, spec)
     return (ScoreNet(fit.mixture, Odd(net.network)) if spec["equivariant"] else net), chain

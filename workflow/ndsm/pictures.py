@@ -5,13 +5,13 @@ from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
-import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy.ndimage import gaussian_filter
 
 from ndsm import style
 from ndsm.images import is_inverted
+from ndsm.inputs import read_table
 from ndsm.names import CEILING
 from ndsm.style import Look
 
@@ -28,7 +28,7 @@ def _sample_panels(
     Returns:
         The figure, the held-out data (n, d), and (panel, method, samples (n, d)) for each panel.
     """
-    table = pd.read_csv(tables / "samples" / f"{experiment}.csv", dtype={"n_train": "Int64"})
+    table = read_table(tables / "samples" / f"{experiment}.csv")
     columns = [c for c in table if c.startswith("x")]
     methods = [m for m in spec["experiments"][experiment]["methods"] if m in set(table.method)]
     methods += [CEILING] if CEILING in set(table.method) else []
@@ -74,7 +74,7 @@ def scatter(tables: Path, spec: Spec, look: dict[str, Look], experiment: str) ->
 
 def codes(tables: Path, spec: Spec, look: dict[str, Look], experiment: str) -> Figure:
     """Codes on the two principal axes of the training images': these, prior and samples."""
-    table = pd.read_csv(tables / "codes" / f"{experiment}.csv", dtype={"n_train": "Int64"})
+    table = read_table(tables / "codes" / f"{experiment}.csv")
     columns = [c for c in table if c.startswith("x")]
     n_train = sorted(table.n_train.unique())[len(table.n_train.unique()) // 2]
     table = table[table.n_train == n_train]
@@ -137,7 +137,7 @@ def mosaic(x: np.ndarray) -> np.ndarray:
 
 def forward_process(tables: Path, spec: Spec, look: dict[str, Look], experiment: str) -> Figure:
     """Densities over time under linear and under nonlinear noising, and the latter's limit."""
-    table = pd.read_csv(tables / "forward.csv", dtype={"t": str})
+    table = read_table(tables / "forward.csv", t=str)
     points = table[["x0", "x1"]].to_numpy()
     low, high = np.quantile(points, [0.002, 0.998], axis=0)
     half = 1.16 * (high - low).max() / 2

@@ -23,9 +23,7 @@ CHUNK = 1000  # samples of a replica carried back together: activations that sta
 SHOWN = 2000  # codes kept beside the images, for a figure
 
 
-def draw(
-    fit: Fitted, weights: dict[str, Tensor], spec: dict[str, Any], device: str
-) -> tuple[Tensor, int]:
+def draw(fit: Fitted, weights: Path, spec: dict[str, Any], device: str) -> tuple[Tensor, int]:
     """Samples of the trained stack, (R, n, d) in working coordinates; evaluations per sample."""
     sampling = spec["sampling"]
     streams = Streams([("sample", spec["experiment"], *r) for r in spec["replicas"]], device)
@@ -42,7 +40,7 @@ def resampled(data: list[Path], spec: dict[str, Any], device: str) -> Tensor:
     streams = Streams([("resample", spec["experiment"], *r) for r in replicas], device)
     points = []
     for table, replica, u in zip(
-        of_each(data, replicas), replicas, streams.uniform(spec["sampling"]["samples"]), strict=True
+        of_each(data, spec), replicas, streams.uniform(spec["sampling"]["samples"]), strict=True
     ):
         x = training_subset(table, *replica).to(device)
         points.append(x[(u * len(x)).long()])
@@ -54,6 +52,21 @@ def decoded(codes: Tensor, autoencoders: list[Path], device: str) -> Tensor:
     networks = [latent.load(path, device) for path in autoencoders]
     each = networks if len(networks) == len(codes) else networks * len(codes)
     return torch.stack([net.decode(z).half() for net, z in zip(each, codes, strict=True)])
+
+
+def refuse_runaways(samples: Tensor, replicas: list[list[int]]) -> None:
+    """Stops before samples (R, n, d) are written that are not finite, as of a bad training.
+
+    Raises:
+        store.Refused: with the replica and the remedy.
+    """
+    bad = (~samples.isfinite()).any(-1).sum(-1).tolist()
+    for (n_train, seed), number in zip(replicas, bad, strict=True):
+        if number:
+            raise store.Refused(
+                f"samples of n_train={n_train}, seed={seed}: {number} of {samples.shape[1]} are not"
+                " finite; see the log of its training, and lower training.learning_rate"
+            )
 
 
 @torch.no_grad()
@@ -70,14 +83,15 @@ def main(
     if drift is None:
         x = resampled(autoencoder, spec, device)
     else:
-        fit = fitted.read(drift, device)
+        fit = fitted.read(drift, device, spec)
         if train is None:
             keys = [("mixture", spec["experiment"], *replica) for replica in spec["replicas"]]
             y = fit.mixture.sample(spec["sampling"]["samples"], Streams(keys, device))
         else:
-            y, evaluations = draw(fit, store.read_tensors(train), spec, device)
+            y, evaluations = draw(fit, train, spec, device)
         x = fit.to_data(y).float()
     tensors = {"samples": x}
+    refuse_runaways(x, spec["replicas"])
     if autoencoder:
         tensors = {"samples": decoded(x, autoencoder, device), "codes": x[:, :SHOWN].contiguous()}
     seconds = round(time.perf_counter() - start, 3)

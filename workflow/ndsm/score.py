@@ -24,7 +24,7 @@ import torch
 import typer
 from torch import Tensor
 
-from ndsm import fitted, store
+from ndsm import fitted, inputs, store
 from ndsm.fitted import Fitted
 from ndsm.model import trained
 from ndsm.nets import ScoreNet
@@ -91,10 +91,10 @@ def main(
 ) -> None:
     """Writes the tidy rows of ``score_error`` for one part of one method."""
     start, device = time.perf_counter(), pick_device(spec["device"])
-    fit, replicas = fitted.read(drift, device), spec["replicas"]
+    fit, replicas = fitted.read(drift, device, spec), spec["replicas"]
     streams = Streams([("score", spec["experiment"], *replica) for replica in replicas], device)
-    net, chain = trained(fit, spec, streams, store.read_tensors(train))
-    tensors = store.read_tensors(data)
+    net, chain = trained(fit, spec, streams, train)
+    tensors = inputs.read_tensors(data, {"held_out": "m d", "real": "s n d"}, spec)
     held_out = torch.cat([tensors["held_out"], *tensors["real"][:2]]).to(device)
     x = fit.to_working(held_out.expand(len(replicas), -1, -1))
     indices = [noise_index(fit, chain, held_out, level) for level in spec["noise"]]

@@ -80,6 +80,7 @@ def _shown(study: Study, experiment: str) -> dict[str, Any]:
     settings = study["experiments"][experiment]
     keys = ("dataset", "n_train", "methods", "metrics", "variant_of")
     shown = {key: settings[key] for key in keys if key in settings}
+    shown |= {"seeds": settings.get("seeds", study["seeds"])}
     return shown | {"latent": is_latent(study, experiment)}
 
 

@@ -1,9 +1,11 @@
 """Files: written whole or not at all, each with a record of where it came from.
 
 Tensors are kept in safetensors, tables in CSV. Beside each result ``x.safetensors`` or ``x.csv``
-stands its provenance ``x.json``: settings, package versions, git commit, device and cost.
+stands its provenance ``x.json``: settings, package versions, git commit, device and cost, and the
+SHA-256 of the result and of those that it was made from. ``inputs`` reads and checks them.
 """
 
+import hashlib
 import json
 import os
 import platform
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 PACKAGES = ("torch", "numpy", "scipy", "scikit-learn", "pandas", "snakemake", "safetensors")
+
+INPUTS: dict[str, str] = {}  # the results read since the last record, and their SHA-256
 
 
 class Refused(ValueError):
@@ -60,23 +64,22 @@ def write_tensors(
     import numpy as np
     from safetensors.numpy import save_file
 
-    write_record(path, record)
     with atomic(path) as temporary:
-        save_file({name: np.ascontiguousarray(t) for name, t in tensors.items()}, temporary)
-
-
-def read_tensors(path: Path) -> "dict[str, Tensor]":
-    """Reads the named tensors of a safetensors file."""
-    from safetensors.torch import load_file
-
-    return load_file(path)
+        save_file({name: np.asarray(t, order="C") for name, t in tensors.items()}, temporary)
+        write_record(path, record | {"sha256": sha256(temporary)})
 
 
 def write_table(path: Path, table: "pd.DataFrame", record: dict[str, Any]) -> None:
     """Writes a table as CSV and, first, its provenance ``record`` beside it."""
-    write_record(path, record)
     with atomic(path) as temporary:
         table.to_csv(temporary, index=False)
+        write_record(path, record | {"sha256": sha256(temporary)})
+
+
+def sha256(path: Path) -> str:
+    """The SHA-256 of a file's bytes, hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def record_path(path: Path) -> Path:
@@ -89,11 +92,6 @@ def write_record(path: Path, record: dict[str, Any]) -> None:
     write_text(record_path(path), json.dumps(record, indent=1) + "\n")
 
 
-def read_record(path: Path) -> dict[str, Any]:
-    """Reads the provenance record of the result ``path``."""
-    return json.loads(record_path(path).read_text())
-
-
 def provenance(spec: dict[str, Any], **measured: Any) -> dict[str, Any]:
     """The record of a result: its settings, the code and machine that made it, what it cost.
 
@@ -101,8 +99,11 @@ def provenance(spec: dict[str, Any], **measured: Any) -> dict[str, Any]:
         spec: the resolved settings of the job.
         measured: what the job measured, e.g. ``seconds``, ``parameters``, ``network_evaluations``.
     """
+    made_from = dict(INPUTS)
+    INPUTS.clear()
     return {
         "spec": spec,
+        "inputs": made_from,
         "measured": measured | {"peak_memory_mb": round(peak_memory_mb(), 1)},
         "commit": git_commit(),
         "python": platform.python_version(),

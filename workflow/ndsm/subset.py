@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from ndsm.store import Refused, read_tensors
+from ndsm.inputs import read_tensors
+from ndsm.store import Refused
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -19,17 +20,22 @@ SEED = 20240525
 ArrayOrTensor = TypeVar("ArrayOrTensor", np.ndarray, "Tensor")
 
 
-def of_each(files: Sequence[Path], replicas: Sequence[Any]) -> "list[dict[str, Tensor]]":
+def of_each(files: Sequence[Path], told: Mapping[str, Any]) -> "list[dict[str, Tensor]]":
     """The tensors of data that each replica trains on: of the one file, or of its own.
 
     In latent space a replica may have an autoencoder, and so codes, of its own.
 
+    Args:
+        files: of data, or of codes.
+        told: what the job was told, with ``replicas``.
+
     Raises:
-        Refused: another number of files.
+        Refused: another number of files, or one that cannot be used.
     """
+    replicas = told["replicas"]
     if len(files) not in (1, len(replicas)):
         raise Refused(f"data: {len(files)} files for {len(replicas)} replicas; give one, or each")
-    read = [read_tensors(path) for path in files]
+    read = [read_tensors(path, {"pool": "n d"}, told) for path in files]
     return read if len(read) == len(replicas) else read * len(replicas)
 
 

@@ -129,10 +129,8 @@ def main(
 ) -> None:
     """Trains one part of one method."""
     device = pick_device(spec["device"])
-    fit, settings, replicas = fitted.read(drift, device), spec["training"], spec["replicas"]
-    subsets = [
-        training_subset(t, *r) for t, r in zip(of_each(data, replicas), replicas, strict=True)
-    ]
+    fit, settings, replicas = fitted.read(drift, device, spec), spec["training"], spec["replicas"]
+    subsets = [training_subset(t, *r) for t, r in zip(of_each(data, spec), replicas, strict=True)]
     streams = Streams([("train", spec["experiment"], *r) for r in spec["replicas"]], device)
     net, chain = build(fit, spec, streams)
     start = time.perf_counter()
