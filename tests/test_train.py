@@ -125,6 +125,9 @@ def test_an_equivariant_method_trains_on_orbits_and_samples_from_the_average(tmp
     train.main(paths[:1], *paths[1:], job)
     ((subset,),) = seen
     assert torch.allclose(subset.unique(), torch.tensor([0.2, 0.8])) and subset.mean() == 0.5
+    measured = inputs.read_record(paths[2])["measured"]
+    assert measured["iterations"] == SETTINGS["evaluations"]
+    store.write_tensors(paths[2], inputs.read_tensors(paths[2]), {})  # told of no setting
     y, t = torch.randn(1, 50, 4), torch.full((1, 50, 1), 0.5)
     for equivariant in (True, False):
         spec, streams = job | {"equivariant": equivariant}, Streams([("any",)])
@@ -132,8 +135,6 @@ def test_an_equivariant_method_trains_on_orbits_and_samples_from_the_average(tmp
         gap = (net.departure(y, t) + net.departure(-y, t)).abs().max()
         assert gap < 1e-6 if equivariant else gap > 1e-3
         assert net.evaluations == 1 + equivariant
-    measured = inputs.read_record(paths[2])["measured"]
-    assert measured["iterations"] == SETTINGS["evaluations"]
 
 
 # Interruption.
