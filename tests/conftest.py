@@ -30,21 +30,49 @@ def job_spec(objective: str = "ndsm_anti", **changes: Any) -> dict[str, Any]:
     } | changes
 
 
+def on_path(env: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """The environment, but with a ``python`` that is the one that runs the tests."""
+    path = os.pathsep.join([str(Path(sys.executable).parent), env["PATH"]])
+    return {**env, "PATH": path}
+
+
 def snakemake(
     tree: Path, *options: str, status: int | None = 0, env: Mapping[str, str] = os.environ
 ) -> subprocess.CompletedProcess[str]:
     """Runs Snakemake in ``tree``, and gives its output; ``status`` is the exit status expected."""
-    path = os.pathsep.join([str(Path(sys.executable).parent), env["PATH"]])
     done = subprocess.run(
         [sys.executable, "-m", "snakemake", *options],
         cwd=tree,
-        env={**env, "PATH": path},
+        env=on_path(env),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
     )
     assert status is None or done.returncode == status, done.stdout
     return done
+
+
+def start(*command: str | Path, **options: Any) -> subprocess.Popen[str]:
+    """Starts a command with the modules of this tree, in a process group of its own."""
+    return subprocess.Popen(
+        command,
+        env=on_path() | {"PYTHONPATH": str(ROOT / "workflow"), "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+        **options,
+    )
+
+
+def lines_of(process: subprocess.Popen[str]) -> list[str]:
+    """What it says to its end."""
+    return process.communicate()[0].splitlines()
+
+
+def files_of(folder: Path) -> set[str]:
+    """Names of what lies in a folder, hidden or not."""
+    return {path.name for path in folder.iterdir()}
 
 
 def copy_tree(target: Path) -> Path:

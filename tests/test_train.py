@@ -171,10 +171,10 @@ def test_interrupted_training_goes_on_to_the_same_bits(
         interrupt_at(patch, 17)
         run_stack(REPLICAS, keep=keep, **changes)
     assert "going on from" not in capsys.readouterr().out
-    resumed = run_stack(REPLICAS, keep=keep, **changes)
+    with keep:
+        resumed = run_stack(REPLICAS, keep=keep, **changes)
     assert "going on from" in capsys.readouterr().out
     assert all(torch.equal(a, b) for a, b in zip(whole, resumed, strict=True))
-    keep.remove()
     assert not list(tmp_path.iterdir())
 
 

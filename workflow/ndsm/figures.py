@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -34,13 +35,17 @@ def main(
 
     Raises:
         Refused: a name that is no figure.
+        MemoryError: a process that draws was killed.
     """
     known = catalogue(spec)
     if unknown := [name for name in spec["figures"] if name not in known]:
         raise store.Refused(f"figure {unknown[0]}: allowed are {', '.join(known)}")
-    with ProcessPoolExecutor(WORKERS) as pool:
-        for name in pool.map(partial(draw, tables, out, spec), spec["figures"]):
-            print(f"{out / name}.png", flush=True)
+    try:
+        with ProcessPoolExecutor(WORKERS) as pool:
+            for name in pool.map(partial(draw, tables, out, spec), spec["figures"]):
+                print(f"{out / name}.png", flush=True)
+    except BrokenProcessPool:
+        raise MemoryError("a process that draws was killed") from None
 
 
 def draw(tables: Path, out: Path, spec: Spec, name: str) -> str:

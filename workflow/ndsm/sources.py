@@ -1,6 +1,6 @@
 """Which modules of the package a stage runs, so that its rule can name them as inputs.
 
-Snakemake does not see edits of imported modules by itself. Used by the Snakefile alone.
+Snakemake does not see edits of imported modules by itself.
 """
 
 import ast
@@ -18,6 +18,11 @@ def modules(stage: str) -> list[str]:
         found.add(name)
         waiting |= _imports(PACKAGE / f"{name}.py") - found
     return sorted(found)
+
+
+def files(stage: str) -> list[Path]:
+    """Where these modules lie."""
+    return [PACKAGE / f"{name}.py" for name in modules(stage)]
 
 
 @functools.cache

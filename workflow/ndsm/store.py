@@ -5,18 +5,23 @@ stands its provenance ``x.json``: settings, package versions, git commit, device
 SHA-256 of the result and of those that it was made from. ``inputs`` reads and checks them.
 """
 
+import errno
+import glob
 import hashlib
 import json
 import os
 import platform
+import re
 import resource
+import secrets
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import typer
 
@@ -26,6 +31,11 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 PACKAGES = ("torch", "numpy", "scipy", "scikit-learn", "pandas", "snakemake", "safetensors")
+FULL = dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "free space there")
+CLOSED = dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), "make the folder writable")
+REMEDIES = FULL | CLOSED  # what helps against an error of writing
+STOPPED = (128 + signal.SIGINT, 128 + signal.SIGTERM)  # exit statuses, as a shell has them
+NO_MEMORY = re.compile("(can.?t|cannot) allocate|out of memory|alloc_failed", re.IGNORECASE)
 
 INPUTS: dict[str, str] = {}  # the results read since the last record, and their SHA-256
 
@@ -34,18 +44,34 @@ class Refused(ValueError):
     """Input that cannot be used; the message is one line: what, its value, and the remedy."""
 
 
+class Unwritable(Refused):
+    """A file that cannot be written; the message as above."""
+
+
 @contextmanager
 def atomic(path: Path) -> Iterator[Path]:
-    """Yields a temporary name beside ``path`` and renames it to ``path`` if the block succeeds."""
+    """Yields a temporary name beside ``path`` and renames it to ``path`` if the block succeeds.
+
+    Raises:
+        Unwritable: the disk is full, or the folder cannot be written to.
+    """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     # The suffix stays last, since some writers (matplotlib) choose the format by it.
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    temporary = path.with_name(f".{path.stem}.{secrets.token_hex(4)}{path.suffix}")
     try:
-        yield temporary
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        for stale in path.parent.glob(f".{glob.escape(path.stem)}.{'[0-9a-f]' * 8}{path.suffix}"):
+            stale.unlink(missing_ok=True)  # of a writer that was killed
+        try:
+            yield temporary
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as problem:
+        if problem.errno not in REMEDIES:
+            raise
+        remedy = f"{REMEDIES[problem.errno]}, then run Snakemake again"
+        raise Unwritable(f"cannot write {path}: {problem.strerror}; {remedy}") from None
 
 
 def write_text(path: Path, text: str) -> None:
@@ -62,10 +88,11 @@ def write_tensors(
     By way of NumPy, so that a job without tensors does not wait for torch to start.
     """
     import numpy as np
-    from safetensors.numpy import save_file
+    from safetensors.numpy import save  # save_file has temporary files of its own
 
     with atomic(path) as temporary:
-        save_file({name: np.asarray(t, order="C") for name, t in tensors.items()}, temporary)
+        arrays = {name: np.asarray(tensor, order="C") for name, tensor in tensors.items()}
+        temporary.write_bytes(save(arrays))
         write_record(path, record | {"sha256": sha256(temporary)})
 
 
@@ -130,10 +157,41 @@ def git_commit() -> str:
 
 
 def run(main: Callable[..., None]) -> None:
-    """Runs a stage's ``main`` as a command; what it refuses ends as one line and exit status 1."""
+    """Runs a stage's ``main`` as a command.
+
+    One line says why it ends before it is done: with status 1 if it refuses something or lacks
+    memory, 74 if it cannot write (workflow/job.sh says so too, as the log may be on the full disk),
+    128 + the signal's number at a SIGTERM or SIGINT. The blocks that remove temporary files run in
+    any case. Only what nobody foresaw has a traceback.
+    """
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
     app.command()(main)
     try:
         app()
+    except SystemExit as end:
+        if end.code in STOPPED:
+            name = signal.Signals(int(end.code) - 128).name
+            _end(int(end.code), f"stopped by {name}: run Snakemake again")
+        raise
+    except Unwritable as refusal:
+        _end(os.EX_IOERR, f"error: {refusal}")
     except Refused as refusal:
         sys.exit(f"error: {refusal}")
+    except (OSError, MemoryError, RuntimeError) as problem:
+        if getattr(problem, "errno", None) in FULL:
+            _end(os.EX_IOERR, f"error: {problem}")
+        if not (isinstance(problem, MemoryError) or NO_MEMORY.search(str(problem))):
+            raise
+        said = " ".join(str(problem).split())
+        sys.exit(
+            f"error: out of memory, {peak_memory_mb():.0f} MB so far ({said}); "
+            "set a smaller replicas_per_job, or give the job more mem_mb"
+        )
+
+
+def _end(status: int, line: str) -> NoReturn:
+    """Ends the process with a last line, if the log takes it."""
+    with suppress(OSError):
+        print(line, file=sys.stderr)
+    sys.exit(status)

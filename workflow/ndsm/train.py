@@ -9,7 +9,7 @@ import torch
 import typer
 from torch import Tensor
 
-from ndsm import fitted, store
+from ndsm import fitted, sources, store
 from ndsm.adam import Adam, learning_rate
 from ndsm.checkpoint import Checkpoint
 from ndsm.control import LearnedAlpha
@@ -66,20 +66,23 @@ def train(
     if checkpoint and (found := checkpoint.load(pool.y.device)):
         adam.restore(found)
         streams.restore(found["streams"].cpu())
-        pool.y, pool.index, loss_sum = found["y"], found["index"], found["loss_sum"]
+        pool.y, pool.index = found["y"], found["index"]
+        loss_sum, trouble = found["loss_sum"], found["trouble"]
         if learned:
             learned.moments = found["moments"]
         first = adam.steps
 
     for step in range(first, steps):
-        if (step - first) % BLOCK == 0:
-            if checkpoint and checkpoint.due():
-                moving = {"y": pool.y, "index": pool.index, "loss_sum": loss_sum}
-                moving |= {"moments": learned.moments} if learned else {}
-                checkpoint.save(adam.state() | moving | {"streams": streams.state()})
+        if step == first or step % BLOCK == 0:
+            drawn_from = streams.state()
             noises = streams.normal(BLOCK, *pool.y.shape[1:]).unbind(1)
             uniforms = streams.uniform(BLOCK, 2, batch).unbind(1)
-        noise, uniform = noises[(step - first) % BLOCK], uniforms[(step - first) % BLOCK]
+        noise, uniform = noises[step % BLOCK], uniforms[step % BLOCK]
+        if checkpoint and checkpoint.due():  # a training that goes on draws this block again
+            moving = {"y": pool.y, "index": pool.index, "streams": drawn_from}
+            moving |= {"loss_sum": loss_sum, "trouble": trouble}
+            moving |= {"moments": learned.moments} if learned else {}
+            checkpoint.save(adam.state() | moving)
 
         jump = pool.jump(*uniform.unbind(1))
         loss = loss_of(net, jump, noise) * torch.exp(weight * jump.t).squeeze(-1)
@@ -133,31 +136,30 @@ def main(
     subsets = [training_subset(t, *r) for t, r in zip(of_each(data, spec), replicas, strict=True)]
     streams = Streams([("train", spec["experiment"], *r) for r in spec["replicas"]], device)
     net, chain = build(fit, spec, streams)
-    start = time.perf_counter()
-    checkpoint = Checkpoint(out, spec)
     learned = LearnedAlpha(len(subsets), chain.times) if spec["alpha"] else None
     if spec["equivariant"]:  # the orbits under g x = 1 − x; sampling averages the network over g
         subsets = [torch.cat([subset, 1 - subset]) for subset in subsets]
     points = data_sampler(subsets, fit)
-    how = spec["objective"], settings, streams, checkpoint, learned, spec["weight"]
-    ema, losses = train(net, chain, points, *how)
     cost = OBJECTIVES[spec["objective"]].evaluations
     steps = settings["evaluations"] // cost
     names = [name for name, _ in net.network.named_parameters()]
-    store.write_tensors(
-        out,
-        {name: weight.cpu() for name, weight in zip(names, ema, strict=True)},
-        store.provenance(
-            spec | {"device": device},
-            seconds=round(time.perf_counter() - start, 3),
-            replicas=len(subsets),
-            parameters=sum(w[0].numel() for w in ema),
-            network_evaluations=steps * cost * settings["batch"],
-            iterations=steps,
-            final_loss=[round(value, 6) for value in losses[-1].tolist()],
-        ),
-    )
-    checkpoint.remove()
+    spec = spec | {"device": device}
+    with Checkpoint(out, spec, [*data, drift, *sources.files("train")]) as checkpoint:
+        how = spec["objective"], settings, streams, checkpoint, learned, spec["weight"]
+        ema, losses = train(net, chain, points, *how)
+        store.write_tensors(
+            out,
+            {name: weight.cpu() for name, weight in zip(names, ema, strict=True)},
+            store.provenance(
+                spec,
+                seconds=round(checkpoint.seconds, 3),
+                replicas=len(subsets),
+                parameters=sum(w[0].numel() for w in ema),
+                network_evaluations=steps * cost * settings["batch"],
+                iterations=steps,
+                final_loss=[round(value, 6) for value in losses[-1].tolist()],
+            ),
+        )
 
 
 if __name__ == "__main__":

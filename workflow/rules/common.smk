@@ -21,14 +21,10 @@ wildcard_constraints:
     part=r"\d+",
 
 
-# Every job, also one on a cluster, runs the modules of this tree. The MALLOC_ settings keep glibc from
-# giving each large tensor back to the system and asking for it again: a fifth of a training's time.
 shell.prefix(
-    "set -euo pipefail; "
-    "export MALLOC_MMAP_THRESHOLD_=1073741824 MALLOC_TRIM_THRESHOLD_=4294967296; "
-    "export PYTHONPATH="
-    + shlex.quote(os.path.join(workflow.basedir, "workflow"))
-    + "${{PYTHONPATH:+:$PYTHONPATH}}; "
+    "set -euo pipefail; source "
+    + shlex.quote(os.path.join(workflow.basedir, "workflow", "job.sh"))
+    + "; "
 )
 
 

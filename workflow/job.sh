@@ -1,0 +1,22 @@
+# Read by the shell of every job, also of one on a cluster, before its command.
+
+# The modules that run are this tree's.
+PYTHONPATH=${BASH_SOURCE[0]%/*}${PYTHONPATH:+:$PYTHONPATH}
+# These keep glibc from giving each large tensor back to the system and asking for it again: a fifth
+# of a training's time.
+export PYTHONPATH MALLOC_MMAP_THRESHOLD_=1073741824 MALLOC_TRIM_THRESHOLD_=4294967296
+
+# At a SIGTERM to all its processes a job ends in order: the shell waits for it.
+trap : TERM
+
+# What a job cannot say itself: that it was killed, and that its log, too, is on a full disk (74 of
+# ndsm.store, 120 of Python).
+last_words() {
+    case $? in
+        137) echo "error: the job was killed, most likely for want of memory:" \
+            "set a smaller replicas_per_job, or give it more mem_mb" ;;
+        74 | 120) echo "error: the job cannot write its result or its log:" \
+            "free space or make the folder writable, then run Snakemake again" ;;
+    esac >&2
+}
+trap last_words EXIT
