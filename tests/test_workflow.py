@@ -4,6 +4,7 @@ import re
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import yaml
@@ -165,6 +166,33 @@ def test_a_file_of_your_own_is_the_whole_study(tree: Path) -> None:
     said = snakemake(tree, "--dry-run", "--configfile", "my.yaml").stdout
     assert "results/mine/" in said
     assert "results/default/" not in said and "digits" not in said
+
+
+def test_a_stack_spread_over_jobs_gives_the_same_table(smoke: Path, tree: Path) -> None:
+    """One replica a job against all in one: vectors, a U-Net, an autoencoder, the learned score."""
+    chosen = {
+        "weighted_modes": {"methods": ["gmm", "ndsm_anti"], "n_train": [100]},
+        "digits_imbalance": {},
+        "digits_latent": {"methods": ["ndsm_jump"]},
+    }
+    experiments = {name: SETTINGS["experiments"][name] | own for name, own in chosen.items()}
+    del experiments["digits_latent"]["variants"]
+    spread = SETTINGS | {"study": "spread", "replicas_per_job": 1, "claims": []}
+    spread |= {"experiments": experiments}
+    del spread["gradients"], spread["forward"]
+    (tree / "spread.yaml").write_text(yaml.safe_dump(spread))
+    snakemake(tree, "tables", "--cores", "all", "--configfile", "spread.yaml")
+    whole, parts = (
+        pd.read_csv(folder / "tables" / "metrics.csv").query("metric != 'drift_over_training'")
+        for folder in (smoke / "results" / "smoke", tree / "results" / "spread")
+    )
+    keys = ["experiment", "method", "n_train", "seed", "metric"]
+    both = parts.merge(whole, on=keys, how="left", suffixes=("", "_whole"))
+    assert (
+        len(both) == len(parts) > 60
+        and len(list((tree / "results").rglob("train/*/*/2.json"))) == 3
+    )
+    np.testing.assert_allclose(both.value, both.value_whole, rtol=1e-4)
 
 
 def test_a_bad_configuration_is_one_line(tree: Path) -> None:
