@@ -22,6 +22,9 @@ if "experiments" not in config:
     configfile: settings.study_file(config.get("study", "default"))
 
 
+settings.refuse_repeated_keys(workflow.configfiles)
+
+
 include: "workflow/rules/common.smk"
 include: "workflow/rules/mnist.smk"
 include: "workflow/rules/data.smk"

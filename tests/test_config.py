@@ -80,6 +80,21 @@ BAD = [
     ("verdict.level", 5, r"verdict.level: 5 is too large"),
     ("study", "a/b", r"study: 'a/b' is no name"),
     ("defaults.drifts.gmm.n_components", 0, r"gmm.n_components: 0 is too small"),
+    ("defaults.process.T", 10**400, r"process.T: 10{58}… is of the wrong type; allowed: number"),
+    ("seeds", 101, r"seeds: 101 is too large; allowed: 100 or less"),
+    ("defaults.n_train", [50, 10**12], r"n_train.1: 1000000000000 is too large"),
+    ("defaults.drifts.gmm.n_components", 10**12, r"gmm.n_components: 1000000000000 is too large"),
+    ("experiments.weighted_modes.dataset.held_out", 1, r"held_out: 1 is too small; .*2 or more"),
+    ("defaults.process.log_noise", [0, 1, 2], r"log_noise: \[0, 1, 2\] is too long; allowed: 2 "),
+    # names that would break a path, long values, keys that are no text
+    ("study", "smoke\n", r"study: 'smoke\\n' is no name; allowed: up to 60 letters"),
+    ("study", "x" * 61, r"study: 'x{58}… is no name"),
+    ("experiments.digits.methods", ["a/b"], r"digits.methods.0: 'a/b' is no name"),
+    ("claims.6.experiment", "digits\n", r"claims.6.experiment: 'digits\\n' is no name"),
+    ("device", "x" * 999, r"device: 'x{58}… is unknown; allowed: auto, cpu, cuda$"),
+    ("seed\ns", 3, r"seed\\ns: 3 is given to no known key; .*did you mean 'seeds'"),
+    ("", 3, r"'': 3 is given to no known key"),
+    ("methods", {250: {}}, r"methods: 250 is of the wrong type; allowed: string$"),
     # what is missing
     ("experiments", {}, r"experiments: {} is too short"),
     ("experiments", DELETED, r"experiments: is missing"),
@@ -131,6 +146,11 @@ BAD = [
         r"network.type: 'unet' with dataset clusters16",
     ),
     ("defaults.process.log_noise", [-0.6, 0], r"log_noise.1: 0 is too small; allowed: more than"),
+    (
+        "experiments.digits_symmetry.dataset.symmetry.departure",
+        2,
+        r"symmetry.departure: 2 is too large; allowed: 1 or less",
+    ),
     # latent space and variants
     ("experiments.clusters16.space", "latent", r"clusters16.autoencoder: is missing"),
     ("experiments.digits_latent.space", "latnt", r"space: 'latnt' .*did you mean 'latent'"),
@@ -156,13 +176,21 @@ BAD = [
         0,
         r"training.batch: 0 is too small",
     ),
+    (
+        "experiments.digits_latent.thresholds",
+        {"fdi": [1]},
+        r"thresholds: 'fdi' is unknown; .*'fid'",
+    ),
+    ("experiments.digits_latent.thresholds", {}, r"thresholds: {} is too short"),
     ("methods.decoded", {"objective": "none", "drift": "ou"}, r"methods.decoded: "),
     ("methods.edm.sampler", "emd", r"methods.edm.sampler: 'emd' .*did you mean 'edm'"),
     ("score.experiment", "digits_latent", r"score.experiment: 'digits_latent' is in latent space"),
     ("methods.gmm.sampler", "edm", r"methods.gmm.sampler: edm with objective none"),
     # what to run
     ("mnist_dir", "/nowhere", r"mnist_dir: '/nowhere' is no folder; allowed: the folder of"),
-    ("scale", "ful", r"scale: 'ful' is unknown"),
+    ("mnist_dir", "", r"mnist_dir: '' is no folder"),
+    ("mnist_dir", "x" * 9999, r"mnist_dir: 'x{58}… is no folder"),
+    ("scale", "ful", r"scale: 'ful' is unknown; allowed: nothing$"),
     ("claim", "C10", r"claim: 'C10' is unknown; allowed: C1, C2"),
     # claims
     ("claims.0.id", "C10", r"claims.0.id: 'C10' .*allowed: C1"),
@@ -171,6 +199,9 @@ BAD = [
     ("claims.0.baseline", "dms", r"claims.0.baseline: 'dms' .*'dsm'"),
     ("claims.0.metric", "energy_distanc", r"claims.0.metric: .*'energy_distance'"),
     ("claims.0.n_train", 60, r"claims.0.n_train: 60 is unknown; allowed: 50, 100"),
+    ("claims.0.n_train", DELETED, r"claims.0.n_train: is missing, .* several; allowed: 50, 100"),
+    ("claims.8.experiment", "digits_latent_short", r"claims.8.metric: .* in digits_latent_short"),
+    ("claims.8.baseline_experiment", "digits_latent_short", r"claims.8.metric: 'seconds_to:fid:"),
     ("claims.0.at_most", 0.1, r"claims.0: both of baseline, at_most"),
     ("claims.0.baseline", DELETED, r"claims.0: neither of baseline, at_most"),
     ("claims.1.method", "gmm", r"claims.1.method: 'gmm' is unknown"),
@@ -200,6 +231,29 @@ def test_unknown_study_lists_those_there_are() -> None:
         match="allowed: default, ablation, mnist, mnist_search, search, smoke.*mean 'smoke'",
     ):
         config.study_file("smoek")
+
+
+@pytest.mark.parametrize("study", [["smoke"], {}, None, 1])
+def test_a_study_has_a_name(study: Any) -> None:
+    with pytest.raises(config.ConfigError, match=r"^error: study: .* is unknown; allowed: default"):
+        config.study_file(study)
+
+
+def test_two_variants_of_one_name_are_refused() -> None:
+    raw = changed("experiments.a", SMOKE["experiments"]["digits"] | {"variants": {"b_c": {}}})
+    raw["experiments"]["a_b"] = SMOKE["experiments"]["digits"] | {"variants": {"c": {}}}
+    line = "error: experiments.a_b.variants.c: 'a_b_c' is an experiment; allowed: other names"
+    assert refusal(raw) == [line]
+
+
+def test_a_key_that_is_there_twice_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "my.yaml"
+    for text in ("a: {b: &b {x: 1}}\nc: {<<: *b, x: 2}\n", '{\n\t"a": 1}\n'):
+        path.write_text(text)
+        config.refuse_repeated_keys([path])
+    path.write_text("a:\n  b: 1\n  'b': 2\n")
+    with pytest.raises(config.ConfigError, match=r"^error: b: is there twice, line 3 of my.yaml"):
+        config.refuse_repeated_keys([path])
 
 
 def test_experiments_are_merged_with_the_defaults_key_by_key() -> None:

@@ -203,6 +203,51 @@ def test_a_bad_configuration_is_one_line(tree: Path) -> None:
     assert "Traceback" not in said and "File " not in said
 
 
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("study: [mine\n", "Config file is not valid JSON or YAML."),
+        ("study: mine\n\tseeds: 3\n", "make sure to not mix whitespace and tab indentation."),
+        ("", "Config file must be given as JSON or YAML with keys at top level."),
+        ("- study\n", "Config file must be given as JSON or YAML with keys at top level."),
+        (yaml.safe_dump(SETTINGS) + "seeds: 4\n", "error: seeds: is there twice, line "),
+        ("experiments:\n", "error: experiments: None is of the wrong type; allowed: a mapping"),
+    ],
+    ids=["broken", "tab", "empty", "list", "repeated", "nothing"],
+)
+def test_a_file_that_is_no_configuration_is_refused(tree: Path, text: str, line: str) -> None:
+    (tree / "my.yaml").write_text(text)
+    said = snakemake(tree, "--dry-run", "--configfile", "my.yaml", status=1).stdout
+    assert line in said and "Traceback" not in said and "File " not in said
+
+
+@pytest.mark.parametrize(
+    ("given", "line"),
+    [
+        ("study=[smoke]", "study: ['smoke'] is unknown; allowed: default, "),
+        ("seeds=abc", "seeds: 'abc' is of the wrong type; allowed: integer; YAML reads 1e3 as "),
+        ("seeds=99999999999", "seeds: 99999999999 is too large; allowed: 100 or less"),
+        ("claim=C10", "claim: 'C10' is unknown; allowed: C1, C2, "),
+        ("device=tpu", "device: 'tpu' is unknown; allowed: auto, cpu, cuda (did you mean 'cpu'?)"),
+        ("scale=full", "scale: 'full' is unknown; allowed: nothing"),
+        ("mnist_dir=", "mnist_dir: None is of the wrong type; allowed: string"),
+        ("seed=3", "seed: 3 is given to no known key; allowed: study, seeds, "),
+    ],
+)
+def test_a_bad_setting_of_the_command_line_is_one_line(tree: Path, given: str, line: str) -> None:
+    said = snakemake(tree, "--dry-run", "--config", given, status=1).stdout
+    assert len(said.splitlines()) <= 2 and f"error: {line}" in said.splitlines()[-1]
+
+
+def test_braces_in_the_name_of_a_folder_are_its_own(tree: Path) -> None:
+    (tree / "{its}").mkdir()
+    (tree / "my.yaml").write_text(
+        (tree / "workflow" / "studies" / "mnist.yaml").read_text() + "\nmnist_dir: '{its}'\n"
+    )
+    options = ("--dry-run", "--printshellcmds", "--configfile", "my.yaml", "--config", "claim=C7")
+    assert "--folder '{its}'" in snakemake(tree, *options).stdout
+
+
 def test_an_unknown_study_names_those_there_are(tree: Path) -> None:
     said = snakemake(tree, "--dry-run", "--config", "study=smok", status=1).stdout
     allowed = (

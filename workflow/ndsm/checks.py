@@ -7,6 +7,7 @@ nearest match. Used by ``config`` alone.
 import difflib
 from collections.abc import Iterable, Iterator
 from math import isclose
+from textwrap import shorten
 from typing import Any
 
 from ndsm.datasets import DATASETS, pool_size
@@ -27,17 +28,29 @@ def as_list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
 
-def allowed(value: Any, names: Iterable[str]) -> str:
+def short(text: str) -> str:
+    """The text on one line, without its end if it is long."""
+    text = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text[:60])
+    return text if len(text) < 60 else f"{text[:59]}…"
+
+
+def shown(value: Any) -> str:
+    """A value as a message shows it."""
+    return short(repr(value))
+
+
+def allowed(value: Any, names: Iterable[Any]) -> str:
     """``allowed: a, b, c (did you mean b?)``."""
     names = [str(name) for name in names]
-    near = difflib.get_close_matches(str(value), names, n=1, cutoff=0.5)
+    near = difflib.get_close_matches(str(value)[:60], names, n=1, cutoff=0.5)
     hint = f" (did you mean {near[0]!r}?)" if near else ""
-    return f"allowed: {', '.join(names)}{hint}"
+    listed = shorten(", ".join(names), 200, placeholder=" …") or "nothing"
+    return f"allowed: {listed}{hint}"
 
 
-def unknown(key: str, value: Any, names: Iterable[str]) -> str:
+def unknown(key: str, value: Any, names: Iterable[Any]) -> str:
     """The line for a name that does not exist."""
-    return f"{key}: {value!r} is unknown; {allowed(value, names)}"
+    return f"{key}: {shown(value)} is unknown; {allowed(value, names)}"
 
 
 def experiment_problems(study: dict[str, Any]) -> Iterator[str]:
@@ -78,7 +91,10 @@ def _dataset_problems(key: str, experiment: dict[str, Any]) -> Iterator[str]:
     for metric in experiment["metrics"]:
         if metric not in suited:
             state = "does not suit " + name if metric in METRICS else "is unknown"
-            yield f"{key}.metrics: {metric!r} {state}; {allowed(metric, suited)}"
+            yield f"{key}.metrics: {shown(metric)} {state}; {allowed(metric, suited)}"
+    for metric in experiment.get("thresholds", {}):
+        if metric not in experiment["metrics"] and "variant_of" not in experiment:
+            yield unknown(f"{key}.thresholds", metric, experiment["metrics"])
 
 
 def _latent_problems(key: str, experiment: dict[str, Any]) -> Iterator[str]:
@@ -110,8 +126,8 @@ def _method_problems(
     """Methods, the drifts that they name, and what these allow."""
     process, drifts = experiment["process"], experiment["drifts"]
     if process["t_min"] >= process["T"]:
-        limit = f"allowed: less than T, {process['T']}"
-        yield f"{key}.process.t_min: {process['t_min']} is too large; {limit}"
+        limit = f"allowed: less than T, {shown(process['T'])}"
+        yield f"{key}.process.t_min: {shown(process['t_min'])} is too large; {limit}"
     for method in experiment["methods"]:
         if method not in methods:
             yield unknown(f"{key}.methods", method, methods)
@@ -231,12 +247,14 @@ def claim_problems(key: str, claim: dict[str, Any], study: dict[str, Any]) -> It
     metric = claim["metric"].removeprefix(MATCH)
     if metric.startswith(SECONDS):
         _, metric, threshold = f"{metric}:".split(":")[:3]
-        for name in as_list(claim["experiment"]):
-            there = study["experiments"].get(name, {}).get("thresholds", {}).get(metric, [])
+        bases = {n: e for n, e in study["experiments"].items() if "variant_of" not in e}
+        for name in [*as_list(claim["experiment"]), *as_list(claim.get("baseline_experiment", []))]:
+            there = bases.get(name, {}).get("thresholds", {}).get(metric, [])
             if threshold not in (known := [f"{value:g}" for value in there]):
                 yield unknown(f"{key}.metric", claim["metric"], known) + f" in {name}"
     if claim["metric"].startswith((MATCH, *SECONDS)) and "at_most" in claim:
-        yield f"{key}.at_most: {claim['at_most']} with {claim['metric']}; allowed: a baseline"
+        given = f"{shown(claim['at_most'])} with {shown(claim['metric'])}"
+        yield f"{key}.at_most: {given}; allowed: a baseline"
     if other := claim.get("baseline_experiment"):
         if other not in study["experiments"]:
             yield unknown(f"{key}.baseline_experiment", other, study["experiments"])
@@ -270,3 +288,5 @@ def claim_problems(key: str, claim: dict[str, Any], study: dict[str, Any]) -> It
         for n in as_list(claim.get("n_train", [])):
             if n not in sizes:
                 yield unknown(f"{key}.n_train", n, sizes) + f" in {name}"
+        if len(sizes) > 1 and "n_train" not in claim:
+            yield f"{key}.n_train: is missing, but {name} has several; {allowed('', sizes)}"

@@ -4,8 +4,10 @@ Every problem is one line: the key, its value, what is allowed and, for a name, 
 Used by the Snakefile alone; a stage gets the part that it needs on its command line.
 """
 
-import math
+import os
+import sys
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,8 @@ from ndsm.checks import (
     as_list,
     claim_problems,
     experiment_problems,
+    short,
+    shown,
     side_problems,
     unknown,
 )
@@ -42,11 +46,12 @@ class ConfigError(SystemExit):
 
 
 def _is_number(_: Any, value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return number and abs(value) <= sys.float_info.max  # so neither nan nor infinite
 
 
 def _is_integer(_: Any, value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)  # 5.0 is no number of seeds
+    return isinstance(value, int) and _is_number(_, value)  # 5.0 is no number of seeds
 
 
 _Validator = extend(
@@ -57,7 +62,33 @@ _Validator = extend(
 )
 
 
-def study_file(study: str, workflow: Path = WORKFLOW) -> Path:
+class _Loader(yaml.SafeLoader):
+    """Reads YAML, but refuses a key that is given twice: of its values the last would count."""
+
+    def compose_mapping_node(self, anchor: str | None) -> yaml.MappingNode:
+        """The node of a mapping."""
+        node, given = super().compose_mapping_node(anchor), set[str]()
+        for key, _ in node.value:
+            if (name := str(key.value)) in given:
+                line = f"line {key.start_mark.line + 1} of {Path(self.name).name}"
+                raise ConfigError(f"{_step(name)}: is there twice, {line}; allowed: once")
+            given.add(name)
+        return node
+
+
+def refuse_repeated_keys(files: Iterable[str | Path]) -> None:
+    """Reads the files of a configuration, for this alone.
+
+    Raises:
+        ConfigError: a mapping has a key twice.
+    """
+    for path in files:
+        # Snakemake has read them all: what is no YAML is JSON, indented with tabs.
+        with open(path, encoding="utf-8") as file, suppress(yaml.YAMLError):
+            yaml.compose(file, _Loader)
+
+
+def study_file(study: Any, workflow: Path = WORKFLOW) -> Path:
     """Where a study is configured: config.yaml for ``default``, else workflow/studies/.
 
     Raises:
@@ -65,7 +96,7 @@ def study_file(study: str, workflow: Path = WORKFLOW) -> Path:
     """
     files = {path.stem: path for path in sorted((workflow / "studies").glob("*.yaml"))}
     files = {"default": workflow.parent / "config.yaml"} | files
-    if study not in files:
+    if not isinstance(study, str) or study not in files:
         raise ConfigError(unknown("study", study, files))
     return files[study]
 
@@ -83,9 +114,9 @@ def resolve(raw: dict[str, Any]) -> dict[str, Any]:
     if "scale" in raw:
         raw = _scaled(raw)
         _refuse(_schema_problems(raw, SCHEMA))
-    if (folder := raw.get("mnist_dir")) and not Path(folder).is_dir():
+    if "mnist_dir" in raw and not os.path.isdir(raw["mnist_dir"]):
         hint = "allowed: the folder of the four MNIST files, or nothing to download them"
-        raise ConfigError(f"mnist_dir: {folder!r} is no folder; {hint}")
+        raise ConfigError(f"mnist_dir: {shown(raw['mnist_dir'])} is no folder; {hint}")
     defaults = raw.get("defaults", {})
     experiments = dict(_with_variants(raw["experiments"], defaults))
     complete = {"$defs": SCHEMA["$defs"], "$ref": "#/$defs/complete"}
@@ -111,16 +142,18 @@ def _with_variants(
     Raises:
         ConfigError: a variant of a variant, or one with the name of an experiment.
     """
+    taken = set(raw)
     for name, settings in raw.items():
         whole = merge(defaults, settings)
         variants = whole.pop("variants", {})
         yield name, whole
         for variant, changes in variants.items():
             key, full = f"experiments.{name}.variants.{variant}", f"{name}_{variant}"
-            if full in raw:
+            if full in taken:
                 raise ConfigError(f"{key}: {full!r} is an experiment; allowed: other names")
             if "variants" in changes:
                 raise ConfigError(f"{key}.variants: a variant of a variant; allowed: none")
+            taken.add(full)
             yield full, merge(whole, changes) | {"variant_of": name}
 
 
@@ -175,19 +208,20 @@ def _schema_problems(instance: Any, schema: dict[str, Any], prefix: str = "") ->
     """One line for each place where ``instance``, found at the key ``prefix``, departs."""
     errors = _Validator(schema).iter_errors(instance)
     for error in sorted(errors, key=lambda error: [str(step) for step in error.absolute_path]):
-        steps = [prefix, *map(str, error.absolute_path)]
+        steps = [prefix, *map(_step, error.absolute_path)]
         yield from _explain(error, ".".join(filter(None, steps)))
 
 
 def _explain(error: ValidationError, key: str) -> Iterator[str]:
     """The lines for one departure from the schema, at ``key``."""
-    value, rule = error.instance, error.validator_value
+    value, rule, said = error.instance, error.validator_value, shown(error.instance)
     match error.validator:
         case "additionalProperties":
             known = error.schema["properties"]
-            for name in value.keys() - known.keys():
-                path = f"{key}.{name}" if key else str(name)
-                yield f"{path}: {value[name]!r} is given to no known key; {allowed(name, known)}"
+            for name in [name for name in value if name not in known]:
+                path = ".".join(filter(None, [key, _step(name)]))
+                given = f"{shown(value[name])} is given to no known key"
+                yield f"{path}: {given}; {allowed(name, known)}"
         case "required":
             missing = next(name for name in rule if repr(name) in error.message)
             path = f"{key}.{missing}" if key else missing
@@ -195,23 +229,33 @@ def _explain(error: ValidationError, key: str) -> Iterator[str]:
         case "enum":
             yield unknown(key, value, rule)
         case "minimum":
-            yield f"{key}: {value!r} is too small; allowed: {rule} or more"
+            yield f"{key}: {said} is too small; allowed: {rule} or more"
         case "exclusiveMinimum":
-            yield f"{key}: {value!r} is too small; allowed: more than {rule}"
+            yield f"{key}: {said} is too small; allowed: more than {rule}"
+        case "maximum":
+            yield f"{key}: {said} is too large; allowed: {rule} or less"
         case "exclusiveMaximum":
-            yield f"{key}: {value!r} is too large; allowed: less than {rule}"
+            yield f"{key}: {said} is too large; allowed: less than {rule}"
         case "type":
-            hint = "; YAML reads 1e3 as text, 1.0e+3 as a number" if isinstance(value, str) else ""
-            yield f"{key}: {value!r} is of the wrong type; allowed: {_kinds(rule)}{hint}"
+            number = isinstance(value, str) and not {"integer", "number"}.isdisjoint(as_list(rule))
+            hint = "; YAML reads 1e3 as text, 1.0e+3 as a number" if number else ""
+            yield f"{key}: {said} is of the wrong type; allowed: {_kinds(rule)}{hint}"
         case "uniqueItems":
             twice = next(item for i, item in enumerate(value) if item in value[:i])
-            yield f"{key}: {twice!r} is there twice in {value!r}; allowed: each once"
+            yield f"{key}: {shown(twice)} is there twice in {said}; allowed: each once"
         case "minItems" | "minProperties":
-            yield f"{key}: {value!r} is too short; allowed: {rule} entries or more"
+            yield f"{key}: {said} is too short; allowed: {rule} entries or more"
+        case "maxItems":
+            yield f"{key}: {said} is too long; allowed: {rule} entries or fewer"
         case "pattern":
-            yield f"{key}: {value!r} is no name; allowed: letters, digits, - and _"
+            yield f"{key}: {said} is no name; allowed: up to 60 letters, digits, - and _"
         case _:
-            yield f"{key}: {value!r}: {error.message}"
+            yield f"{key}: {said} is not allowed; allowed: {error.validator} {short(str(rule))}"
+
+
+def _step(name: Any) -> str:
+    """A key as the path to it shows it."""
+    return short(name if isinstance(name, str) and name.strip() else repr(name))
 
 
 def _kinds(rule: Any) -> str:

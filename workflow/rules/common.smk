@@ -58,6 +58,11 @@ def option(name):
     )
 
 
+def mnist_option(wildcards):
+    """The option for the user's folder of MNIST, if there is one; braces in its name are its own."""
+    return f"--folder {shlex.quote(STUDY['mnist_dir'])}" if "mnist_dir" in STUDY else ""
+
+
 def _as_list(paths):
     return [paths] if isinstance(paths, str) else paths
 

@@ -15,6 +15,6 @@ rule mnist:
         mem_mb=growing(2000),
         runtime=growing(30),
     params:
-        folder=f"--folder {shlex.quote(STUDY['mnist_dir'])}" if "mnist_dir" in STUDY else "",
+        folder=mnist_option,
     shell:
         "python -m ndsm.mnist {params.folder} --out {output.images} > {log} 2>&1"

@@ -1,0 +1,194 @@
+"""Mutated configurations: each is refused in plain lines, or all that a dry run asks works."""
+
+import copy
+import json
+import math
+import re
+from collections import Counter
+from collections.abc import Iterable
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from conftest import ROOT, snakemake
+from ndsm import checks, config, gallery, plan, specs
+from ndsm.names import CEILING, FLOOR
+
+STUDIES = ["workflow/studies/smoke.yaml", "config.yaml", "workflow/studies/mnist.yaml"]
+RAW = {name: yaml.safe_load((ROOT / name).read_text()) for name in STUDIES}
+WHOLE = ("aggregate", "claims", "figures")  # stages of one job
+STAGES = (*plan.PLACES, "classifier", "score", "gradients", "forward", *WHOLE)
+EXAMPLES = settings(
+    deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck)
+)
+
+DAY = date(2025, 5, 24)  # as YAML reads 2025-05-24
+NUMBERS = [-1, 0, 1, 2, 7, 50, 100, 10**6, 10**12, 10**400, -0.5, 0.0, 0.5, 1.0, 1e-300, 1e308]
+TEXTS = ["", " ", "a b", "a/b", "..", "a\nb", "dsm\n", "\u2028", "'\"", "{x}", "<x>", "x" * 999]
+OTHERS = [math.nan, math.inf, None, True, False, b"\xff", DAY, datetime(2025, 5, 24)]
+NESTS = [[], {}, [[]], [None], {"a": {"b": 1}}, {1: 2}, {None: None}, {"a\nb": 1}, {1, "a"}]
+FIXED = st.one_of(*map(st.sampled_from, (NUMBERS, TEXTS, OTHERS, NESTS)))
+JUNK = (FIXED | st.integers() | st.floats() | st.text(max_size=9)).map(copy.deepcopy)
+KEYS = st.sampled_from([0, 1.5, None, True, DAY, *TEXTS]) | st.text()
+
+Raw = dict[Any, Any]
+
+
+def places(tree: Any) -> list[tuple[Any, Any]]:
+    """Every place below a node of a tree: a mapping or list, and a key or index in it."""
+    keys: Iterable[Any] = tree if isinstance(tree, dict) else ()
+    keys = range(len(tree)) if isinstance(tree, list) else keys
+    return [place for key in keys for place in [(tree, key), *places(tree[key])]]
+
+
+@st.composite
+def mutated(draw: st.DrawFn, name: str) -> Raw:
+    """A study's configuration, changed at one to three places, for a claim or at a scale."""
+
+    def pick(options: list[Any]) -> Any:
+        return options[draw(st.integers(0, len(options) - 1))]
+
+    raw: Raw = copy.deepcopy(RAW[name])
+    raw |= pick([{}, {}, {}, {"claim": pick(raw["claims"])["id"]}, {"scale": "full"}])
+    for _ in range(pick([1, 1, 2, 3])):
+        section = pick(list(raw))
+        tree, key = pick([(raw, section), *places(raw[section])])
+        alike = [(t, k) for t, k in places(raw) if type(t[k]) is type(tree[key])]
+        other, name_there = pick(alike)
+        found = copy.deepcopy(other[name_there])
+        match pick(["found", "found", "found", "name", "junk", "delete", "rename", "add", "swap"]):
+            case "found":
+                tree[key] = found
+            case "name":
+                tree[key] = name_there
+            case "junk":
+                tree[key] = draw(JUNK)
+            case "delete" if len(raw) > 1:
+                del tree[key]
+            case "rename" if isinstance(tree, dict):
+                tree[pick([name_there, draw(KEYS)])] = tree.pop(key)
+            case "add" if isinstance(tree, dict):
+                tree[draw(KEYS)] = draw(JUNK)
+            case "add":
+                tree.append(pick([copy.deepcopy(tree[key]), found, draw(JUNK)]))
+            case "swap":
+                other[name_there] = copy.deepcopy(tree[key])
+                tree[key] = found
+    return raw
+
+
+def refusal(raw: Raw) -> list[str]:
+    """The lines with which a configuration is refused, each a plain one; none if it is accepted."""
+    before = copy.deepcopy(raw)
+    try:
+        plan_of(config.resolve(raw))
+    except config.ConfigError as refused:
+        lines = str(refused).split("\n")
+        for line in lines:
+            assert re.fullmatch(r"error: \S.*: .*; (allowed|required).*", line), line
+            assert line.isprintable() and len(line) <= 400, line
+        return lines
+    assert raw == before
+    return []
+
+
+def plan_of(study: dict[str, Any]) -> None:
+    """Asks all that a dry run asks: every job, what it is told, its inputs, which others leave."""
+    jobs = {stage: [{}] if stage in WHOLE else plan.jobs(study, stage) for stage in STAGES}
+    left = {plan.place(study, stage, job) for stage in plan.PLACES for job in jobs[stage]}
+    left |= {f"classifier/{job['images']}" for job in jobs["classifier"]}
+    for stage, each in jobs.items():
+        for job in each:
+            told = specs.spec(study, stage, **{key: str(value) for key, value in job.items()})
+            json.dumps(told, sort_keys=True, allow_nan=False)
+            assert set(inputs(study, stage, job)) <= left
+    for path in [*left, study["study"], *(figure.name for figure in gallery.figures(study))]:
+        assert re.fullmatch(r"[A-Za-z0-9/_-]{1,200}", path), path
+
+
+def inputs(study: dict[str, Any], stage: str, job: dict[str, Any]) -> Iterable[str]:
+    """The places of a job's inputs, as the rules name them."""
+    if stage in WHOLE:
+        return plan.shared(study).values()
+    experiment = job.get("experiment") or plan.example_of(study, job["images"])
+    assert plan.source_of(study, experiment) in (None, "mnist")
+    if stage in ("data", "classifier"):
+        return []
+    method, asked = job.get("method", FLOOR), [("data", job)]
+    if stage == "forward":
+        part = plan.forward_part(study)
+        drifts = plan.forward_drifts(study).values()
+        asked += [("drift", job | {"drift": drift, "part": part}) for drift in drifts]
+    if "part" in job:
+        codes = plan.autoencoders(study, experiment, job["part"])
+        asked += [("latent", job | {"codes": name}) for name in codes]
+    if method not in (FLOOR, CEILING):
+        asked.append(("drift", job | {"drift": study["methods"][method]["drift"]}))
+    if stage != "train" and plan.is_trained(study, method):
+        asked.append(("train", job))
+    if stage == "evaluate" and method != FLOOR:
+        asked.append(("sample", job))
+    found = [plan.place(study, *each) for each in asked]
+    if stage == "evaluate" and config.is_image(study["experiments"][experiment]):
+        found.append(f"classifier/{plan.images_of(study, experiment)}")
+    return found
+
+
+def examples(name: str, number: int) -> list[Raw]:
+    """Mutated configurations, always the same."""
+    drawn: list[Raw] = []
+
+    @settings(EXAMPLES, max_examples=number, phases=[Phase.generate])
+    @given(mutated(name))
+    def draw(raw: Raw) -> None:
+        drawn.append(raw)
+
+    draw()
+    return drawn
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_a_mutated_study_is_refused_in_plain_lines_or_planned(name: str) -> None:
+    outcomes: Counter[bool] = Counter()
+
+    @settings(EXAMPLES, max_examples=250)
+    @given(mutated(name))
+    def check(raw: Raw) -> None:
+        outcomes[bool(refusal(raw))] += 1
+
+    check()
+    assert min(outcomes[True], outcomes[False]) >= 25, outcomes
+
+
+MISTAKES = [
+    (checks, "_method_problems", lambda *_: []),
+    (config, "side_problems", lambda *_: []),
+    (checks, "short", str),
+]
+
+
+@pytest.mark.parametrize(("module", "check", "instead"), MISTAKES, ids=["methods", "sides", "long"])
+def test_a_check_that_is_gone_is_noticed(
+    monkeypatch: pytest.MonkeyPatch, module: Any, check: str, instead: Any
+) -> None:
+    monkeypatch.setattr(module, check, instead)
+    with pytest.raises((AssertionError, LookupError)):
+        for raw in examples(STUDIES[0], 250):
+            refusal(raw)
+
+
+def test_snakemake_refuses_and_plans_the_same(tree: Path) -> None:
+    drawn = [raw for raw in examples(STUDIES[0], 80) if "experiments" in raw]
+    accepted = [raw for raw in drawn if not refusal(raw) and raw != RAW[STUDIES[0]]]
+    refused = [raw for raw in drawn if refusal(raw)]
+    for raw in [*accepted[-5:], *refused[-3:]]:
+        (tree / "my.yaml").write_text(yaml.safe_dump(raw, sort_keys=False))
+        options = ("--dry-run", "--quiet", "--configfile", "my.yaml")
+        said = snakemake(tree, *options, status=int(raw in refused)).stdout
+        assert "Traceback" not in said
+        assert [line for line in said.splitlines() if line.startswith("error")] == refusal(raw)
