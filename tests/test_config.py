@@ -81,7 +81,7 @@ BAD = [
     ("study", "a/b", r"study: 'a/b' is no name"),
     ("defaults.drifts.gmm.n_components", 0, r"gmm.n_components: 0 is too small"),
     ("defaults.process.T", 10**400, r"process.T: 10{58}… is of the wrong type; allowed: number"),
-    ("seeds", 101, r"seeds: 101 is too large; allowed: 100 or less"),
+    ("seeds", 1001, r"seeds: 1001 is too large; allowed: 1000 or less"),
     ("defaults.n_train", [50, 10**12], r"n_train.1: 1000000000000 is too large"),
     ("defaults.drifts.gmm.n_components", 10**12, r"gmm.n_components: 1000000000000 is too large"),
     ("experiments.weighted_modes.dataset.held_out", 1, r"held_out: 1 is too small; .*2 or more"),
