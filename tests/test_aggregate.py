@@ -19,7 +19,7 @@ SPEC = {
     "methods": {"gmm": {"drift": "mixture"}, "dsm": {"drift": "ou"}, "ndsm_cv": {"drift": "gmm"}},
     "experiments": {
         e: {"dataset": {"name": e}, "methods": ["gmm", "dsm", "ndsm_cv"], "metrics": m, "parts": 2}
-        | {"autoencoders": [], "latent": False, "n_train": [50, 200], "seeds": len(SEEDS)}
+        | {"n_train": SIZES, "seeds": 3, "autoencoders": None, "latent": False}
         for e, m in METRICS.items()
     },
     "shared": {},

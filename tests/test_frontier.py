@@ -16,14 +16,14 @@ SPEC = {
     "methods": {"mixture": {"drift": "gmm"}, "dsm": {"drift": "ou"}, "jump": {"drift": "gmm"}},
     "experiments": {
         run: {"methods": list(FIDS), "metrics": ["fid"], "parts": 1, "n_train": [50]}
-        | {"autoencoders": [f"50-{s}" for s in SEEDS]}
+        | {"seeds": 3, "autoencoders": "subset"}
         | ({"variant_of": "e"} if run != "e" else {})
         for run in BUDGETS
     },
     "frontiers": {"e": {"budgets": list(BUDGETS), "steps": ["e"], "thresholds": {"fid": [30, 7]}}},
     "shared": {
-        **{f"latent/{run}/50-{s}": f"latent/e/50-{s}" for run in BUDGETS for s in SEEDS},
-        **{f"drift/{run}/{d}/0": f"drift/e/{d}/0" for run in BUDGETS for d in ("ou", "gmm")},
+        run: {"base": "e", "results": ["latent", "drift/ou", "drift/gmm"], "parts": [0]}
+        for run in ("e_250", "e_500")
     },
 }
 FIT = {"ou": 0.0, "gmm": 2.0}

@@ -77,16 +77,17 @@ def test_parts_of_a_variant_with_fewer_sizes_are_found() -> None:
     study = config.resolve(raw | {"claims": []})
     job = {"experiment": "digits_latent_short", "drift": "gmm", "part": 0}
     assert plan.home(study, "drift", job) == job | {"experiment": "digits_latent", "part": 1}
-    places = plan.shared(study)
-    assert places["drift/digits_latent_short/gmm/0"] == "drift/digits_latent/gmm/1"
-    assert "train/digits_latent_short/edm/0" not in places
+    shared = plan.shared(study)["digits_latent_short"]
+    assert shared["base"] == "digits_latent" and shared["parts"] == (1,)
+    assert {"data", "latent", "drift", "sample/vae_prior"} < set(shared["results"])
+    assert not {"train", "train/edm"} & set(shared["results"])
 
 
 def test_parts_cut_every_replica_once() -> None:
     study = config.resolve(SMOKE | {"replicas_per_job": 4})
     parts = plan.parts(study, "digits")
     assert [len(part) for part in parts] == [4, 2]
-    assert sum(parts, []) == [[n, seed] for n in (50, 100) for seed in range(3)]
+    assert sum(parts, ()) == tuple((n, seed) for n in (50, 100) for seed in range(3))
 
 
 def test_a_job_is_told_only_what_it_needs() -> None:

@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from conftest import ROOT, snakemake
-from ndsm import checks, config, gallery, plan, specs
+from ndsm import checks, config, gallery, plan, results, specs
 from ndsm.names import CEILING, FLOOR
 
 STUDIES = ["workflow/studies/smoke.yaml", "config.yaml", "workflow/studies/mnist.yaml"]
@@ -114,7 +114,7 @@ def plan_of(study: dict[str, Any]) -> None:
 def inputs(study: dict[str, Any], stage: str, job: dict[str, Any]) -> Iterable[str]:
     """The places of a job's inputs, as the rules name them."""
     if stage in WHOLE:
-        return plan.shared(study).values()
+        return gathered(study)
     experiment = job.get("experiment") or plan.example_of(study, job["images"])
     assert plan.source_of(study, experiment) in (None, "mnist")
     if stage in ("data", "classifier"):
@@ -136,6 +136,16 @@ def inputs(study: dict[str, Any], stage: str, job: dict[str, Any]) -> Iterable[s
     found = [plan.place(study, *each) for each in asked]
     if stage == "evaluate" and config.is_image(study["experiments"][experiment]):
         found.append(f"classifier/{plan.images_of(study, experiment)}")
+    return found
+
+
+def gathered(study: dict[str, Any]) -> list[str]:
+    """The places where the stages that gather results look for them: those of the plan."""
+    told, found = {"shared": plan.shared(study)}, []
+    for stage in plan.PLACES:
+        for job in (job for e in study["experiments"] for job in plan.own_jobs(study, stage, e)):
+            found.append(str(results.place(told, stage, *job.values()).with_suffix("")))
+            assert found[-1] == plan.place(study, stage, job)
     return found
 
 

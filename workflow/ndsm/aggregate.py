@@ -5,6 +5,7 @@ everything printed is computed from it. Rows of the floor (real held-out data ag
 held-out data) have the method ``real`` and no n_train.
 """
 
+import itertools
 import json
 from pathlib import Path
 from typing import Annotated, Any
@@ -20,7 +21,7 @@ from ndsm.datasets import DATASETS
 from ndsm.frontier import frontier, time_to_quality
 from ndsm.inputs import checked, read_record, read_table
 from ndsm.names import CEILING, FLOOR
-from ndsm.results import place
+from ndsm.results import autoencoder, place
 from ndsm.summary import RECONSTRUCTION, Spec, latex, markdown, summarise
 from ndsm.variants import reached_table, variant_tables
 
@@ -35,7 +36,8 @@ def main(
         typer.Option(
             parser=json.loads,
             help="study; methods {M: {drift}}; classifiers [I]; gradients [E]; forward [E]; "
-            "experiments {E: {dataset, methods, parts, metrics, autoencoders}}; shared; frontiers",
+            "experiments {E: {dataset, methods, n_train, seeds, parts, metrics, autoencoders}}; "
+            "shared; frontiers; score {experiment, methods}",
         ),
     ],
 ) -> None:
@@ -114,8 +116,8 @@ def collect_metrics(results: Path, spec: Spec) -> pd.DataFrame:
             read_cells(results / path.with_suffix(".csv"), told).assign(experiment=experiment)
             for path in paths
         ]
-    paths = [results / "score" / f"{part}.csv" for part in spec.get("score", [])]
-    paths += [results / "gradients" / f"{e}.metrics.csv" for e in spec.get("gradients", [])]
+    tables += _scores(results, spec)
+    paths = [results / "gradients" / f"{e}.metrics.csv" for e in spec.get("gradients", [])]
     tables += [read_cells(path) for path in paths]
     if derived:
         tables.append(pd.DataFrame(derived, columns=[*KEYS, "value"]).astype({"n_train": "Int64"}))
@@ -136,16 +138,31 @@ def _planned(spec: Spec) -> set[Cell]:
     }
 
 
+def _scores(results: Path, spec: Spec) -> list[pd.DataFrame]:
+    """The errors of the trained scores, where they are studied."""
+    if not (score := spec.get("score")):
+        return []
+    experiment = score["experiment"]
+    parts = range(spec["experiments"][experiment]["parts"])
+    return [
+        read_cells(results / "score" / experiment / method / f"{part}.csv")
+        for method in score["methods"]
+        for part in parts
+    ]
+
+
 def _reconstruction(results: Path, experiment: str, spec: Spec) -> list[tuple]:
     """Rows of the errors of an experiment's autoencoders, per pixel of held-out and seen images."""
+    settings = spec["experiments"][experiment]
+    if not settings["autoencoders"]:
+        return []
     rows = []
-    for name in spec["experiments"][experiment]["autoencoders"]:
-        measured = read_record(results / place(spec, "latent", experiment, name))["measured"]
-        sizes = spec["experiments"][experiment]["n_train"]
-        of = [(n, 0) for n in sizes] if name == "all" else [tuple(map(int, name.split("-")))]
+    seeds = range(1 if settings["autoencoders"] == "all" else settings["seeds"])
+    for n_train, seed in itertools.product(settings["n_train"], seeds):
+        path = results / autoencoder(spec, experiment, n_train, seed)
+        measured = read_record(path)["measured"]
         rows += [
-            (experiment, CEILING, *replica, metric, measured[metric])
-            for replica in of
+            (experiment, CEILING, n_train, seed, metric, measured[metric])
             for metric in RECONSTRUCTION
         ]
     return rows

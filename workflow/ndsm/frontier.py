@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from ndsm.inputs import read_record
-from ndsm.results import place
+from ndsm.results import autoencoder, place
 from ndsm.verdict import MAXIMISED, size_to_match
 
 Spec = dict[str, Any]
@@ -66,11 +66,10 @@ def _costs(results: Path, run: str, spec: Spec) -> Iterator[tuple]:
 
 def _autoencoder_seconds(results: Path, run: str, n_train: int, seed: int, spec: Spec) -> float:
     """What the replica's autoencoder took to train."""
-    names = spec["experiments"][run]["autoencoders"]
-    if not names:
+    if not spec["experiments"][run]["autoencoders"]:
         return 0.0
-    name = "all" if names == ["all"] else f"{n_train}-{seed}"
-    return read_record(results / place(spec, "latent", run, name))["measured"]["seconds"]
+    path = results / autoencoder(spec, run, n_train, seed)
+    return read_record(path)["measured"]["seconds"]
 
 
 def time_to_quality(table: pd.DataFrame, spec: Spec) -> pd.DataFrame:

@@ -5,6 +5,9 @@ of one (experiment, method). A variant of an experiment shares what it does not 
 Used by the Snakefile alone; ``study`` is what ``config.resolve`` made.
 """
 
+import functools
+import itertools
+from collections.abc import Collection
 from typing import Any
 
 from ndsm.config import is_image
@@ -12,19 +15,45 @@ from ndsm.datasets import DATASETS
 from ndsm.names import CEILING, FLOOR
 
 Study = dict[str, Any]
+Parts = tuple[tuple[tuple[int, int], ...], ...]
+Cut = tuple[tuple[int, ...], int, int]  # training sizes, number of seeds, replicas per job
 
 
-def parts(study: Study, experiment: str) -> list[list[list[int]]]:
-    """The experiment's replicas [n_train, seed], cut into parts."""
+def _cut(study: Study, experiment: str) -> Cut:
+    """What decides on an experiment's parts."""
     settings = study["experiments"][experiment]
     seeds, at_most = (settings.get(k, study[k]) for k in ("seeds", "replicas_per_job"))
-    replicas = [[n, seed] for n in settings["n_train"] for seed in range(seeds)]
-    return [replicas[i : i + at_most] for i in range(0, len(replicas), at_most)]
+    return tuple(settings["n_train"]), seeds, at_most
+
+
+def parts(study: Study, experiment: str) -> Parts:
+    """The experiment's replicas (n_train, seed), cut into parts."""
+    return _parts(_cut(study, experiment))
+
+
+@functools.cache  # asked for by every job, and so are the two below
+def _parts(cut: Cut) -> Parts:
+    sizes, seeds, at_most = cut
+    replicas = tuple(itertools.product(sizes, range(seeds)))
+    return tuple(replicas[i : i + at_most] for i in range(0, len(replicas), at_most))
+
+
+@functools.cache
+def _twins(own: Cut, theirs: Cut) -> tuple[int | None, ...]:
+    """For each part the number of that with the same replicas in another cut, if there is one."""
+    numbers = {part: i for i, part in enumerate(_parts(theirs))}
+    return tuple(numbers.get(part) for part in _parts(own))
+
+
+@functools.cache
+def _codes(cut: Cut) -> Collection[str]:
+    """The names of autoencoders, one for each replica, in a form that is quick to search."""
+    return dict.fromkeys(f"{n}-{seed}" for part in _parts(cut) for n, seed in part)
 
 
 def forward_part(study: Study) -> int:
     """The number of the part that holds the replica shown by the forward process, seed 0."""
-    shown = [study["forward"]["n_train"], 0]
+    shown = (study["forward"]["n_train"], 0)
     return [shown in part for part in parts(study, study["forward"]["experiment"])].index(True)
 
 
@@ -72,15 +101,16 @@ def is_latent(study: Study, experiment: str) -> bool:
     return study["experiments"][experiment].get("space") == "latent"
 
 
-def autoencoders(study: Study, experiment: str, part: int | None = None) -> list[str]:
+def autoencoders(study: Study, experiment: str, part: int | None = None) -> Collection[str]:
     """Names of an experiment's autoencoders, or of those of a part; ``all`` is shared by all."""
     settings = study["experiments"][experiment]
     if not is_latent(study, experiment):
         return []
     if settings["autoencoder"]["sees"] == "all":
         return ["all"]
-    shown = parts(study, experiment) if part is None else [parts(study, experiment)[part]]
-    return [f"{n}-{seed}" for replicas in shown for n, seed in replicas]
+    if part is None:
+        return _codes(_cut(study, experiment))
+    return [f"{n}-{seed}" for n, seed in parts(study, experiment)[part]]
 
 
 def bases(study: Study) -> list[str]:
@@ -142,24 +172,50 @@ def home(study: Study, stage: str, job: dict[str, Any]) -> dict[str, Any]:
         job: its wildcards.
     """
     base = study["experiments"][job["experiment"]].get("variant_of")
-    if base is None:
+    if base is None or not _serves(study, base, stage, job):
         return job
     twin = job | {"experiment": base}
     if "part" in job and job.get("method") != FLOOR:
-        own, theirs = parts(study, job["experiment"])[job["part"]], parts(study, base)
-        if own not in theirs:
-            return job
-        twin["part"] = theirs.index(own)
-    there = twin in _own_jobs(study, stage, base)
-    return twin if there and _reaches(study, stage, job) == _reaches(study, stage, twin) else job
+        twin["part"] = twins(study, job["experiment"])[job["part"]]
+    return job if twin.get("part", 0) is None else twin
 
 
-def _own_jobs(study: Study, stage: str, experiment: str) -> list[dict[str, Any]]:
+def twins(study: Study, variant: str) -> tuple[int | None, ...]:
+    """For each part of a variant the number of the varied experiment's part with its replicas."""
+    base = study["experiments"][variant]["variant_of"]
+    return _twins(_cut(study, variant), _cut(study, base))
+
+
+def _serves(study: Study, base: str, stage: str, job: dict[str, Any]) -> bool:
+    """Whether the experiment ``base`` has such a job with the same settings, whatever its part."""
+    twin = job | {"experiment": base}
+    return _has(study, stage, twin) and _reaches(study, stage, job) == _reaches(study, stage, twin)
+
+
+def _has(study: Study, stage: str, job: dict[str, Any]) -> bool:
+    """Whether the job is one of its experiment, as if that shared nothing."""
+    experiment = job["experiment"]
+    match stage:
+        case "data":
+            return True
+        case "latent":
+            return job["codes"] in autoencoders(study, experiment)
+        case "drift":
+            return job["drift"] in drifts(study, experiment)
+    return job["method"] in [*_methods(study, stage, experiment), FLOOR]
+
+
+def _methods(study: Study, stage: str, experiment: str) -> list[str]:
+    """The methods that have a job of the stage, and in latent space the ceiling."""
+    methods = [*study["experiments"][experiment]["methods"]]
+    if stage == "train":
+        return [m for m in methods if is_trained(study, m)]
+    return [*methods, CEILING] if is_latent(study, experiment) else methods
+
+
+def own_jobs(study: Study, stage: str, experiment: str) -> list[dict[str, Any]]:
     """The wildcards of the jobs of one experiment, as if it shared nothing."""
     e, numbers = {"experiment": experiment}, range(len(parts(study, experiment)))
-    methods = list(study["experiments"][experiment]["methods"])
-    if is_latent(study, experiment):
-        methods.append(CEILING)
     match stage:
         case "data":
             return [e]
@@ -167,8 +223,7 @@ def _own_jobs(study: Study, stage: str, experiment: str) -> list[dict[str, Any]]
             return [e | {"codes": name} for name in autoencoders(study, experiment)]
         case "drift":
             return [e | {"drift": d, "part": p} for d in drifts(study, experiment) for p in numbers]
-        case "train":
-            methods = [m for m in methods if is_trained(study, m)]
+    methods = _methods(study, stage, experiment)
     floor = [e | {"method": FLOOR, "part": 0}] if stage == "evaluate" else []
     return [e | {"method": m, "part": p} for m in methods for p in numbers] + floor
 
@@ -181,15 +236,14 @@ def jobs(study: Study, stage: str) -> list[dict[str, Any]]:
             images = {images_of(study, e) for e in names if is_image(names[e])}
             return [{"images": i} for i in sorted(images)]
         case "score":
-            shown = study.get("score", {"experiment": None, "methods": []})
-            return [
-                job
-                for job in jobs(study, "train")
-                if job["experiment"] == shown["experiment"] and job["method"] in shown["methods"]
-            ]
+            if stage not in study:
+                return []
+            e, methods = study[stage]["experiment"], study[stage]["methods"]
+            numbers = range(len(parts(study, e)))
+            return [{"experiment": e, "method": m, "part": p} for m in methods for p in numbers]
         case "gradients" | "forward":
             return [{"experiment": study[stage]["experiment"]}] if stage in study else []
-    found = [home(study, stage, job) for e in names for job in _own_jobs(study, stage, e)]
+    found = [home(study, stage, job) for e in names for job in own_jobs(study, stage, e)]
     return list({str(job): job for job in found}.values())
 
 
@@ -209,13 +263,32 @@ def place(study: Study, stage: str, job: dict[str, Any]) -> str:
     return f"{stage}/{PLACES[stage].format(**home(study, stage, job))}"
 
 
-def shared(study: Study) -> dict[str, str]:
-    """The place of each job that another one serves, and the place of that one."""
-    pairs = [
-        (f"{stage}/{pattern.format(**job)}", place(study, stage, job))
-        for stage, pattern in PLACES.items()
-        for experiment in study["experiments"]
-        if "variant_of" in study["experiments"][experiment]
-        for job in _own_jobs(study, stage, experiment)
-    ]
-    return {own: serving for own, serving in pairs if own != serving}
+def shared(study: Study) -> dict[str, dict[str, Any]]:
+    """What serves each variant: results of the experiment ``base`` that it varies.
+
+    ``results`` are stage/name (of a drift, method or autoencoder), or the stage for all its jobs;
+    ``parts`` is the number there of each part, or none if the variant has the part alone.
+    """
+    bases = {e: settings.get("variant_of") for e, settings in study["experiments"].items()}
+    return {
+        variant: {"base": base, "results": _served(study, variant, base)}
+        | {"parts": twins(study, variant)}
+        for variant, base in bases.items()
+        if base
+    }
+
+
+def _served(study: Study, variant: str, base: str) -> list[str]:
+    """Which results of ``base`` serve the variant."""
+    found = []
+    for stage in PLACES:
+        served = {}
+        for job in own_jobs(study, stage, variant):
+            if job.get("part", 0) == 0:
+                name = "/".join(
+                    [stage, *(job[k] for k in ("drift", "method", "codes") if k in job)]
+                )
+                served[name] = _serves(study, base, stage, job)
+        whole = served and all(served.values())
+        found += [stage] if whole else [name for name, serves in served.items() if serves]
+    return found

@@ -3,14 +3,33 @@
 from pathlib import Path
 from typing import Any
 
+from ndsm.names import FLOOR
 
-def place(spec: dict[str, Any], stage: str, *steps: str | int) -> Path:
-    """A job's result below the study's folder; that of another job if it shares it.
+
+def place(spec: dict[str, Any], stage: str, experiment: str, *steps: str | int) -> Path:
+    """A job's result below the study's folder; that of another experiment if it shares it.
 
     Args:
-        spec: with ``shared``, the place of each job that another one serves, to that one's.
+        spec: with ``shared``: for each variant of an experiment this ``base``, those ``results`` of
+            it that serve (stage/name, or the stage for all), and the number of the part there,
+            or none, for each of its ``parts``.
         stage: whose result.
-        steps: what names the job: experiment, method or drift, part.
+        experiment: the job's.
+        steps: what else names the job: the autoencoder, or method or drift, and part.
     """
-    own = "/".join(map(str, (stage, *steps)))
-    return Path(spec["shared"].get(own, own) + ".safetensors")
+    own = [stage, experiment, *map(str, steps)]
+    shared = spec["shared"].get(experiment, {"results": []})
+    if {stage, "/".join([stage, *own[2:3]])} & {*shared["results"]}:
+        match steps:
+            case (name, int(part)) if name != FLOOR:
+                if (twin := shared["parts"][part]) is not None:
+                    own[1], own[3] = shared["base"], str(twin)
+            case _:  # the floor has one part
+                own[1] = shared["base"]
+    return Path("/".join(own) + ".safetensors")
+
+
+def autoencoder(spec: dict[str, Any], experiment: str, n_train: int, seed: int) -> Path:
+    """The autoencoder behind a replica: one for all, or for its training subset alone."""
+    sees = spec["experiments"][experiment]["autoencoders"]
+    return place(spec, "latent", experiment, sees if sees == "all" else f"{n_train}-{seed}")

@@ -4,15 +4,15 @@ So a change of the settings reruns only what it reaches. Used by the Snakefile a
 what ``config.resolve`` made.
 """
 
+import json
 from typing import Any
 
+from ndsm.config import ConfigError
 from ndsm.gallery import figures
 from ndsm.names import CEILING, FLOOR
 from ndsm.plan import (
     Study,
     along,
-    autoencoders,
-    drifts,
     example_of,
     forward_part,
     frontiers,
@@ -21,6 +21,26 @@ from ndsm.plan import (
     parts,
     shared,
 )
+
+LONGEST = 2**17 - 1  # bytes that Linux allows one argument of a command
+
+
+def text(study: Study, stage: str, **wildcards: str) -> str:
+    """What one job is told, as JSON: an argument of its command.
+
+    Raises:
+        ConfigError: it is too long.
+    """
+    told = spec(study, stage, **wildcards)
+    argument = json.dumps(told, sort_keys=True)
+    if (size := len(argument)) > LONGEST:
+        if count := len(told.get("replicas", [])):
+            given, limit = f"{count} replicas", f"up to {count * LONGEST // size}"
+        else:
+            given, limit = "the results", "more replicas a job, or fewer experiments"
+        problem = f"{given} take {size} bytes in the command of {stage}, which holds {LONGEST}"
+        raise ConfigError(f"replicas_per_job: {problem}; allowed: {limit}")
+    return argument
 
 
 def spec(study: Study, stage: str, **wildcards: str) -> dict[str, Any]:
@@ -37,17 +57,17 @@ def spec(study: Study, stage: str, **wildcards: str) -> dict[str, Any]:
                 "study": study["study"],
                 "methods": study["methods"],
                 "experiments": {
-                    name: _shown(study, name)
-                    | {"parts": len(parts(study, name)), "drifts": drifts(study, name)}
-                    | {"autoencoders": autoencoders(study, name)}
+                    name: _shown(study, name) | _gathered(study, name)
                     for name in study["experiments"]
                 },
                 "shared": shared(study),
                 "frontiers": _frontiers(study),
                 "classifiers": [job["images"] for job in jobs(study, "classifier")],
-                "score": [
-                    "{experiment}/{method}/{part}".format(**job) for job in jobs(study, "score")
-                ],
+                "score": {
+                    key: value
+                    for key, value in study.get("score", {}).items()
+                    if key in ("experiment", "methods")
+                },
                 "gradients": [job["experiment"] for job in jobs(study, "gradients")],
                 "forward": [job["experiment"] for job in jobs(study, "forward")],
             }
@@ -80,8 +100,18 @@ def _shown(study: Study, experiment: str) -> dict[str, Any]:
     settings = study["experiments"][experiment]
     keys = ("dataset", "n_train", "methods", "metrics", "variant_of")
     shown = {key: settings[key] for key in keys if key in settings}
-    shown |= {"seeds": settings.get("seeds", study["seeds"])}
     return shown | {"latent": is_latent(study, experiment)}
+
+
+def _gathered(study: Study, experiment: str) -> dict[str, Any]:
+    """What names an experiment's results, without a list that grows with its replicas."""
+    settings = study["experiments"][experiment]
+    sees = settings["autoencoder"]["sees"] if is_latent(study, experiment) else None
+    return {
+        "seeds": settings.get("seeds", study["seeds"]),
+        "parts": len(parts(study, experiment)),
+        "autoencoders": sees,
+    }
 
 
 def _frontiers(study: Study) -> dict[str, Any]:

@@ -1,5 +1,4 @@
 # What the rules share: the study's settings, where its files lie, look-ups in the plan of its jobs.
-import json
 import shlex
 
 STUDY = settings.resolve(config)
@@ -41,9 +40,7 @@ def code(stage):
 
 def spec(stage):
     """The part of the settings that a job of a stage needs, as JSON."""
-    return lambda wildcards: json.dumps(
-        specs.spec(STUDY, stage, **dict(wildcards.items())), sort_keys=True
-    )
+    return lambda wildcards: specs.text(STUDY, stage, **dict(wildcards.items()))
 
 
 def every(stage, pattern):

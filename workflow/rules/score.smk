@@ -1,8 +1,8 @@
 rule score:
     input:
-        data=rules.data.output.data,
+        data=images_of,
         drift=drift_of,
-        train=rules.train.output.weights,
+        train=network_of,
         code=code("score"),
     output:
         metrics="<results>/score/{experiment}/{method}/{part}.csv",
