@@ -94,6 +94,7 @@ BAD = [
     ("device", "x" * 999, r"device: 'x{58}… is unknown; allowed: auto, cpu, cuda$"),
     ("seed\ns", 3, r"seed\\ns: 3 is given to no known key; .*did you mean 'seeds'"),
     ("", 3, r"'': 3 is given to no known key"),
+    (" seeds", 3, r"' seeds': 3 is given to no known key; .*did you mean 'seeds'"),
     ("methods", {250: {}}, r"methods: 250 is of the wrong type; allowed: string$"),
     # what is missing
     ("experiments", {}, r"experiments: {} is too short"),

@@ -255,7 +255,8 @@ def _explain(error: ValidationError, key: str) -> Iterator[str]:
 
 def _step(name: Any) -> str:
     """A key as the path to it shows it."""
-    return short(name if isinstance(name, str) and name.strip() else repr(name))
+    plain = isinstance(name, str) and name and name == name.strip()
+    return short(name if plain else repr(name))
 
 
 def _kinds(rule: Any) -> str:
