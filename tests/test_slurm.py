@@ -40,9 +40,9 @@ def test_the_smoke_study_runs_as_slurm_jobs(smoke: Path, tree: Path, env: dict[s
         assert state == "COMPLETED"
         rule = re.sub(r"^rule_|_wildcards.*$", "", comment)
         cards.setdefault(rule, set()).add(asked)
-    assert cards["train"] == {"gres/gpu:1"}
+    assert cards["train"] == {"gres:gpu:1"}
     assert cards["data"] == cards["drift"] == {"N/A"}
-    assert cards["measure_evaluate_sample"] == {"gres/gpu:1"}  # without a scope the sum, two
+    assert cards["measure_evaluate_sample"] == {"gres:gpu:1"}  # without a scope the sum, two
     assert not {"aggregate", "claims", "figures"} & set(cards)  # cheap: where Snakemake runs
     for name in ("metrics", "summary", "forward", "samples/digits", "codes/digits_latent"):
         here, there = (t / "results/smoke/tables" / f"{name}.csv" for t in (smoke, tree))
