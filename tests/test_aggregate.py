@@ -109,6 +109,30 @@ def test_drift_over_training_shares_a_stack_among_its_replicas(tables):
     np.testing.assert_allclose(second, FIT_SECONDS / (TRAIN_SECONDS / 2))
 
 
+def test_errors_of_the_scores_are_read_of_every_part(results):
+    for p, replicas in enumerate(PARTS):
+        rows = [("drawn_as", "dsm", *replica, "score_error", 0.1) for replica in replicas]
+        table(results / f"score/rings/dsm/{p}.csv", rows)
+    spec = SPEC | {"score": {"experiment": "rings", "methods": ["dsm"]}}
+    errors = aggregate.collect_metrics(results, spec).query("metric == 'score_error'")
+    assert list(zip(errors.n_train, errors.seed, strict=True)) == [tuple(r) for r in sum(PARTS, [])]
+    assert set(errors.experiment) == {"rings"}
+
+
+@pytest.mark.parametrize("sees", ["all", "subset"])
+def test_reconstruction_is_that_of_each_replica_or_of_all(tmp_path, sees):
+    names = ["all"] if sees == "all" else [f"{n}-{s}" for n in SIZES for s in SEEDS]
+    for value, name in enumerate(names):
+        errors = {"rmse_held_out": value, "rmse_seen": -value}
+        record(tmp_path / f"latent/digits/{name}.safetensors", [], **errors)
+    experiments = {"digits": SPEC["experiments"]["digits"] | {"autoencoders": sees}}
+    rows = aggregate._reconstruction(tmp_path, "digits", SPEC | {"experiments": experiments})
+    seeds = SEEDS if sees == "subset" else [0]  # one for all is told once for each size
+    assert [row[2:4] for row in rows[::2]] == [(n, s) for n in SIZES for s in seeds]
+    held_out = [0, 0] if sees == "all" else list(range(6))
+    assert [row[4:] for row in rows[::2]] == [("rmse_held_out", value) for value in held_out]
+
+
 def test_summary_against_pandas(tables):
     metrics, summary = read(tables / "metrics.csv"), read(tables / "summary.csv")
     keys = ["experiment", "metric", "n_train", "method"]

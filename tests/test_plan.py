@@ -1,5 +1,9 @@
 """The plan of a study: its jobs, what each is told, what variants share, which code each needs."""
 
+import itertools
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +11,7 @@ import pytest
 import yaml
 
 from conftest import ROOT
-from ndsm import config, gallery, plan, sources, specs
+from ndsm import config, gallery, parts, plan, results, sources, specs
 from test_config import DELETED, SMOKE, changed
 
 
@@ -83,11 +87,37 @@ def test_parts_of_a_variant_with_fewer_sizes_are_found() -> None:
     assert not {"train", "train/edm"} & set(shared["results"])
 
 
+def test_what_aggregate_is_told_leads_to_the_results_of_every_variant() -> None:
+    """With other sizes, seeds or stacks some parts and autoencoders are shared, others are not."""
+    raw = changed("experiments.digits_latent.n_train", [40, 60, 100])
+    base = raw["experiments"]["digits_latent"] | {"seeds": 2, "replicas_per_job": 2}
+    raw["experiments"] = {"digits_latent": base}
+    raw["claims"] = []
+    for side in ("score", "gradients", "forward"):
+        del raw[side]
+    places = set()
+    for sizes, seeds, at_most in itertools.product(([40, 100], [60, 80]), (1, 3), (1, 2, 3)):
+        changes = {"n_train": sizes, "seeds": seeds, "replicas_per_job": at_most}
+        base["variants"] = {"v": changes, "short": changes | {"training": {"evaluations": 20}}}
+        study = config.resolve(raw)
+        told = specs.spec(study, "aggregate")
+        for stage in plan.PLACES:
+            own = [job for job in plan.jobs(study, stage) if job["experiment"] == "digits_latent"]
+            assert own == plan.own_jobs(study, stage, "digits_latent")  # and no part that it lacks
+            for experiment in study["experiments"]:
+                for job in plan.own_jobs(study, stage, experiment):
+                    steps = [value for key, value in job.items() if key != "experiment"]
+                    place = results.place(told, stage, experiment, *steps).with_suffix("")
+                    assert str(place) == plan.place(study, stage, job)
+                    places.add((experiment, place.parts[1]))
+    assert len(places) == 1 + 2 * 2  # each variant has results of its own and of the base
+
+
 def test_parts_cut_every_replica_once() -> None:
     study = config.resolve(SMOKE | {"replicas_per_job": 4})
-    parts = plan.parts(study, "digits")
-    assert [len(part) for part in parts] == [4, 2]
-    assert sum(parts, ()) == tuple((n, seed) for n in (50, 100) for seed in range(3))
+    cut = parts.parts(study, "digits")
+    assert [len(part) for part in cut] == [4, 2]
+    assert sum(cut, ()) == tuple((n, seed) for n in (50, 100) for seed in range(3))
 
 
 def test_a_job_is_told_only_what_it_needs() -> None:
@@ -119,4 +149,106 @@ def test_modules_are_found_through_imports(tmp_path: Path, monkeypatch: Any) -> 
 
 @pytest.mark.parametrize("stage", ["data", "drift", "train", "sample", "evaluate", "figures"])
 def test_stages_do_not_depend_on_the_configuration(stage: str) -> None:
-    assert not {"config", "plan", "specs", "gallery"} & set(sources.modules(stage))
+    assert not {"config", "parts", "plan", "specs", "gallery"} & set(sources.modules(stage))
+
+
+SIZES, BIG = [50, 100, 200, 500, 1000], {"seeds": 1000, "replicas_per_job": 50}
+COMPARED = ["gmm", "dsm", "ndsm", "ndsm_cv", "ndsm_anti", "ndsm_jump"]
+
+
+def big(latent: bool = False, **changes: Any) -> dict[str, Any]:
+    """A study of 5,000 replicas, six methods, and a variant in all and one in one size alone."""
+    methods = SMOKE["methods"] | {
+        name: {"objective": name, "drift": "gmm"} for name in ("ndsm", "ndsm_cv")
+    }
+    name = "digits_latent" if latent else "weighted_modes"
+    sizes = [100, 200, 300, 400, 500] if latent else SIZES
+    experiment = SMOKE["experiments"][name] | {"n_train": sizes, "methods": COMPARED}
+    experiment["dataset"] = {"name": experiment["dataset"]["name"]}
+    experiment["variants"] = {
+        "short": {"training": {"evaluations": 20}},
+        "steps": {"n_train": sizes[3:4], "sampling": {"steps": 2}},
+    }
+    raw = SMOKE | BIG | {"methods": methods, "experiments": {name: experiment}, "claims": []}
+    for side in ("gradients", "forward", "score"):
+        del raw[side]
+    if not latent:
+        raw["score"] = {"experiment": name, "methods": COMPARED[1:], "noise": [0.4]}
+    return config.resolve(raw | changes)
+
+
+def test_jobs_of_a_big_study() -> None:
+    stages = [*plan.PLACES, "score"]
+    count = {stage: len(plan.jobs(big(), stage)) for stage in stages}
+    # 50 × 100 replicas in stacks of 50 are 100 parts, of the two variants 100 and 20. The shorter
+    # training shares fits and the mixture's samples, the fewer steps the trainings as well.
+    assert count == {
+        "data": 1,
+        "latent": 0,
+        "drift": 3 * 100,
+        "train": 5 * (100 + 100),
+        "sample": 6 * 100 + 5 * (100 + 20),
+        "evaluate": 6 * 100 + 5 * (100 + 20) + 1,
+        "score": 5 * 100,
+    }
+    count = {stage: len(plan.jobs(big(latent=True), stage)) for stage in stages}
+    assert count["latent"] == 5000 and count["drift"] == 3 * 100
+    assert count["sample"] == 7 * 100 + 5 * (100 + 20)  # and the decoded images themselves
+
+
+@pytest.mark.parametrize("latent", [False, True])
+def test_a_big_study_is_cut_once(latent: bool) -> None:
+    """To cut the stacks for every job would take a time that grows with the square of these."""
+    study = big(latent)
+    caches = [parts.cut_parts, parts.cut_twins, parts.cut_codes]
+    for cache in caches:
+        cache.cache_clear()
+    stacks = 0
+    for stage in plan.PLACES:
+        for job in plan.jobs(study, stage):
+            specs.text(study, stage, **{key: str(value) for key, value in job.items()})
+            stacks += "part" in job and job.get("method") != "real"
+    # All sizes, and one of them alone.
+    assert [cache.cache_info().misses for cache in caches] == [2, 2, 2 * latent]
+    assert stacks > 2000 and parts.cut_parts.cache_info().hits > stacks
+
+
+@pytest.mark.parametrize("latent", [False, True])
+def test_commands_of_a_big_study_are_short(latent: bool) -> None:
+    lengths = {
+        at_most: len(specs.text(big(latent, replicas_per_job=at_most), "aggregate"))
+        for at_most in (10, 50, 100, 5000)
+    }
+    assert lengths[5000] < 4000
+    # The number of its twin for each part of a variant, and nothing else that grows.
+    assert lengths[10] - lengths[5000] < 6 * (500 + 100)
+    for stage in ("drift", "train", "sample", "evaluate"):
+        job = plan.jobs(big(latent, replicas_per_job=5000), stage)[0]
+        told = {key: str(value) for key, value in job.items()}
+        assert len(specs.text(big(latent, replicas_per_job=5000), stage, **told)) < 80_000
+
+
+def test_a_command_that_is_too_long_is_refused(monkeypatch: Any) -> None:
+    study, job = big(), {"experiment": "weighted_modes", "method": "dsm", "part": "0"}
+    size = len(specs.text(study, "train", **job))
+    monkeypatch.setattr(specs, "LONGEST", size)
+    assert len(specs.text(study, "train", **job)) == size
+    monkeypatch.setattr(specs, "LONGEST", size - 1)
+    with pytest.raises(config.ConfigError) as refused:
+        specs.text(study, "train", **job)
+    assert str(refused.value) == (
+        f"error: replicas_per_job: 50 replicas take {size} bytes in the command of train, "
+        f"which holds {size - 1}; allowed: up to 49"
+    )
+    with pytest.raises(config.ConfigError, match="allowed: more replicas a job, or fewer"):
+        specs.text(study, "aggregate")
+
+
+@pytest.mark.skipif(os.sysconf("SC_PAGE_SIZE") != 4096, reason="the limit is 32 pages")
+def test_the_longest_command_is_what_the_system_takes() -> None:
+    def run(length: int) -> None:
+        subprocess.run([sys.executable, "-c", "pass", "x" * length], check=True)
+
+    run(specs.LONGEST)
+    with pytest.raises(OSError, match="too long"):
+        run(specs.LONGEST + 1)

@@ -1,5 +1,6 @@
 """The workflow as a user runs it: the smoke study, reruns, failures, profiles, the report."""
 
+import copy
 import re
 import shutil
 from pathlib import Path
@@ -226,7 +227,7 @@ def test_a_file_that_is_no_configuration_is_refused(tree: Path, text: str, line:
     [
         ("study=[smoke]", "study: ['smoke'] is unknown; allowed: default, "),
         ("seeds=abc", "seeds: 'abc' is of the wrong type; allowed: integer; YAML reads 1e3 as "),
-        ("seeds=99999999999", "seeds: 99999999999 is too large; allowed: 100 or less"),
+        ("seeds=99999999999", "seeds: 99999999999 is too large; allowed: 1000 or less"),
         ("claim=C10", "claim: 'C10' is unknown; allowed: C1, C2, "),
         ("device=tpu", "device: 'tpu' is unknown; allowed: auto, cpu, cuda (did you mean 'cpu'?)"),
         ("scale=full", "scale: 'full' is unknown; allowed: nothing"),
@@ -246,6 +247,16 @@ def test_braces_in_the_name_of_a_folder_are_its_own(tree: Path) -> None:
     )
     options = ("--dry-run", "--printshellcmds", "--configfile", "my.yaml", "--config", "claim=C7")
     assert "--folder '{its}'" in snakemake(tree, *options).stdout
+
+
+def test_a_stack_too_large_for_a_command_is_one_line(tree: Path) -> None:
+    large = copy.deepcopy(SETTINGS) | {"seeds": 1000, "replicas_per_job": 20_000}
+    large["experiments"]["digits_imbalance"]["n_train"] = list(range(101, 121))
+    (tree / "my.yaml").write_text(yaml.safe_dump(large))
+    said = snakemake(tree, "--cores", "1", "--configfile", "my.yaml", status=1).stdout
+    line = r"^error: replicas_per_job: 20000 replicas take \d+ bytes .*; allowed: up to \d+$"
+    assert re.search(line, said, re.MULTILINE)
+    assert "Traceback" not in said and not (tree / "results").exists()
 
 
 def test_an_unknown_study_names_those_there_are(tree: Path) -> None:

@@ -145,7 +145,9 @@ def _scores(results: Path, spec: Spec) -> list[pd.DataFrame]:
     experiment = score["experiment"]
     parts = range(spec["experiments"][experiment]["parts"])
     return [
-        read_cells(results / "score" / experiment / method / f"{part}.csv")
+        read_cells(results / "score" / experiment / method / f"{part}.csv").assign(
+            experiment=experiment
+        )
         for method in score["methods"]
         for part in parts
     ]

@@ -5,50 +5,13 @@ of one (experiment, method). A variant of an experiment shares what it does not 
 Used by the Snakefile alone; ``study`` is what ``config.resolve`` made.
 """
 
-import functools
-import itertools
 from collections.abc import Collection
 from typing import Any
 
 from ndsm.config import is_image
 from ndsm.datasets import DATASETS
 from ndsm.names import CEILING, FLOOR
-
-Study = dict[str, Any]
-Parts = tuple[tuple[tuple[int, int], ...], ...]
-Cut = tuple[tuple[int, ...], int, int]  # training sizes, number of seeds, replicas per job
-
-
-def _cut(study: Study, experiment: str) -> Cut:
-    """What decides on an experiment's parts."""
-    settings = study["experiments"][experiment]
-    seeds, at_most = (settings.get(k, study[k]) for k in ("seeds", "replicas_per_job"))
-    return tuple(settings["n_train"]), seeds, at_most
-
-
-def parts(study: Study, experiment: str) -> Parts:
-    """The experiment's replicas (n_train, seed), cut into parts."""
-    return _parts(_cut(study, experiment))
-
-
-@functools.cache  # asked for by every job, and so are the two below
-def _parts(cut: Cut) -> Parts:
-    sizes, seeds, at_most = cut
-    replicas = tuple(itertools.product(sizes, range(seeds)))
-    return tuple(replicas[i : i + at_most] for i in range(0, len(replicas), at_most))
-
-
-@functools.cache
-def _twins(own: Cut, theirs: Cut) -> tuple[int | None, ...]:
-    """For each part the number of that with the same replicas in another cut, if there is one."""
-    numbers = {part: i for i, part in enumerate(_parts(theirs))}
-    return tuple(numbers.get(part) for part in _parts(own))
-
-
-@functools.cache
-def _codes(cut: Cut) -> Collection[str]:
-    """The names of autoencoders, one for each replica, in a form that is quick to search."""
-    return dict.fromkeys(f"{n}-{seed}" for part in _parts(cut) for n, seed in part)
+from ndsm.parts import Study, codes, parts, twins
 
 
 def forward_part(study: Study) -> int:
@@ -109,7 +72,7 @@ def autoencoders(study: Study, experiment: str, part: int | None = None) -> Coll
     if settings["autoencoder"]["sees"] == "all":
         return ["all"]
     if part is None:
-        return _codes(_cut(study, experiment))
+        return codes(study, experiment)
     return [f"{n}-{seed}" for n, seed in parts(study, experiment)[part]]
 
 
@@ -178,12 +141,6 @@ def home(study: Study, stage: str, job: dict[str, Any]) -> dict[str, Any]:
     if "part" in job and job.get("method") != FLOOR:
         twin["part"] = twins(study, job["experiment"])[job["part"]]
     return job if twin.get("part", 0) is None else twin
-
-
-def twins(study: Study, variant: str) -> tuple[int | None, ...]:
-    """For each part of a variant the number of the varied experiment's part with its replicas."""
-    base = study["experiments"][variant]["variant_of"]
-    return _twins(_cut(study, variant), _cut(study, base))
 
 
 def _serves(study: Study, base: str, stage: str, job: dict[str, Any]) -> bool:
@@ -282,13 +239,13 @@ def _served(study: Study, variant: str, base: str) -> list[str]:
     """Which results of ``base`` serve the variant."""
     found = []
     for stage in PLACES:
-        served = {}
-        for job in own_jobs(study, stage, variant):
-            if job.get("part", 0) == 0:
-                name = "/".join(
-                    [stage, *(job[k] for k in ("drift", "method", "codes") if k in job)]
-                )
-                served[name] = _serves(study, base, stage, job)
+        served = {
+            "/".join([stage, *(v for k, v in job.items() if k not in ("experiment", "part"))]): (
+                _serves(study, base, stage, job)
+            )
+            for job in own_jobs(study, stage, variant)
+            if job.get("part", 0) == 0
+        }
         whole = served and all(served.values())
         found += [stage] if whole else [name for name, serves in served.items() if serves]
     return found

@@ -17,16 +17,16 @@ def place(spec: dict[str, Any], stage: str, experiment: str, *steps: str | int) 
         experiment: the job's.
         steps: what else names the job: the autoencoder, or method or drift, and part.
     """
-    own = [stage, experiment, *map(str, steps)]
+    path = [stage, experiment, *map(str, steps)]
     shared = spec["shared"].get(experiment, {"results": []})
-    if {stage, "/".join([stage, *own[2:3]])} & {*shared["results"]}:
+    if {stage, "/".join([stage, *path[2:3]])} & {*shared["results"]}:
         match steps:
             case (name, int(part)) if name != FLOOR:
                 if (twin := shared["parts"][part]) is not None:
-                    own[1], own[3] = shared["base"], str(twin)
+                    path[1], path[3] = shared["base"], str(twin)
             case _:  # the floor has one part
-                own[1] = shared["base"]
-    return Path("/".join(own) + ".safetensors")
+                path[1] = shared["base"]
+    return Path("/".join(path) + ".safetensors")
 
 
 def autoencoder(spec: dict[str, Any], experiment: str, n_train: int, seed: int) -> Path:

@@ -10,17 +10,8 @@ from typing import Any
 from ndsm.config import ConfigError
 from ndsm.gallery import figures
 from ndsm.names import CEILING, FLOOR
-from ndsm.plan import (
-    Study,
-    along,
-    example_of,
-    forward_part,
-    frontiers,
-    is_latent,
-    jobs,
-    parts,
-    shared,
-)
+from ndsm.parts import Study, parts
+from ndsm.plan import along, example_of, forward_part, frontiers, is_latent, jobs, shared
 
 LONGEST = 2**17 - 1  # bytes that Linux allows one argument of a command
 

@@ -44,8 +44,10 @@ def spec(stage):
 
 
 def every(stage, pattern):
-    """The file that each job of a stage leaves."""
-    return [f"<results>/{stage}/{pattern.format(**job)}" for job in plan.jobs(STUDY, stage)]
+    """The file that each job of a stage leaves; listed only if asked for, not by jobs on a cluster."""
+    return lambda wildcards: [
+        f"<results>/{stage}/{pattern.format(**job)}" for job in plan.jobs(STUDY, stage)
+    ]
 
 
 def option(name):
