@@ -77,7 +77,9 @@ def test_status_script_tells_what_became_of_a_job(tree: Path, env: dict[str, str
         return run.stdout.strip()
 
     assert becomes(tree, env, submit("exit 0"), "success")
-    assert becomes(tree, env, submit("exit 3"), "failed")
+    failing = submit("echo no such luck; exit 3")
+    assert becomes(tree, env, failing, "failed")
+    assert (tree / f".snakemake/cluster-generic/{failing}.log").read_text() == "no such luck\n"
     killed = submit("sleep 1000")
     assert becomes(tree, env, killed, "running")
     subprocess.run(["scancel", killed], env=env, check=True)
