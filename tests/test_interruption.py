@@ -20,6 +20,7 @@ from numpy.random import default_rng
 from conftest import ROOT, copy_tree, files_of, job_spec, lines_of, snakemake, start
 from ndsm import checkpoint, drift, store, train
 from ndsm.checkpoint import Checkpoint
+from ndsm.inputs import read_record
 
 PROFILES = sorted((ROOT / "workflow" / "profiles").iterdir())
 
@@ -97,14 +98,16 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     x = default_rng(0).normal([[[0, 0]], [[0, 4]], [[4, 0]]], 0.5, (3, 100, 2)).reshape(300, 2)
     tensors = {"pool": x.astype(np.float32), "pool_labels": np.zeros(300, int)}
     store.write_tensors(data, tensors, {})
-    drift.main([data], fit, training(40) | FIT | {"process": PROCESS})
+    told = {key: training(40)[key] for key in ("experiment", "replicas", "process")}
+    drift.main([data], fit, told | FIT)
     return [data, fit]
 
 
 def training(evaluations: int) -> dict[str, Any]:
     """A training with all that a checkpoint must keep: a pool of particles, a learned α."""
     told = job_spec("ndsm_cv", alpha="learned", device="cpu", replicas=[[200, 0], [100, 1]])
-    return told | {"training": told["training"] | {"evaluations": evaluations}}
+    told["training"] = told["training"] | {"evaluations": evaluations}
+    return told | {"process": PROCESS}
 
 
 def test_a_training_killed_at_random_moments_ends_with_the_same_bytes(
@@ -133,7 +136,7 @@ def test_a_training_killed_at_random_moments_ends_with_the_same_bytes(
     assert files_of(whole) == files_of(killed) == {"0.safetensors", "0.json"}
     one, other = (folder / "0.safetensors" for folder in (whole, killed))
     assert one.read_bytes() == other.read_bytes()
-    losses = [store.read_record(path)["measured"]["final_loss"] for path in (one, other)]
+    losses = [read_record(path)["measured"]["final_loss"] for path in (one, other)]
     assert losses[0] == losses[1]
 
 
