@@ -50,6 +50,19 @@ def test_error_of_a_known_departure(c: float, stride: int, from_data: bool) -> N
         assert error.min() > 0.1
 
 
+def test_a_replica_alone_and_in_a_stack_have_the_same_error() -> None:
+    """Though the other one's time is later, and its simulation longer."""
+    drift = double(standard_normal(2, 2))
+    x, n = drift.sample(10_500, Streams(STREAMS)), torch.tensor([[5], [48]])
+    alone = double(standard_normal(1, 2))
+    for stride in (1, 15):
+        errors = []
+        for mixture, rows in ((drift, slice(2)), (alone, slice(1))):
+            chain, net = Chain(mixture, exponential, GRID, stride), ScoreNet(mixture, Constant(0.6))
+            errors.append(score_error(net, chain, x[rows], n[rows], Streams(STREAMS[rows])))
+        torch.testing.assert_close(errors[0][:1], errors[1], rtol=1e-9, atol=0)
+
+
 def test_noise_level_is_in_units_of_the_data() -> None:
     """At the time found, √v/a times the width of a component is the level times the deviation."""
     x = 7 * torch.randn(20_000, 2, generator=torch.Generator().manual_seed(0)).double()

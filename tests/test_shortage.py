@@ -76,7 +76,9 @@ def test_a_folder_that_is_not_writable_is_named(tmp_path: Path) -> None:
         process = start("python", *data_job(tmp_path / "results" / "modes.safetensors"))
         *_, line = lines_of(process)
     assert process.returncode == os.EX_IOERR
-    assert line.startswith(f"error: cannot write {tmp_path / 'results' / 'modes.json'}: Read-only")
+    assert line.startswith(
+        f"error: cannot write {tmp_path / 'results' / 'modes.safetensors'}: Read-only"
+    )
     assert line.endswith("; make the folder writable, then run Snakemake again")
 
 

@@ -250,7 +250,7 @@ def test_braces_in_the_name_of_a_folder_are_its_own(tree: Path) -> None:
 
 
 def test_a_stack_too_large_for_a_command_is_one_line(tree: Path) -> None:
-    large = copy.deepcopy(SETTINGS) | {"seeds": 1000, "replicas_per_job": 20_000}
+    large = copy.deepcopy(SETTINGS) | {"seeds": 1000, "replicas_per_job": 20_000, "claims": []}
     large["experiments"]["digits_imbalance"]["n_train"] = list(range(101, 121))
     (tree / "my.yaml").write_text(yaml.safe_dump(large))
     said = snakemake(tree, "--cores", "1", "--configfile", "my.yaml", status=1).stdout

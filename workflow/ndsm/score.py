@@ -70,12 +70,14 @@ def score_error(net: ScoreNet, chain: Chain, x: Tensor, n: Tensor, streams: Stre
         n: (R, 1) indices of the times in the chain's grid.
         streams: one generator per replica.
     """
+    # Before the simulation, which draws as much as the largest n of the stack asks for.
+    noise = streams.normal(POINTS, x.shape[-1])
     jump = chain.last_jump(x, n, streams)
     ours, *halves = (
         Jump(*(part[:, rows] for part in vars(jump).values()))
         for rows in (slice(POINTS), slice(POINTS, None, 2), slice(POINTS + 1, None, 2))
     )
-    y = ours.mu + ours.sigma * streams.normal(*ours.mu.shape[1:])
+    y = ours.mu + ours.sigma * noise
     s = net(y, ours.t)
     first, second = (s - estimate(y, half) for half in halves)
     return (variance(ours.t) * first * second).sum(-1).mean(1)
@@ -92,13 +94,17 @@ def main(
     """Writes the tidy rows of ``score_error`` for one part of one method."""
     start, device = time.perf_counter(), pick_device(spec["device"])
     fit, replicas = fitted.read(drift, device, spec), spec["replicas"]
-    streams = Streams([("score", spec["experiment"], *replica) for replica in replicas], device)
-    net, chain = trained(fit, spec, streams, train)
+
+    def streams(*level: float) -> Streams:
+        return Streams([("score", spec["experiment"], *r, *level) for r in replicas], device)
+
+    net, chain = trained(fit, spec, streams(), train)
     tensors = inputs.read_tensors(data, {"held_out": "m d", "real": "s n d"}, spec)
     held_out = torch.cat([tensors["held_out"], *tensors["real"][:2]]).to(device)
     x = fit.to_working(held_out.expand(len(replicas), -1, -1))
-    indices = [noise_index(fit, chain, held_out, level) for level in spec["noise"]]
-    errors = torch.stack([score_error(net, chain, x, n, streams) for n in indices]).mean(0)
+    indices = {level: noise_index(fit, chain, held_out, level) for level in spec["noise"]}
+    each = [score_error(net, chain, x, n, streams(level)) for level, n in indices.items()]
+    errors = torch.stack(each).mean(0)
     rows = [
         (spec["experiment"], spec["method"], n_train, seed, "score_error", error)
         for (n_train, seed), error in zip(replicas, errors.tolist(), strict=True)
