@@ -187,9 +187,15 @@ def test_a_check_that_is_gone_is_noticed(
     monkeypatch: pytest.MonkeyPatch, module: Any, check: str, instead: Any
 ) -> None:
     monkeypatch.setattr(module, check, instead)
+    first = {"phases": [Phase.generate], "report_multiple_bugs": False}
+
+    @settings(EXAMPLES, max_examples=5000, **first)
+    @given(mutated(STUDIES[0]))
+    def find(raw: Raw) -> None:
+        refusal(raw)
+
     with pytest.raises((AssertionError, LookupError)):
-        for raw in examples(STUDIES[0], 250):
-            refusal(raw)
+        find()
 
 
 def test_snakemake_refuses_and_plans_the_same(tree: Path) -> None:
