@@ -41,6 +41,7 @@ MinJobAge=86400
 GresTypes=gpu
 NodeName={host} NodeAddr=127.0.0.1 CPUs={cpus} RealMemory=64000 Gres=gpu:2
 PartitionName=main Nodes=ALL Default=YES State=UP
+PartitionName=short Nodes=ALL State=UP
 """
 SRUN = """#!/bin/sh
 SLURM_CONF={folder}/slurm.conf exec {srun} "$@"

@@ -17,8 +17,9 @@ pytestmark = pytest.mark.skipif(bool(one_node_slurm.missing()), reason=one_node_
 PROFILE = ("--workflow-profile", "workflow/profiles/slurm", "--config", "study=smoke")
 HERE = ("--slurm-init-seconds-before-status-checks", "1", "--latency-wait", "5")
 # As with `device: cuda`, and two samplings at once in a group, of which the profile has one.
+SITE = ("--default-resources", "slurm_partition=short")
 CARDS = ("--set-resources", "train:gpu=1", "sample:gpu=1", "--group-components", "measure=2")
-FORMAT = "--Format=JobID:9,State:12,tres-per-job:24,Comment:99"
+FORMAT = "--Format=JobID:9,State:12,Partition:9,tres-per-job:24,Comment:99"
 QUEUE = ("squeue", "--states=all", "--noheader", FORMAT)
 
 
@@ -29,15 +30,19 @@ def env() -> Iterator[dict[str, str]]:
         yield environment
 
 
+def queue(env: dict[str, str]) -> dict[str, list[str]]:
+    """Of every job so far, by its id, what ``FORMAT`` asks for."""
+    run = subprocess.run(QUEUE, env=env, capture_output=True, text=True, check=True)
+    return {job: rest for job, *rest in map(str.split, run.stdout.splitlines())}
+
+
 def test_the_smoke_study_runs_as_slurm_jobs(smoke: Path, tree: Path, env: dict[str, str]) -> None:
-    said = snakemake(tree, *PROFILE, *HERE, *CARDS, env=env).stdout
-    queue = subprocess.run(QUEUE, env=env, capture_output=True, text=True, check=True).stdout
-    submitted = set(re.findall(r"submitted with SLURM jobid (\d+)", said))
-    jobs = {job: rest for job, *rest in map(str.split, queue.splitlines())}
+    said = snakemake(tree, *PROFILE, *HERE, *SITE, *CARDS, env=env).stdout
+    submitted, jobs = set(re.findall(r"submitted with SLURM jobid (\d+)", said)), queue(env)
     assert submitted == set(jobs) and len(jobs) > 40
     cards: dict[str, set[str]] = {}
-    for state, asked, comment in jobs.values():
-        assert state == "COMPLETED"
+    for state, partition, asked, comment in jobs.values():
+        assert state == "COMPLETED" and partition == "short"
         rule = re.sub(r"^rule_|_wildcards.*$", "", comment)
         cards.setdefault(rule, set()).add(asked)
     assert cards["train"] == {"gres:gpu:1"}
@@ -55,7 +60,7 @@ def test_the_smoke_study_runs_as_slurm_jobs(smoke: Path, tree: Path, env: dict[s
 # The scripts of profiles/cluster-generic, with Slurm as the scheduler that is any.
 
 SCRIPTS = "workflow/profiles/cluster-generic"
-SUBMIT = f"sbatch --parsable --output=/dev/null {SCRIPTS}/job.sh"
+SUBMIT = "sbatch --parsable --output=/dev/null"
 
 
 def becomes(tree: Path, env: dict[str, str], job: str, wanted: str) -> bool:
@@ -73,7 +78,7 @@ def becomes(tree: Path, env: dict[str, str], job: str, wanted: str) -> bool:
 def test_status_script_tells_what_became_of_a_job(tree: Path, env: dict[str, str]) -> None:
     def submit(script: str) -> str:
         (tree / "script.sh").write_text(script)
-        command = [*SUBMIT.split(), str(tree / "script.sh")]
+        command = [*SUBMIT.split(), f"{SCRIPTS}/job.sh", str(tree / "script.sh")]
         run = subprocess.run(command, cwd=tree, env=env, capture_output=True, text=True, check=True)
         return run.stdout.strip()
 
@@ -90,6 +95,10 @@ def test_status_script_tells_what_became_of_a_job(tree: Path, env: dict[str, str
 def test_a_generic_cluster_runs_jobs_and_groups(tree: Path, env: dict[str, str]) -> None:
     options = ("--workflow-profile", SCRIPTS, "--config", "study=smoke", "--latency-wait", "5")
     wanted = "results/smoke/evaluate/weighted_modes/gmm/0.csv"
-    said = snakemake(tree, wanted, *options, "--cluster-generic-submit-cmd", SUBMIT, env=env).stdout
-    assert "Submitted group job" in said and len(re.findall(r"external jobid '\d+'", said)) == 3
+    submit = f"{SUBMIT} --gpus={{resources.gpu}} {SCRIPTS}/job.sh"
+    options += ("--cluster-generic-submit-cmd", submit, "--set-resources", "sample:gpu=1")
+    said = snakemake(tree, wanted, *options, env=env).stdout
+    jobs, submitted = queue(env), re.findall(r"Submitted (\w+) .*external jobid '(\d+)'", said)
+    asked = [(kind, jobs[job][2]) for kind, job in submitted]
+    assert sorted(asked) == [("group", "gres:gpu:1"), *[("job", "gres:gpu:0")] * 2]
     assert (tree / wanted).exists()

@@ -3,6 +3,7 @@
 import copy
 import re
 import shutil
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -247,6 +248,27 @@ def test_braces_in_the_name_of_a_folder_are_its_own(tree: Path) -> None:
     )
     options = ("--dry-run", "--printshellcmds", "--configfile", "my.yaml", "--config", "claim=C7")
     assert "--folder '{its}'" in snakemake(tree, *options).stdout
+
+
+@pytest.mark.parametrize(
+    "name, sizes, seeds", [("weighted_modes", 10, 1000), ("digits_latent", 2, 700)]
+)
+def test_a_large_stack_has_commands_that_the_system_takes(
+    tree: Path, name: str, sizes: int, seeds: int
+) -> None:
+    """A little below where it would be refused; in latent space most is names of autoencoders."""
+    experiment = SETTINGS["experiments"][name] | {"methods": ["ndsm_jump"]}
+    experiment |= {"n_train": list(range(101, 101 + sizes))}
+    experiment.pop("variants", None)
+    large = SETTINGS | {"study": "large", "seeds": seeds, "replicas_per_job": 20_000}
+    large |= {"claims": [], "experiments": {name: experiment}}
+    for side in ("score", "gradients", "forward"):
+        del large[side]
+    (tree / "my.yaml").write_text(yaml.safe_dump(large))
+    said = snakemake(tree, "--dry-run", "--printshellcmds", "--configfile", "my.yaml").stdout
+    longest = max((line for line in said.splitlines() if "python -m ndsm" in line), key=len)
+    assert len(longest) > 100_000
+    subprocess.run(["true", longest], check=True)  # one argument, as of bash -c
 
 
 def test_a_stack_too_large_for_a_command_is_one_line(tree: Path) -> None:

@@ -16,7 +16,7 @@ import typer
 from safetensors import safe_open
 
 from ndsm import store
-from ndsm.cells import KEYS, Cell, read_cells, refuse_gaps
+from ndsm.cells import COLUMNS, Cell, read_cells, refuse_gaps
 from ndsm.datasets import DATASETS
 from ndsm.frontier import frontier, time_to_quality
 from ndsm.inputs import checked, read_record, read_table
@@ -97,7 +97,7 @@ def _methods(spec: Spec, experiment: str) -> list[str]:
 
 
 def collect_metrics(results: Path, spec: Spec) -> pd.DataFrame:
-    """Every metric value of the study, tidy (columns ``KEYS`` and value), n_train nullable.
+    """Every metric value of the study, tidy (``COLUMNS``), n_train nullable.
 
     Raises:
         Refused: a value that is not finite, a value twice, a method without one of the metrics.
@@ -120,8 +120,8 @@ def collect_metrics(results: Path, spec: Spec) -> pd.DataFrame:
     paths = [results / "gradients" / f"{e}.metrics.csv" for e in spec.get("gradients", [])]
     tables += [read_cells(path) for path in paths]
     if derived:
-        tables.append(pd.DataFrame(derived, columns=[*KEYS, "value"]).astype({"n_train": "Int64"}))
-    metrics = pd.concat(tables, ignore_index=True)[[*KEYS, "value"]]
+        tables.append(pd.DataFrame(derived, columns=COLUMNS).astype({"n_train": "Int64"}))
+    metrics = pd.concat(tables, ignore_index=True)[COLUMNS]
     refuse_gaps(metrics, _planned(spec))
     return metrics
 

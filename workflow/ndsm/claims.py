@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 import typer
 
-from ndsm import inputs, store
+from ndsm import cells, inputs, store
 from ndsm.documents import CLAIMS, NOT_RUN, front_page, markdown
 from ndsm.names import MATCH, SECONDS
 from ndsm.verdict import MAXIMISED, Verdict, compare, size_to_match
@@ -34,8 +34,7 @@ def main(
     spec: Annotated[dict, typer.Option(parser=json.loads, help="study, verdict, claims")],
 ) -> None:
     """Computes the verdict of every configured claim and writes the three documents."""
-    columns = ["experiment", "method", "n_train", "seed", "metric", "value"]
-    metrics = inputs.read_table(tables / "metrics.csv", columns, spec)
+    metrics = inputs.read_table(tables / "metrics.csv", cells.COLUMNS, spec)
     if (tables / "time_to_quality.csv").exists():
         metrics = pd.concat([metrics, seconds_to(tables)], ignore_index=True)
     table = evaluate(spec["claims"], metrics, **spec["verdict"])

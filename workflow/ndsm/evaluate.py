@@ -17,6 +17,7 @@ import pandas as pd
 import typer
 
 from ndsm import inputs, metrics, store
+from ndsm.cells import COLUMNS
 from ndsm.datasets import DATASETS
 from ndsm.distances import spread
 from ndsm.image_metrics import class_shares
@@ -220,8 +221,7 @@ def main(
             (spec["experiment"], spec["method"], replica.n_train, replica.seed, metric, value)
             for metric, value in values.items()
         ]
-    columns = ["experiment", "method", "n_train", "seed", "metric", "value"]
-    table = pd.DataFrame(rows, columns=columns)
+    table = pd.DataFrame(rows, columns=COLUMNS)
     seconds = time.perf_counter() - start
     store.write_table(out, table, store.provenance(spec, seconds=seconds))
 

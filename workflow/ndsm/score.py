@@ -25,6 +25,7 @@ import typer
 from torch import Tensor
 
 from ndsm import fitted, inputs, store
+from ndsm.cells import COLUMNS
 from ndsm.fitted import Fitted
 from ndsm.model import trained
 from ndsm.nets import ScoreNet
@@ -109,9 +110,8 @@ def main(
         (spec["experiment"], spec["method"], n_train, seed, "score_error", error)
         for (n_train, seed), error in zip(replicas, errors.tolist(), strict=True)
     ]
-    columns = ["experiment", "method", "n_train", "seed", "metric", "value"]
     record = store.provenance(spec, seconds=round(time.perf_counter() - start, 3))
-    store.write_table(out, pd.DataFrame(rows, columns=columns), record)
+    store.write_table(out, pd.DataFrame(rows, columns=COLUMNS), record)
     print("\n".join(f"n_train {n}, seed {s}: {value:.5f}" for _, _, n, s, _, value in rows))
 
 

@@ -11,9 +11,20 @@ from ndsm.config import ConfigError
 from ndsm.gallery import figures
 from ndsm.names import CEILING, FLOOR
 from ndsm.parts import Study, parts
-from ndsm.plan import along, example_of, forward_part, frontiers, is_latent, jobs, shared
+from ndsm.plan import (
+    along,
+    autoencoders,
+    example_of,
+    forward_part,
+    frontiers,
+    is_latent,
+    jobs,
+    place,
+    shared,
+)
 
-LONGEST = 2**17 - 1  # bytes that Linux allows one argument of a command
+LONGEST = 2**17 - 1  # bytes that Linux allows one argument: to bash a whole command is one
+REST = 2**13  # of these for all of the command that does not grow with its replicas
 
 
 def text(study: Study, stage: str, **wildcards: str) -> str:
@@ -23,15 +34,26 @@ def text(study: Study, stage: str, **wildcards: str) -> str:
         ConfigError: it is too long.
     """
     told = spec(study, stage, **wildcards)
-    argument = json.dumps(told, sort_keys=True)
-    if (size := len(argument)) > LONGEST:
+    argument, room = json.dumps(told, sort_keys=True), LONGEST - REST
+    if (size := len(argument) + _options(study, stage, wildcards)) > room:
         if count := len(told.get("replicas", [])):
-            given, limit = f"{count} replicas", f"up to {count * LONGEST // size}"
+            given, limit = f"{count} replicas", f"up to {count * room // size}"
         else:
             given, limit = "the results", "more replicas a job, or fewer experiments"
-        problem = f"{given} take {size} bytes in the command of {stage}, which holds {LONGEST}"
+        problem = f"{given} take {size} bytes in the command of {stage}, which has room for {room}"
         raise ConfigError(f"replicas_per_job: {problem}; allowed: {limit}")
     return argument
+
+
+def _options(study: Study, stage: str, wildcards: dict[str, str]) -> int:
+    """The length of a command's options that name the replicas' autoencoders."""
+    if stage not in ("drift", "train", "sample"):
+        return 0
+    experiment = wildcards["experiment"]
+    names = autoencoders(study, experiment, int(wildcards["part"]))
+    jobs = [{"experiment": experiment, "codes": name} for name in names]
+    option = f"--autoencoder results/{study['study']}/.safetensors "
+    return sum(len(option) + len(place(study, "latent", job)) for job in jobs)
 
 
 def spec(study: Study, stage: str, **wildcards: str) -> dict[str, Any]:
