@@ -52,19 +52,23 @@ class Mixture:
         return {name: t for name, t in vars(self).items() if t is not None}
 
     def _logits(self, y: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Log w_k N(y; m_k, Σ_k) + ½ d log 2π (+ ½‖y‖² if Σ_k = I), and L_k⁻¹(y − m_k)."""
+        """Log w_k N(y; m_k, Σ_k) + ½ d log 2π (+ ½‖y‖² if Σ_k = I), and L_k⁻¹(y − m_k).
+
+        The first is (R, K, B): a processor exponentiates and adds along many points at once, but
+        slowly along few components.
+        """
         if self.scale_tril is None:
             bias = self.log_weights - 0.5 * self.means.square().sum(-1)
-            return torch.baddbmm(bias.unsqueeze(1), y, self.means.mT), None
+            return torch.baddbmm(bias.unsqueeze(-1), self.means, y.mT), None
         offset = (y.unsqueeze(2) - self.means.unsqueeze(1)).unsqueeze(-1)  # (R, B, K, d, 1)
         factor = self.scale_tril.unsqueeze(1)
         u = torch.linalg.solve_triangular(factor, offset, upper=False).squeeze(-1)
         log_det = self.scale_tril.diagonal(dim1=-2, dim2=-1).log().sum(-1)
-        return (self.log_weights - log_det).unsqueeze(1) - 0.5 * u.square().sum(-1), u
+        return (self.log_weights - log_det).unsqueeze(-1) - 0.5 * u.square().sum(-1).mT, u
 
     def responsibilities(self, y: Tensor) -> Tensor:
         """r_k(y), (R, B, K)."""
-        return self._logits(y)[0].softmax(-1)
+        return self._logits(y)[0].softmax(1).mT
 
     def centre(self, y: Tensor) -> Tensor:
         """m̄(y) = Σ_k r_k(y) m_k, (R, B, d)."""
@@ -74,15 +78,15 @@ class Mixture:
         """∇log π at y, both (R, B, d)."""
         logits, u = self._logits(y)
         if self.scale_tril is None or u is None:
-            return logits.softmax(-1) @ self.means - y
+            return logits.softmax(1).mT @ self.means - y
         whitened = torch.linalg.solve_triangular(
             self.scale_tril.mT.unsqueeze(1), u.unsqueeze(-1), upper=True
         ).squeeze(-1)
-        return -(logits.softmax(-1).unsqueeze(-1) * whitened).sum(2)
+        return -(logits.softmax(1).mT.unsqueeze(-1) * whitened).sum(2)
 
     def log_prob(self, y: Tensor) -> Tensor:
         """Log π at y (R, B, d), giving (R, B)."""
-        log_density = self._logits(y)[0].logsumexp(-1) - 0.5 * y.shape[-1] * math.log(2 * math.pi)
+        log_density = self._logits(y)[0].logsumexp(1) - 0.5 * y.shape[-1] * math.log(2 * math.pi)
         if self.scale_tril is None:
             log_density = log_density - 0.5 * y.square().sum(-1)
         return log_density

@@ -45,7 +45,7 @@ class StackedMLP(nn.Module):
         """F_θ at y (R, B, d) and t (R, B, 1), giving (R, B, d)."""
         h = torch.cat([y, fourier(t)], -1)
         for weight, bias in zip(self.weights[:-1], self.biases[:-1], strict=True):
-            h = functional.silu(torch.baddbmm(bias, h, weight), inplace=True)
+            h = functional.silu(torch.baddbmm(bias, h, weight))
         return torch.baddbmm(self.biases[-1], h, self.weights[-1])
 
 
