@@ -27,6 +27,19 @@ def test_adam_is_torchs():
     torch.testing.assert_close(adam.average, average, rtol=1e-10, atol=0)
 
 
+def test_adam_heeds_the_order_in_memory():
+    """Weights that lie channels last, with gradients that do not, move as others do."""
+    gradient = torch.arange(24.0).reshape(2, 3, 2, 2) - 12
+    plain, last = torch.zeros(2, 3, 2, 2), torch.zeros(2, 3, 2, 2)
+    last = last.to(memory_format=torch.channels_last)
+    for weight in (plain, last):
+        adam = Adam([weight], decay=0.9)
+        for _ in range(2):
+            adam.step([(gradient * (1 + weight)).contiguous()], 0.01)
+    torch.testing.assert_close(plain, last, rtol=0, atol=0)
+    assert plain.flatten()[0] > 0 > plain.flatten()[-1]
+
+
 def test_learning_rate_warms_up_and_ends_near_zero():
     rates = [train.learning_rate(step, 200, 2e-3) for step in range(200)]
     assert max(rates) == pytest.approx(2e-3, rel=0.02) and rates.index(max(rates)) == 9

@@ -37,6 +37,11 @@ class Adam:
         """One update with the given learning rate."""
         self.steps += 1
         steps = [torch.tensor(float(self.steps), device=w.device) for w in self.weights]
+        # The fused step reads numbers in the order in which they lie, whatever their strides are.
+        gradients = [
+            g if g.stride() == w.stride() else torch.empty_like(w).copy_(g)
+            for g, w in zip(gradients, self.weights, strict=True)
+        ]
         # One pass over the memory; in separate operations it would be ten.
         torch._fused_adam_(
             self.weights,
