@@ -1,0 +1,102 @@
+"""The stacks that are measured, made without files: a network, its chain, its data."""
+
+import contextlib
+import io
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ndsm import fitted, train
+from ndsm.fits import fit_ou
+from ndsm.fitted import Fitted, data_sampler
+from ndsm.mixture import Mixture
+from ndsm.model import build
+from ndsm.nets import ScoreNet
+from ndsm.objectives import OBJECTIVES
+from ndsm.sde import Chain
+from ndsm.streams import Streams
+
+PROCESS = {"kernel": "exponential", "steps": 100, "t_min": 1e-2, "T": 4.0}
+TRAINING = {"batch": 128, "learning_rate": 5e-3, "ema": 0.999}
+
+
+@dataclass(frozen=True)
+class Stack:
+    """R replicas ready to be trained.
+
+    Attributes:
+        net: the score network.
+        chain: the forward chain.
+        data: from uniform numbers (R, B) to training points (R, B, d), working coordinates.
+        streams: one generator per replica.
+        fit: the drift, with the way back to data units.
+    """
+
+    net: ScoreNet
+    chain: Chain
+    data: fitted.Sampler
+    streams: Streams
+    fit: Fitted
+
+
+def keys(replicas: int) -> list[tuple[Any, ...]]:
+    """Names for the random generators of some replicas."""
+    return [("bench", 0, seed) for seed in range(replicas)]
+
+
+def stack(
+    subsets: list[Tensor],
+    fit: Fitted,
+    objective: str,
+    network: dict[str, Any],
+    process: dict[str, Any] = PROCESS,
+    stride: int = 15,
+    device: str = "cpu",
+) -> Stack:
+    """A stack for given training subsets, (n_r, d) each, and a fitted drift."""
+    streams = Streams(keys(len(subsets)), device)
+    spec = {"network": network, "process": process, "objective": objective, "stride": stride}
+    net, chain = build(fit.to(device), spec, streams)
+    return Stack(net, chain, data_sampler(subsets, fit.to(device)), streams, fit)
+
+
+def invented(
+    d: int,
+    objective: str = "dsm",
+    components: int = 20,
+    n: int = 2000,
+    replicas: int = 20,
+    network: dict[str, Any] | None = None,
+    **how: Any,
+) -> Stack:
+    """A stack on normal data, with an invented mixture as its drift (one component for ``dsm``)."""
+    generator = torch.Generator().manual_seed(0)
+    components = 1 if objective == "dsm" else components
+    means = 3 * torch.randn(replicas, components, d, generator=generator)
+    weights = torch.full((replicas, components), 1 / components).log()
+    unit = torch.ones(replicas, 1, 1)
+    fit = Fitted(Mixture(weights, means), torch.zeros(replicas, 1, d), unit)
+    points = torch.randn(n, d, generator=generator)
+    network = network or {"type": "mlp", "width": 64, "depth": 3}
+    return stack([points] * replicas, fit, objective, network, **how)
+
+
+def linear(subsets: list[Tensor]) -> Fitted:
+    """The OU drift of each of some training subsets, (n_r, d)."""
+    fits = [fit_ou(subset.double().numpy()) for subset in subsets]
+    return fitted.stack(fits).to("cpu", torch.float32)
+
+
+def trained(model: Stack, objective: str, evaluations: int, **changes: Any) -> list[Tensor]:
+    """Trains a stack as the study does, without a word, and gives its averaged weights."""
+    settings = TRAINING | {"evaluations": evaluations} | changes
+    how = objective, settings, model.streams
+    with contextlib.redirect_stdout(io.StringIO()):
+        return train.train(model.net, model.chain, model.data, *how)[0]
+
+
+def steps(model: Stack, objective: str, number: int, **changes: Any) -> list[Tensor]:
+    """The same for a number of steps."""
+    return trained(model, objective, number * OBJECTIVES[objective].evaluations, **changes)
