@@ -9,6 +9,8 @@ STUDY ?= default
 MNIST_DIR ?=
 CLAIM ?=
 SCALE ?=
+# Of the benchmark: its rows, all of them unless some are named.
+PART ?=
 PYTHON ?= python3.11
 RESULTS := results/$(STUDY)$(if $(SCALE),_$(SCALE))
 BIN := .venv/bin
@@ -25,7 +27,7 @@ SNAKEMAKE := PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --config $(CONFIG) \
 # Without a graphics card torch's CPU build is enough, and a tenth of the download.
 TORCH_CPU := https://download.pytorch.org/whl/cpu
 
-.PHONY: help study smoke mnist figures report reference test lint clean
+.PHONY: help study smoke mnist figures report reference test lint bench clean
 
 help: ## show this help
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 10
@@ -68,6 +70,9 @@ lint: .venv/tested ## check style, types and rules
 	$(BIN)/snakefmt --check Snakefile workflow/rules
 	$(SNAKEMAKE) --lint
 
+bench: .venv/measured ## measure speed: results/bench/bench.md; PART=stacks for some rows
+	$(BIN)/python -m bench $(PART)
+
 clean: ## remove the study's results
 	rm -rf $(RESULTS)
 
@@ -81,4 +86,9 @@ clean: ## remove the study's results
 
 .venv/tested: envs/requirements-cluster.txt envs/requirements-dev.txt .venv/installed
 	$(BIN)/pip install --quiet --requirement $< --requirement $(word 2,$^)
+	@touch $@
+
+# Without their dependencies: of those, what the benchmark uses is there, and torchvision is not used.
+.venv/measured: envs/requirements-bench.txt .venv/installed
+	$(BIN)/pip install --quiet --no-deps --requirement $<
 	@touch $@

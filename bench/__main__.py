@@ -9,11 +9,11 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from bench import stacks
+from bench import scaling, stacks
 from bench.measure import Row, ceiling
 
 OUT = Path("results/bench")
-PARTS: dict[str, Callable[[], Iterator[Row]]] = {"stacks": stacks.rows}
+PARTS: dict[str, Callable[[], Iterator[Row]]] = {"stacks": stacks.rows, "scaling": scaling.rows}
 
 
 def main() -> None:

@@ -19,7 +19,8 @@ T_MIN, T, N = 1e-3, 4.0, 100
 def network(d: int) -> nn.Sequential:
     """The MLP of ``ndsm.nets``."""
     sizes = [d + 1 + 2 * FREQUENCIES] + [WIDTH] * DEPTH
-    layers = [m for a, b in zip(sizes, sizes[1:]) for m in (nn.Linear(a, b), nn.SiLU())]
+    pairs = zip(sizes, sizes[1:], strict=False)
+    layers = [m for a, b in pairs for m in (nn.Linear(a, b), nn.SiLU())]
     return nn.Sequential(*layers, nn.Linear(WIDTH, d))
 
 

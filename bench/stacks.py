@@ -6,6 +6,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -106,8 +107,8 @@ def objectives() -> Iterator[Row]:
         cv = invented(d, "ndsm_cv", replicas=replicas, network=network)
         batch = 32 if network is unet else 128
         found = ratios(
-            lambda: steps(dsm, "dsm", 2 * number, batch=batch),
-            lambda: steps(cv, "ndsm_cv", number, batch=batch),
+            partial(steps, dsm, "dsm", 2 * number, batch=batch),
+            partial(steps, cv, "ndsm_cv", number, batch=batch),
         )
         note = f"{replicas} replicas, 20 components, batch {batch}; the pool's start included"
         yield row(f"ndsm_cv : dsm, a step per evaluation, {name}", found, "≤ 1.15", note)
