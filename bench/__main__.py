@@ -9,11 +9,15 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from bench import scaling, stacks
+from bench import quality, scaling, stacks
 from bench.measure import Row, ceiling
 
 OUT = Path("results/bench")
-PARTS: dict[str, Callable[[], Iterator[Row]]] = {"stacks": stacks.rows, "scaling": scaling.rows}
+PARTS: dict[str, Callable[[], Iterator[Row]]] = {
+    "stacks": stacks.rows,
+    "quality": quality.rows,
+    "scaling": scaling.rows,
+}
 
 
 def main() -> None:

@@ -18,6 +18,8 @@ from ndsm.objectives import OBJECTIVES
 from ndsm.sde import Chain
 from ndsm.streams import Streams
 
+Settings = dict[str, Any]
+
 PROCESS = {"kernel": "exponential", "steps": 100, "t_min": 1e-2, "T": 4.0}
 TRAINING = {"batch": 128, "learning_rate": 5e-3, "ema": 0.999}
 
@@ -50,8 +52,8 @@ def stack(
     subsets: list[Tensor],
     fit: Fitted,
     objective: str,
-    network: dict[str, Any],
-    process: dict[str, Any] = PROCESS,
+    network: Settings,
+    process: Settings = PROCESS,
     stride: int = 15,
     device: str = "cpu",
 ) -> Stack:
@@ -68,7 +70,7 @@ def invented(
     components: int = 20,
     n: int = 2000,
     replicas: int = 20,
-    network: dict[str, Any] | None = None,
+    network: Settings | None = None,
     **how: Any,
 ) -> Stack:
     """A stack on normal data, with an invented mixture as its drift (one component for ``dsm``)."""
