@@ -9,14 +9,16 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from bench import quality, scaling, stacks
+from bench import quality, sampling, scaling, stacks, study
 from bench.measure import Row, ceiling
 
 OUT = Path("results/bench")
 PARTS: dict[str, Callable[[], Iterator[Row]]] = {
     "stacks": stacks.rows,
     "quality": quality.rows,
+    "sampling": sampling.rows,
     "scaling": scaling.rows,
+    "study": study.rows,
 }
 
 

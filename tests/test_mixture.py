@@ -9,6 +9,7 @@ from numpy.random import default_rng
 from scipy import stats
 from sklearn.mixture import GaussianMixture
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from ndsm.fits import fit_mixture
 from ndsm.fitted import Fitted, stack
@@ -213,3 +214,37 @@ def test_standard_normal():
 def standard_normal_double() -> Mixture:
     """N(0, I) of two replicas in float64, d = 3."""
     return Mixture(*(t.double() for t in list(vars(standard_normal(2, 3)).values())[:2]))
+
+
+class Largest(TorchDispatchMode):
+    """Notes the most elements that a tensor made in its context has."""
+
+    elements = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        out = function(*args, **kwargs or {})
+        for tensor in out if isinstance(out, (tuple, list)) else (out,):
+            if isinstance(tensor, Tensor):
+                self.elements = max(self.elements, tensor.numel())
+        return out
+
+
+def test_one_covariance_costs_matrix_products_alone():
+    """No temporary of the size R B K d: none is larger than the largest of (R, B, K) and (R, B, d).
+
+    With covariances of their own the components have one: the test sees it.
+    """
+    R, B, K, d = 2, 50, 7, 11  # noqa: N806
+    generator = torch.Generator().manual_seed(0)
+    y = torch.randn(R, B, d, generator=generator)
+    means = torch.randn(R, K, d, generator=generator)
+    log_weights = torch.full((R, K), 1 / K).log()
+    eye = torch.eye(d).expand(R, K, d, d)
+    for scale_tril, limit in ((None, R * B * max(K, d)), (eye, R * B * K * d)):
+        mixture = Mixture(log_weights, means, scale_tril)
+        with Largest() as largest:
+            mixture.score(y)
+            if scale_tril is None:
+                mixture.centre(y)
+                mixture.log_prob(y)
+        assert largest.elements == limit
