@@ -175,6 +175,9 @@ def select(
 ) -> Fitted:
     """The mixture with the number of components that BIC or held-out likelihood prefers.
 
+    From the smallest number on, until one is worse than that before it: beyond the best both fall,
+    and the largest numbers take longest to fit.
+
     Args:
         fit: points (n, d) and a number of components to a fitted mixture.
         x: (n, d) training points.
@@ -186,22 +189,25 @@ def select(
         Refused: if no candidate is left.
     """
     n, d = x.shape
-    usable = [k for k in candidates if 2 * k <= n]
+    usable = sorted(k for k in candidates if 2 * k <= n)
     if not usable:
         raise Refused(f"n_components: {candidates} with {n} training points: give at most {n // 2}")
     if len(usable) < len(candidates):
         print(f"{n} points: numbers of components above {n // 2} left out", flush=True)
     if len(usable) == 1:
         return fit(x, usable[0])
+    held, per_parameter = max(1, round(HELD_OUT * n)), 0.0
+    seen, unseen = x[held:], x[:held]
     if how == "bic":
-        fits = [fit(x, k) for k in usable]
-        penalty = [parameters(covariance, k, d) * math.log(n) for k in usable]
-        scores = [2 * n * mean_log_prob(f, x) - p for f, p in zip(fits, penalty, strict=True)]
-        return fits[int(np.argmax(scores))]
-    held = max(1, round(HELD_OUT * n))
-    tried = [k for k in usable if k <= n - held]
-    scores = [mean_log_prob(fit(x[held:], k), x[:held]) for k in tried]
-    return fit(x, tried[int(np.argmax(scores))])
+        seen, unseen, per_parameter = x, x, math.log(n) / (2 * n)
+    best, found, score = 0, None, -math.inf
+    for k in usable:
+        candidate = fit(seen, k)
+        now = mean_log_prob(candidate, unseen) - per_parameter * parameters(covariance, k, d)
+        if now <= score:
+            break
+        best, found, score = k, candidate, now
+    return found if found and how == "bic" else fit(x, best)
 
 
 def mean_log_prob(fit: Fitted, x: Array) -> float:

@@ -19,7 +19,7 @@ from ndsm.model import trained
 from ndsm.streams import Streams, pick_device
 from ndsm.subset import of_each, training_subset
 
-CHUNK = 1000  # samples of a replica carried back together: activations that stay in the cache
+CHUNK = 200  # samples of a replica drawn together: what is between them stays in the cache
 SHOWN = 2000  # codes kept beside the images, for a figure
 
 
@@ -28,10 +28,13 @@ def draw(fit: Fitted, weights: Path, spec: dict[str, Any], device: str) -> tuple
     sampling = spec["sampling"]
     streams = Streams([("sample", spec["experiment"], *r) for r in spec["replicas"]], device)
     net, chain = trained(fit, spec, streams, weights)
-    y = samplers.prior(chain, sampling["samples"], streams)
     how = chain.times, sampling["sampler"], sampling["steps"], streams
-    y = torch.cat([samplers.generate(net, part, *how) for part in y.split(CHUNK, 1)], 1)
-    return y, samplers.evaluations(sampling["sampler"], sampling["steps"]) * net.evaluations
+    y = [
+        samplers.generate(net, samplers.prior(chain, min(CHUNK, left), streams), *how)
+        for left in range(sampling["samples"], 0, -CHUNK)
+    ]
+    per_sample = samplers.evaluations(sampling["sampler"], sampling["steps"]) * net.evaluations
+    return torch.cat(y, 1), per_sample
 
 
 def resampled(data: list[Path], spec: dict[str, Any], device: str) -> Tensor:

@@ -33,15 +33,19 @@ from ndsm.sde import Chain, Jump, variance
 from ndsm.streams import Streams, pick_device
 
 POINTS = 250  # y per time and replica
+CHUNK = 10  # of these, against all particles at once: what is between them stays in the cache
 
 
 def estimate(y: Tensor, jump: Jump) -> Tensor:
     """∇log of the mixture of the jumps' laws N(μ_j, σ_j²) at y (R, B, d)."""
     precision = jump.sigma.square().reciprocal()  # (R, M, 1)
-    squares = torch.cdist(y, jump.mu).square()
-    logits = -0.5 * squares * precision.mT - y.shape[-1] * jump.sigma.log().mT
-    weights = logits.softmax(-1) * precision.mT
-    return weights @ jump.mu - weights.sum(-1, keepdim=True) * y
+    normalisation = y.shape[-1] * jump.sigma.log().mT
+    scores = []
+    for part in y.split(CHUNK, 1):
+        logits = -0.5 * torch.cdist(part, jump.mu).square() * precision.mT - normalisation
+        weights = logits.softmax(-1) * precision.mT
+        scores.append(weights @ jump.mu - weights.sum(-1, keepdim=True) * part)
+    return torch.cat(scores, 1)
 
 
 def noise_index(fit: Fitted, chain: Chain, x: Tensor, level: float) -> Tensor:
