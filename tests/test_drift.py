@@ -9,6 +9,7 @@ import pytest
 import torch
 from numpy.random import default_rng
 
+from conftest import lines_of, start
 from ndsm import drift, fits, fitted, inputs, store
 from ndsm.fits import fit_mixture, fit_ou, fit_part, parameters
 from ndsm.fitted import Fitted
@@ -235,10 +236,23 @@ def test_stage_writes_a_stack_and_its_record(tmp_path):
     assert len(measured["fit_seconds"]) == 3
 
 
-def test_stage_refuses_equal_points_with_one_line(tmp_path, monkeypatch):
-    command = job(tmp_path, np.ones((100, 2)), [[50, 0]])
-    monkeypatch.setattr("sys.argv", command)
-    with pytest.raises(SystemExit) as end:
-        store.run(drift.main)
-    assert end.value.code.startswith("error: modes: all training points are equal")
-    assert "\n" not in end.value.code and not (tmp_path / "drift.safetensors").exists()
+def test_a_drift_that_nothing_is_noised_with_is_fitted_alike_and_not_simulated(tmp_path):
+    fits_of, measured_of = [], []
+    for process in ({}, {"process": None}):
+        command = job(tmp_path, three_modes(400), [[200, 0]])
+        told = json.loads(command[-1]) | process
+        drift.main([Path(command[2])], Path(command[4]), told)
+        fits_of.append(fitted.read(tmp_path / "drift.safetensors", "cpu", {"replicas": [[200, 0]]}))
+        measured_of.append(inputs.read_record(tmp_path / "drift.safetensors")["measured"])
+    assert torch.equal(fits_of[0].mixture.means, fits_of[1].mixture.means)
+    noised = {"T", "times", "mismatch", "mismatch_floor"}
+    assert measured_of[0].keys() - measured_of[1].keys() == noised
+
+
+def test_stage_refuses_equal_points_with_one_line(tmp_path):
+    _, *options = job(tmp_path, np.ones((100, 2)), [[50, 0]])
+    process = start("python", "-m", "ndsm.drift", *options)
+    (line,) = lines_of(process)
+    assert process.returncode == 1
+    assert line.startswith("error: modes: all training points are equal")
+    assert not (tmp_path / "drift.safetensors").exists()

@@ -129,6 +129,11 @@ def test_a_job_is_told_only_what_it_needs() -> None:
     }
     floor = specs.spec(study, "evaluate", experiment="digits", method="real", part="0")
     assert set(floor) == {"experiment", "method", "metrics"}
+    used = {job["drift"] for job in plan.jobs(study, "drift") if job["experiment"] == "digits"}
+    told = {
+        name: specs.spec(study, "drift", experiment="digits", drift=name, part="0") for name in used
+    }
+    assert {name for name in used if told[name]["process"]} == {"gmm"} == used - {"mixture"}
     other = config.resolve(changed("defaults.sampling.steps", 9))
     assert specs.spec(other, "train", experiment="digits", method="ndsm_jump", part="0") == train
 

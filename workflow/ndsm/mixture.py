@@ -19,10 +19,6 @@ from torch import Tensor
 
 from ndsm.streams import Streams
 
-# Far from a component its responsibility is almost zero, and a processor computes with denormal
-# numbers eight times as slowly as with others.
-torch.set_flush_denormal(True)
-
 
 class Drift(Protocol):
     """What the forward process needs of a potential −log π; a user's own may stand in."""

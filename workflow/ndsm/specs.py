@@ -157,8 +157,11 @@ def _part_spec(study: Study, stage: str, experiment: str, **wildcards: str) -> d
             return told
     told["replicas"] = parts(study, experiment)[int(wildcards["part"])]
     if stage == "drift":
-        fit = settings["drifts"][wildcards["drift"]]
-        return told | fit | {"drift": wildcards["drift"], "process": settings["process"]}
+        drift = wildcards["drift"]
+        own = [study["methods"][name] for name in settings["methods"]]
+        noised = any(m["drift"] == drift and m["objective"] != "none" for m in own)
+        process = settings["process"] if noised else None  # a baseline is drawn from, no more
+        return told | settings["drifts"][drift] | {"drift": drift, "process": process}
     method = wildcards["method"]
     told["method"] = method
     if stage == "evaluate":
