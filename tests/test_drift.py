@@ -217,7 +217,7 @@ def job(folder: Path, x: np.ndarray, replicas: list[list[int]], **changes) -> li
     labels = torch.zeros(len(x), dtype=torch.long)
     store.write_tensors(folder / "data.safetensors", {"pool": pool, "pool_labels": labels}, {})
     process = {"kernel": "exponential", "steps": 20, "t_min": 1e-3, "T": 4.0, "tolerance": 0.02}
-    whole = spec(experiment="modes", process=process, replicas=replicas, **changes)
+    whole = spec(experiment="modes", process=process, noised=True, replicas=replicas, **changes)
     options = {"data": folder / "data.safetensors", "out": folder / "drift.safetensors"}
     flags = [part for name, path in options.items() for part in (f"--{name}", str(path))]
     return ["drift", *flags, "--spec", json.dumps(whole)]
@@ -238,15 +238,15 @@ def test_stage_writes_a_stack_and_its_record(tmp_path):
 
 def test_a_drift_that_nothing_is_noised_with_is_fitted_alike_and_not_simulated(tmp_path):
     fits_of, measured_of = [], []
-    for process in ({}, {"process": None}):
+    for noised in (True, False):
         command = job(tmp_path, three_modes(400), [[200, 0]])
-        told = json.loads(command[-1]) | process
+        told = json.loads(command[-1]) | {"noised": noised}
         drift.main([Path(command[2])], Path(command[4]), told)
         fits_of.append(fitted.read(tmp_path / "drift.safetensors", "cpu", {"replicas": [[200, 0]]}))
         measured_of.append(inputs.read_record(tmp_path / "drift.safetensors")["measured"])
     assert torch.equal(fits_of[0].mixture.means, fits_of[1].mixture.means)
-    noised = {"T", "times", "mismatch", "mismatch_floor"}
-    assert measured_of[0].keys() - measured_of[1].keys() == noised
+    end = {"T", "times", "mismatch", "mismatch_floor"}
+    assert measured_of[0].keys() - measured_of[1].keys() == end
 
 
 def test_stage_refuses_equal_points_with_one_line(tmp_path):

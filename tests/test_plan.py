@@ -133,7 +133,7 @@ def test_a_job_is_told_only_what_it_needs() -> None:
     told = {
         name: specs.spec(study, "drift", experiment="digits", drift=name, part="0") for name in used
     }
-    assert {name for name in used if told[name]["process"]} == {"gmm"} == used - {"mixture"}
+    assert {name for name in used if told[name]["noised"]} == {"gmm"} == used - {"mixture"}
     other = config.resolve(changed("defaults.sampling.steps", 9))
     assert specs.spec(other, "train", experiment="digits", method="ndsm_jump", part="0") == train
 

@@ -12,6 +12,7 @@ import numpy as np
 Array = np.ndarray
 
 BLOCK = 512  # points; a block of 512 × 512 squared distances (1 MB) stays in the cache
+ROWS = 32  # of all squared distances to some thousand points, likewise
 
 
 def energy_distance(x: Array, y: Array, y_spread: float | None = None) -> float:
@@ -83,5 +84,5 @@ def nearest(x: Array, y: Array) -> Array:
     """The index of the nearest of the points y (m, d) to each of x (n, d)."""
     left, right = _factors(x, y)
     # A row's argmin needs all of its columns, so these blocks are low and wide.
-    rows = range(0, len(x), BLOCK // 2)
-    return np.concatenate([(left[i : i + BLOCK // 2] @ right).argmin(1) for i in rows])
+    rows = range(0, len(x), ROWS)
+    return np.concatenate([(left[i : i + ROWS] @ right).argmin(1) for i in rows])

@@ -24,7 +24,7 @@ from ndsm.sde import KERNELS, Chain, grid_of
 from ndsm.streams import Streams
 from ndsm.subset import of_each, training_subset
 
-MISMATCH_POINTS, CHUNK = 2000, 200  # a chunk of them is simulated at once, in the cache
+MISMATCH_POINTS, CHUNK = 1000, 200  # a chunk of them is simulated at once, in the cache
 
 
 def mismatch(chain: Chain, data: Sampler, streams: Streams) -> tuple[list[float], list[float]]:
@@ -54,7 +54,7 @@ def main(
 ) -> None:
     """Fits one drift to each replica's training subset and measures how far y_N is from π.
 
-    ``process`` is none for a drift that nothing is noised with: a baseline that is drawn from.
+    The latter only where something is ``noised`` with it: a baseline is drawn from, no more.
     """
     start = time.perf_counter()
     process, replicas = spec["process"], spec["replicas"]
@@ -73,15 +73,15 @@ def main(
         components = fits[-1].mixture.means.shape[1]
         print(f"n_train {n_train}, seed {seed}: K = {components}, {seconds[-1]} s", flush=True)
     whole = fitted.stack(fits).to("cpu", torch.float32)
-    noised: dict[str, Any] = {}
-    if process:
+    end: dict[str, Any] = {}
+    if spec["noised"]:
         streams = Streams([("mismatch", spec["experiment"], *r) for r in spec["replicas"]])
         times = grid_of(process)
         chain = Chain(whole.mixture, KERNELS[process["kernel"]], times)
         distance, floor = mismatch(chain, data_sampler(subsets, whole), streams)
         report_mismatch(distance, process["tolerance"], process["T"])
-        noised = {"T": process["T"], "times": [float(f"{t:.6g}") for t in times]}
-        noised |= {"mismatch": distance, "mismatch_floor": floor}
+        end = {"T": process["T"], "times": [float(f"{t:.6g}") for t in times]}
+        end |= {"mismatch": distance, "mismatch_floor": floor}
     fitted.write(
         out,
         whole,
@@ -90,7 +90,7 @@ def main(
             seconds=round(time.perf_counter() - start, 3),
             fit_seconds=seconds,
             n_components=[fit.mixture.means.shape[1] for fit in fits],
-            **noised,
+            **end,
         ),
     )
 

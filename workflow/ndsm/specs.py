@@ -158,10 +158,9 @@ def _part_spec(study: Study, stage: str, experiment: str, **wildcards: str) -> d
     told["replicas"] = parts(study, experiment)[int(wildcards["part"])]
     if stage == "drift":
         drift = wildcards["drift"]
+        told |= settings["drifts"][drift] | {"drift": drift, "process": settings["process"]}
         own = [study["methods"][name] for name in settings["methods"]]
-        noised = any(m["drift"] == drift and m["objective"] != "none" for m in own)
-        process = settings["process"] if noised else None  # a baseline is drawn from, no more
-        return told | settings["drifts"][drift] | {"drift": drift, "process": process}
+        return told | {"noised": any(m["drift"] == drift and m["objective"] != "none" for m in own)}
     method = wildcards["method"]
     told["method"] = method
     if stage == "evaluate":
