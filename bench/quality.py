@@ -49,19 +49,17 @@ class Task:
         name: of the experiment, whose settings hold.
         subsets: the training points of each replica, (n, d).
         measure: from a replica's number and samples (n, d) to the metric, the lower the better.
-        goal: the value to reach.
+        goals: the values to reach, and what each is, for the reader.
         samples: how many are measured.
         budgets: network evaluations, growing.
-        told: what is to be reached, for the reader.
     """
 
     name: str
     subsets: list[Tensor]
     measure: Callable[[int, Tensor], float]
-    goal: float
+    goals: dict[float, str]
     samples: int
     budgets: list[int]
-    told: str
 
     @property
     def settings(self) -> Settings:
@@ -77,13 +75,13 @@ def weighted_modes() -> Task:
     own = spread(held_out)
     subsets = [torch.from_numpy(training_subset(data, n, seed)).float() for seed in SEEDS]
     # Of real data the unbiased distance is zero on average; of the training set itself it is 1/n.
-    goal, told = 1.2 / n, f"an energy distance of {1.2 / n:g}, 1.2 times that of the training set"
+    goals = {1.2 / n: f"an energy distance of {1.2 / n:g}, 1.2 times that of the training set"}
     budgets = [125, 250, 500, 1000, 2000, 4000]
 
     def measure(replica: int, x: Tensor) -> float:
         return energy_distance(x.numpy(), held_out, own)
 
-    return Task("weighted_modes", subsets, measure, goal, samples, budgets, told)
+    return Task("weighted_modes", subsets, measure, goals, samples, budgets)
 
 
 def latent_digits() -> Task:
@@ -105,7 +103,8 @@ def latent_digits() -> Task:
     with torch.no_grad():
         codes = [coder.encode(subset) for coder, subset in zip(coders, x, strict=True)]
     budgets = [15, 30, 60, 125, 250, 500, 1000]
-    return Task("digits_latent", codes, measure, 30, 800, budgets, "an FID of 30")
+    goals = {30: "an FID of 30", 12: "an FID of 12, near the autoencoder's ceiling"}
+    return Task("digits_latent", codes, measure, goals, 800, budgets)
 
 
 def fits(task: Task) -> tuple[Fitted, list[float]]:
@@ -166,28 +165,31 @@ def compare(task: Task) -> Iterator[Row]:
         run(task, fit, name, 5)  # warm-up
     for budget in task.budgets:
         for name, (run, fit) in runs.items():
-            if values[name] and max(values[name][-1]) <= task.goal:
+            if values[name] and max(values[name][-1]) <= min(task.goals):
                 continue
             seconds, samples = run(task, fit, name, budget)
             own = fit_seconds if name == OURS else np.zeros(len(SEEDS))
             costs[name].append(np.add(own, seconds / len(SEEDS)))
             values[name].append([task.measure(r, x) for r, x in enumerate(samples)])
-    times = {
-        name: [
-            size_to_match(cost, value, task.goal)
-            for cost, value in zip(
-                np.transpose(costs[name]), np.transpose(values[name]), strict=True
+    for goal, quality in task.goals.items():
+        times = {
+            name: [
+                size_to_match(cost, value, goal)
+                for cost, value in zip(
+                    np.transpose(costs[name]), np.transpose(values[name]), strict=True
+                )
+            ]
+            for name in runs
+        }
+        for name, told in PEERS.items():
+            found = [b.size / a.size for a, b in zip(times[OURS], times[name], strict=True)]
+            ours, theirs = (np.median([match.size for match in times[who]]) for who in (OURS, name))
+            never = sum(match.censored == "above" for match in times[name])
+            note = f"{len(found)} seeds; in the median {ours:.2g} s : {theirs:.2g} s"
+            note += f"; {never} of theirs never got there" if never else ""
+            yield row(
+                f"{task.name}, to {quality}: {OURS} with its fit : {told}", found, "≥ 1", note
             )
-        ]
-        for name in runs
-    }
-    for name, told in PEERS.items():
-        found = [b.size / a.size for a, b in zip(times[OURS], times[name], strict=True)]
-        ours, theirs = (np.median([match.size for match in times[who]]) for who in (OURS, name))
-        never = sum(match.censored == "above" for match in times[name])
-        note = f"to {task.told}; {len(found)} seeds; in the median {ours:.2g} s : {theirs:.2g} s"
-        note += f"; {never} never got there" if never else ""
-        yield row(f"{task.name}: {OURS} with its fit : {told}", found, "≥ 1", note)
 
 
 def rows() -> Iterator[Row]:
