@@ -128,7 +128,7 @@ def objective(task: Task, fit: Fitted, name: str, evaluations: int) -> tuple[flo
         for weight, average in zip(model.net.parameters(), weights, strict=True):
             weight.copy_(average)
         y = samplers.prior(model.chain, task.samples, model.streams)
-        how = model.chain.times, "heun", own["sampling"]["steps"], model.streams
+        how = model.chain.times, own["sampling"]["sampler"], own["sampling"]["steps"], model.streams
         return seconds, fit.to_data(samplers.generate(model.net, y, *how))
 
 

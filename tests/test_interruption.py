@@ -86,7 +86,7 @@ from ndsm import checkpoint, store, train
 checkpoint.PERIOD = 0.05
 store.run(train.main)
 """
-FIT = {"fit": "em", "covariance": "tied", "n_components": 3, "selection": "bic"}
+FIT = {"fit": "em", "covariance": "tied", "n_components": 3, "selection": "bic", "noised": False}
 PROCESS = job_spec()["process"] | {"tolerance": 9.0}
 
 

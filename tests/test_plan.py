@@ -67,7 +67,7 @@ def test_a_frontier_is_drawn_of_several_budgets_with_thresholds() -> None:
 
 
 def test_a_method_may_bring_its_own_sampler_at_the_same_cost() -> None:
-    """Ten steps of Heun's are twenty of a sampler with one evaluation each."""
+    """Eight steps of one evaluation are four of two."""
     for sampler, steps in (("edm", 4), ("exponential", 8), ("euler", 8)):
         study = config.resolve(changed("methods.ndsm_jump.sampler", sampler))
         told = specs.spec(study, "sample", experiment="digits", method="ndsm_jump", part="0")

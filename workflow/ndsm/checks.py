@@ -198,7 +198,7 @@ def _objective_problems(
     if objective == "ndsm_jump":
         yield f"{where} objective ndsm_jump ({method}); {isotropic}"
     if settings.get("sampler", experiment["sampling"]["sampler"]) == "exponential":
-        yield f"{where} sampler exponential ({method}); {isotropic}, or sampler heun or euler"
+        yield f"{where} sampler exponential ({method}); {isotropic}, or sampler adams or euler"
 
 
 def side_problems(study: dict[str, Any]) -> Iterator[str]:

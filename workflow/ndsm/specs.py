@@ -180,8 +180,10 @@ def _part_spec(study: Study, stage: str, experiment: str, **wildcards: str) -> d
 
 
 def _own_sampler(own: dict[str, Any], sampling: dict[str, Any]) -> dict[str, Any]:
-    """A method's own sampler, with about as many network evaluations as the experiment's Heun."""
+    """A method's own sampler, with about as many network evaluations as the experiment's."""
     if "sampler" not in own:
         return {}
-    evaluations = 1 if own["sampler"] in ("euler", "exponential") else 2
-    return {"sampler": own["sampler"], "steps": sampling["steps"] * 2 // evaluations}
+    per_step = {"heun": 2, "edm": 2}
+    evaluations = sampling["steps"] * per_step.get(sampling["sampler"], 1)
+    steps = max(1, evaluations // per_step.get(own["sampler"], 1))
+    return {"sampler": own["sampler"], "steps": steps}
