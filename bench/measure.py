@@ -6,7 +6,7 @@ first run of each is thrown away, and the row has the median and the quartiles o
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -67,7 +67,7 @@ def seconds(work: Work) -> float:
     return time.perf_counter() - start
 
 
-def in_turns(works: list[Work], repeats: int = REPEATS, warm: bool = True) -> np.ndarray:
+def in_turns(works: Sequence[Work], repeats: int = REPEATS, warm: bool = True) -> np.ndarray:
     """Seconds of each work in each repeat, (repeats, works)."""
     if warm:
         for work in works:
@@ -81,7 +81,7 @@ def ratios(ours: Work, theirs: Work, repeats: int = REPEATS) -> list[float]:
     return (times[:, 1] / times[:, 0]).tolist()
 
 
-def slopes(sizes: list[int], works: list[Work], repeats: int = REPEATS) -> list[float]:
+def slopes(sizes: list[int], works: Sequence[Work], repeats: int = REPEATS) -> list[float]:
     """The slope of log seconds against log size in each repeat."""
     logs = np.log(in_turns(works, repeats))
     return [float(np.polyfit(np.log(sizes), log, 1)[0]) for log in logs]

@@ -103,7 +103,7 @@ def latent_digits() -> Task:
     with torch.no_grad():
         codes = [coder.encode(subset) for coder, subset in zip(coders, x, strict=True)]
     budgets = [15, 30, 60, 125, 250, 500, 1000]
-    goals = {30: "an FID of 30", 12: "an FID of 12, near the autoencoder's ceiling"}
+    goals = {30.0: "an FID of 30", 12.0: "an FID of 12, near the autoencoder's ceiling"}
     return Task("digits_latent", codes, measure, goals, 800, budgets)
 
 
