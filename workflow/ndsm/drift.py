@@ -24,7 +24,7 @@ from ndsm.sde import KERNELS, Chain, grid_of
 from ndsm.streams import Streams
 from ndsm.subset import of_each, training_subset
 
-MISMATCH_POINTS, CHUNK = 1000, 200  # a chunk of them is simulated at once, in the cache
+MISMATCH_POINTS, CHUNK = 2000, 200  # a chunk of them is simulated at once, in the cache
 
 
 def mismatch(chain: Chain, data: Sampler, streams: Streams) -> tuple[list[float], list[float]]:
