@@ -86,7 +86,7 @@ from ndsm import checkpoint, store, train
 checkpoint.PERIOD = 0.05
 store.run(train.main)
 """
-FIT = {"fit": "em", "covariance": "tied", "n_components": 3, "selection": "bic", "noised": False}
+FIT = {"fit": "em", "covariance": "tied", "n_components": 3, "selection": "bic"}
 PROCESS = job_spec()["process"] | {"tolerance": 9.0}
 
 
@@ -99,7 +99,7 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     tensors = {"pool": x.astype(np.float32), "pool_labels": np.zeros(300, int)}
     store.write_tensors(data, tensors, {})
     told = {key: training(40)[key] for key in ("experiment", "replicas", "process")}
-    drift.main([data], fit, told | FIT)
+    drift.main([data], fit, told | FIT | {"noised": False})
     return [data, fit]
 
 
