@@ -42,7 +42,11 @@ def main() -> None:
 
 def markdown(table: pd.DataFrame, machine: str) -> str:
     """The table for people."""
-    lines = ["# Benchmark", "", machine, "", " | ".join(["", *table.columns, ""]).strip()]
+    sense = (
+        "With a goal of ≥, `a : b` says how many times as long b takes: above one, a is faster. "
+        "With ≤, and for the arithmetic rate, it is a over b."
+    )
+    lines = ["# Benchmark", "", machine, sense, "", " | ".join(["", *table.columns, ""]).strip()]
     lines.append("|" + " --- |" * len(table.columns))
     lines += [" | ".join(["", *map(str, cells), ""]).strip() for cells in table.to_numpy()]
     return "\n".join(lines) + "\n"

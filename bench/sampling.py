@@ -57,7 +57,7 @@ def rows() -> Iterator[Row]:
     jump = model(OURS, subsets, fitted.stack(parts).to("cpu", torch.float32))
     karras = Karras(dsm.net.network, dsm.chain.times)
     noise, held_out = dsm.streams.normal(SAMPLES, 16), data["held_out"]
-    own_spread = spread(held_out)
+    own_spread, setting = spread(held_out), f"d = {noise.shape[-1]}, {REPLICAS} replicas"
 
     def distance(fit: fitted.Fitted, sampler: Generator, steps: int) -> float:
         y = fit.to_data(sampler(noise[:, :MEASURED], steps))
@@ -92,15 +92,13 @@ def rows() -> Iterator[Row]:
         for name in PEERS:
             steps = cheapest(dsm.fit, theirs(name))
             peer = partial(theirs(name), noise, steps)
-            reached = distance(dsm.fit, theirs(name), steps)
-            note = f"d = 16, {REPLICAS} replicas; energy distance {reached:.2g} in {steps} steps : "
+            reached = f"{distance(dsm.fit, theirs(name), steps):.2g} in {steps} steps"
+            ours = f"{distance(dsm.fit, adams, few):.2g} in {few} steps"
             found = ratios(partial(adams, noise, few), peer, 3)
-            value = distance(dsm.fit, adams, few)
-            told = f"{value:.2g} in {few} steps, one network"
-            yield row(f"10,000 samples: adams : azula's {name}", found, "≥ 1", note + told)
+            note = f"{setting}, one network; energy distance {ours} : {reached}"
+            yield row(f"10,000 samples: adams : azula's {name}", found, "≥ 1", note)
         found = ratios(partial(nonlinear, noise, fewer), peer, 3)
-        value = distance(jump.fit, nonlinear, fewer)
-        told = f"{value:.2g} in {fewer} steps"
+        ours = f"{distance(jump.fit, nonlinear, fewer):.2g} in {fewer} steps"
         title = f"10,000 samples: {OURS}, its prior included : azula's {name}"
-        yield row(title, found, "≥ 1", note + told)
+        yield row(title, found, "≥ 1", f"{setting}; energy distance {ours} : {reached}")
     torch.set_num_threads(threads)
