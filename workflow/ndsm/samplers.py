@@ -48,7 +48,7 @@ def angles(T: float, steps: int) -> Tensor:  # noqa: N803
 def adams(departure: Callable[[Tensor, Tensor], Tensor], y: Tensor, phi: Tensor) -> Tensor:
     """Solves dy/dφ = −F(y, φ) by the method of Adams and Bashforth, order two, first step by Euler.
 
-    At equal cost its error is a third to a half of Heun's.
+    At equal cost its error is mostly a third to two thirds of Heun's (bench/README.md).
 
     Args:
         departure: F, from y (R, B, d) and a scalar angle.
