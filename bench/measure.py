@@ -6,7 +6,8 @@ first run of each is thrown away, and the row has the median and the quartiles o
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -56,6 +57,17 @@ def row(name: str, ratios: list[float], goal: str = "", note: str = "") -> Row:
     result = Row(name, ratio, low, high, goal, met, note)
     print(f"{name}: {ratio:g} [{low:g}, {high:g}]  {goal}  {met}", flush=True)
     return result
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """What is within has one thread, as the study's jobs have."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def seconds(work: Work) -> float:

@@ -91,14 +91,17 @@ def linear(subsets: list[Tensor]) -> Fitted:
     return fitted.stack(fits).to("cpu", torch.float32)
 
 
-def trained(model: Stack, objective: str, evaluations: int, **changes: Any) -> list[Tensor]:
-    """Trains a stack as the study does, without a word, and gives its averaged weights."""
+def trained(model: Stack, objective: str, evaluations: int, **changes: Any) -> None:
+    """Trains a stack as the study does, without a word, and leaves its averaged weights in it."""
     settings = TRAINING | {"evaluations": evaluations} | changes
     how = objective, settings, model.streams
     with contextlib.redirect_stdout(io.StringIO()):
-        return train.train(model.net, model.chain, model.data, *how)[0]
+        averages = train.train(model.net, model.chain, model.data, *how)[0]
+    with torch.no_grad():
+        for weight, average in zip(model.net.parameters(), averages, strict=True):
+            weight.copy_(average)
 
 
-def steps(model: Stack, objective: str, number: int, **changes: Any) -> list[Tensor]:
+def steps(model: Stack, objective: str, number: int, **changes: Any) -> None:
     """The same for a number of steps."""
-    return trained(model, objective, number * OBJECTIVES[objective].evaluations, **changes)
+    trained(model, objective, number * OBJECTIVES[objective].evaluations, **changes)

@@ -16,7 +16,7 @@ import torch
 import yaml
 from torch import Tensor
 
-from bench.measure import Row, row
+from bench.measure import Row, one_thread, row
 from bench.models import Settings, linear, stack, trained
 from bench.peers import Flow, Karras, train
 from ndsm import autoencoder, classifier, config, datasets, fitted, images, samplers
@@ -122,11 +122,9 @@ def objective(task: Task, fit: Fitted, name: str, evaluations: int) -> tuple[flo
     own = task.settings
     model = stack(task.subsets, fit, name, own["network"], own["process"])
     start = time.perf_counter()
-    weights = trained(model, name, **own["training"] | {"evaluations": evaluations})
+    trained(model, name, **own["training"] | {"evaluations": evaluations})
     seconds = time.perf_counter() - start
     with torch.no_grad():
-        for weight, average in zip(model.net.parameters(), weights, strict=True):
-            weight.copy_(average)
         y = samplers.prior(model.chain, task.samples, model.streams)
         how = model.chain.times, own["sampling"]["sampler"], own["sampling"]["steps"], model.streams
         return seconds, fit.to_data(samplers.generate(model.net, y, *how))
@@ -194,8 +192,6 @@ def compare(task: Task) -> Iterator[Row]:
 
 def rows() -> Iterator[Row]:
     """All rows of this module, on one thread as in the study's jobs."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield from compare(weighted_modes())
-    yield from compare(latent_digits())
-    torch.set_num_threads(threads)
+    with one_thread():
+        yield from compare(weighted_modes())
+        yield from compare(latent_digits())

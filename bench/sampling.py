@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bench.measure import Row, ratios, row
+from bench.measure import Row, one_thread, ratios, row
 from bench.models import Stack, linear, stack, trained
 from bench.peers import Karras
 from bench.quality import OURS, study
@@ -40,10 +40,7 @@ def model(objective: str, subsets: list[Tensor], fit: fitted.Fitted) -> Stack:
     """A trained stack of ``clusters16``, its averaged weights in place."""
     own = study()["experiments"]["clusters16"]
     made = stack(subsets, fit, objective, own["network"], own["process"])
-    weights = trained(made, objective, **own["training"])
-    with torch.no_grad():
-        for weight, average in zip(made.net.parameters(), weights, strict=True):
-            weight.copy_(average)
+    trained(made, objective, **own["training"])
     return made
 
 
@@ -84,9 +81,7 @@ def rows() -> Iterator[Row]:
         sampler = getattr(azula.sample, f"{name}Sampler")
         return lambda noise, steps: in_chunks(noise, lambda y: karras.sample(y, sampler, steps))
 
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    with torch.no_grad():
+    with torch.no_grad(), one_thread():
         goal = MARGIN * distance(dsm.fit, adams, MANY)
         few, fewer = cheapest(dsm.fit, adams), cheapest(jump.fit, nonlinear)
         for name in PEERS:
@@ -101,4 +96,3 @@ def rows() -> Iterator[Row]:
         ours = f"{distance(jump.fit, nonlinear, fewer):.2g} in {fewer} steps"
         title = f"10,000 samples: {OURS}, its prior included : azula's {name}"
         yield row(title, found, "≥ 1", f"{setting}; energy distance {ours} : {reached}")
-    torch.set_num_threads(threads)

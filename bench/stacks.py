@@ -14,7 +14,7 @@ import torch
 import yaml
 
 from bench import plain
-from bench.measure import Row, ceiling, in_turns, ratios, row, significant
+from bench.measure import Row, ceiling, in_turns, one_thread, ratios, row, significant
 from bench.models import invented, steps
 from ndsm import config, specs
 from ndsm.sde import Chain, Pool
@@ -82,12 +82,13 @@ def steps_only() -> Iterator[Row]:
     """The same without starts of processes, a thread each."""
     number, x = 100, torch.randn(2000, 2)
     model = invented(2, replicas=REPLICAS, network=MLP)
-    torch.set_num_threads(1)
-    plain.train(x, number, BATCH)  # imports what PyTorch's optimisers want
-    times = in_turns(
-        [lambda: steps(model, "dsm", number, batch=BATCH), lambda: plain.train(x, number, BATCH)]
-    )
-    torch.set_num_threads(os.cpu_count() or 1)
+    works = [
+        lambda: steps(model, "dsm", number, batch=BATCH),
+        lambda: plain.train(x, number, BATCH),
+    ]
+    with one_thread():
+        plain.train(x, number, BATCH)  # imports what PyTorch's optimisers want
+        times = in_turns(works)
     found = (REPLICAS * times[:, 1] / times[:, 0]).tolist()
     note = f"d = 2, batch {BATCH}; a thread each; one plain loop × 20"
     yield row("a stack of 20 : 20 plain loops, steps only", found, "≥ 3", note)

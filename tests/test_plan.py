@@ -67,9 +67,12 @@ def test_a_frontier_is_drawn_of_several_budgets_with_thresholds() -> None:
 
 
 def test_a_method_may_bring_its_own_sampler_at_the_same_cost() -> None:
-    """Eight steps of one evaluation are four of two."""
-    for sampler, steps in (("edm", 4), ("exponential", 8), ("euler", 8)):
-        study = config.resolve(changed("methods.ndsm_jump.sampler", sampler))
+    """Eight steps of one evaluation are four of two, and the other way round."""
+    samplers = [("adams", "edm", 4), ("adams", "euler", 8), ("heun", "exponential", 16)]
+    for usual, sampler, steps in [*samplers, ("heun", "edm", 8)]:
+        raw = changed("methods.ndsm_jump.sampler", sampler)
+        raw["defaults"]["sampling"]["sampler"] = usual
+        study = config.resolve(raw)
         told = specs.spec(study, "sample", experiment="digits", method="ndsm_jump", part="0")
         assert told["sampling"] == {"sampler": sampler, "steps": steps, "samples": 200}
 

@@ -5,3 +5,6 @@ CEILING = "decoded"  # the "method" that is the training data, through the autoe
 
 # Prefixes of the metrics of claims (see ``claims``).
 MATCH, SECONDS = "size_to_match:", ("seconds_to:", "total_seconds_to:")
+
+# Network evaluations a step of a sampler; of all others one.
+PER_STEP = {"heun": 2, "edm": 2}

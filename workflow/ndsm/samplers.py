@@ -18,6 +18,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from ndsm.names import PER_STEP
 from ndsm.nets import ScoreNet
 from ndsm.sde import Chain, variance
 from ndsm.streams import Streams
@@ -184,5 +185,5 @@ def generate(
 
 
 def evaluations(sampler: str, steps: int) -> int:
-    """Network evaluations per sample."""
-    return {"heun": 2 * steps, "edm": 2 * steps - 1}.get(sampler, steps)
+    """Network evaluations per sample; EDM's last step, by Euler, has one less."""
+    return steps * PER_STEP.get(sampler, 1) - (sampler == "edm")

@@ -9,7 +9,7 @@ from typing import Any
 
 from ndsm.config import ConfigError
 from ndsm.gallery import figures
-from ndsm.names import CEILING, FLOOR
+from ndsm.names import CEILING, FLOOR, PER_STEP
 from ndsm.parts import Study, parts
 from ndsm.plan import (
     along,
@@ -18,6 +18,7 @@ from ndsm.plan import (
     forward_part,
     frontiers,
     is_latent,
+    is_trained,
     jobs,
     place,
     shared,
@@ -159,8 +160,8 @@ def _part_spec(study: Study, stage: str, experiment: str, **wildcards: str) -> d
     if stage == "drift":
         drift = wildcards["drift"]
         told |= settings["drifts"][drift] | {"drift": drift, "process": settings["process"]}
-        own = [study["methods"][name] for name in settings["methods"]]
-        return told | {"noised": any(m["drift"] == drift and m["objective"] != "none" for m in own)}
+        users = [name for name in settings["methods"] if study["methods"][name]["drift"] == drift]
+        return told | {"noised": any(is_trained(study, name) for name in users)}
     method = wildcards["method"]
     told["method"] = method
     if stage == "evaluate":
@@ -183,7 +184,6 @@ def _own_sampler(own: dict[str, Any], sampling: dict[str, Any]) -> dict[str, Any
     """A method's own sampler, with about as many network evaluations as the experiment's."""
     if "sampler" not in own:
         return {}
-    per_step = {"heun": 2, "edm": 2}
-    evaluations = sampling["steps"] * per_step.get(sampling["sampler"], 1)
-    steps = max(1, evaluations // per_step.get(own["sampler"], 1))
+    evaluations = sampling["steps"] * PER_STEP.get(sampling["sampler"], 1)
+    steps = max(1, evaluations // PER_STEP.get(own["sampler"], 1))
     return {"sampler": own["sampler"], "steps": steps}
