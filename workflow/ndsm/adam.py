@@ -19,15 +19,19 @@ def learning_rate(step: int, steps: int, peak: float) -> float:
 
 
 class Adam:
-    """Kingma and Ba (arXiv:1412.6980), with an exponential moving average (EMA) of the weights.
+    r"""Kingma and Ba (arXiv:1412.6980), with a running average of the weights.
+
+    After n steps the average weighs step i by about (i/n)^{γ}, γ = 1/ema − 2, so that the mean age
+    of what it holds is the share ``ema`` of the steps made, however few (arXiv:2312.02696, section
+    3.1): it forgets the start of a short training as it does that of a long one.
 
     Args:
         weights: the parameters, updated in place.
-        decay: of the average.
+        ema: the mean age of the average, as a share of the steps made; less than a half.
     """
 
-    def __init__(self, weights: Sequence[Tensor], decay: float) -> None:
-        self.weights, self.decay, self.steps = list(weights), decay, 0
+    def __init__(self, weights: Sequence[Tensor], ema: float) -> None:
+        self.weights, self.ema, self.steps = list(weights), ema, 0
         self.mean = [torch.zeros_like(w) for w in weights]
         self.square = [torch.zeros_like(w) for w in weights]
         self.average = [w.detach().clone() for w in weights]
@@ -58,8 +62,7 @@ class Adam:
             amsgrad=False,
             maximize=False,
         )
-        # Early on, the average forgets quickly, so that the first weights do not linger.
-        decay = min(self.decay, self.steps / (9 + self.steps))
+        decay = (1 - 1 / self.steps) ** (1 / self.ema - 1)
         torch._foreach_lerp_(self.average, self.weights, 1 - decay)
 
     def state(self) -> dict[str, Tensor]:

@@ -95,7 +95,7 @@ def train(x: Tensor, settings: dict[str, Any], seed: int) -> Autoencoder:
     network = Autoencoder(x.shape[1], **shape).to(x.device)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     weights, steps, batch = list(network.parameters()), settings["steps"], settings["batch"]
-    adam, device = Adam(weights, decay=0.99), x.device.type
+    adam, device = Adam(weights, ema=0.04), x.device.type
     # Half precision pays where the arithmetic takes longer than its conversions.
     half = settings["type"] == "conv" and has_bfloat16(device)
     for step in range(steps):

@@ -13,7 +13,7 @@ import math
 import torch
 from torch import Tensor
 
-from ndsm.objectives import Score, with_variate
+from ndsm.objectives import Function, with_variate
 from ndsm.sde import Jump
 
 BINS = 10
@@ -47,7 +47,7 @@ class LearnedAlpha:
         for moment, product in zip(self.moments, (loss * variate, variate**2), strict=True):
             moment.scatter_add_(1, bins, product)
 
-    def loss(self, score: Score, jump: Jump, noise: Tensor) -> Tensor:
+    def loss(self, score: Function, jump: Jump, noise: Tensor) -> Tensor:
         """``ndsm_cv`` with the learned α, (R, B)."""
         loss, variate = with_variate(score, jump, noise)
         alpha = self.alpha(jump.t)

@@ -46,12 +46,14 @@ class Fitted:
             return offset / self.factor
         return torch.linalg.solve_triangular(self.factor, offset.mT, upper=False).mT
 
+    def log_det(self) -> Tensor:
+        """Log |det A|, (R, 1)."""
+        log_det = self.factor.diagonal(dim1=-2, dim2=-1).log().sum(-1, keepdim=True)
+        return log_det * (self.shift.shape[-1] if self.factor.shape[-1] == 1 else 1)
+
     def log_prob(self, x: Tensor) -> Tensor:
         """Log density of the mixture in data units at x (R, B, d), giving (R, B)."""
-        d = x.shape[-1]
-        log_det = self.factor.diagonal(dim1=-2, dim2=-1).log().sum(-1, keepdim=True)
-        repeats = d if self.factor.shape[-1] == 1 else 1
-        return self.mixture.log_prob(self.to_working(x)) - repeats * log_det
+        return self.mixture.log_prob(self.to_working(x)) - self.log_det()
 
     def one(self, replica: int) -> "Fitted":
         """A single replica of the stack."""

@@ -11,7 +11,8 @@ Shapes: R replicas, B points, K components, d dimensions.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from functools import cached_property
 from typing import Protocol
 
 import torch
@@ -49,7 +50,20 @@ class Mixture:
 
     def tensors(self) -> dict[str, Tensor]:
         """The tensors by name, without an absent scale_tril."""
-        return {name: t for name, t in vars(self).items() if t is not None}
+        named = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: tensor for name, tensor in named.items() if tensor is not None}
+
+    @cached_property
+    def _whitening(self) -> tuple[Tensor, Tensor]:
+        """L_k⁻ᵀ side by side, (R, d, K d), and the L_k⁻¹ m_k in a row, (R, 1, K d).
+
+        One matrix product whitens a point by every component.
+        """
+        assert self.scale_tril is not None
+        identity = torch.eye(self.means.shape[-1]).to(self.scale_tril)
+        inverse = torch.linalg.solve_triangular(self.scale_tril, identity, upper=False)
+        whiten = inverse.flatten(1, 2).mT  # the rows of all L_k⁻¹ as columns
+        return whiten, (inverse @ self.means.unsqueeze(-1)).flatten(1).unsqueeze(1)
 
     def _logits(self, y: Tensor) -> tuple[Tensor, Tensor | None]:
         """Log w_k N(y; m_k, Σ_k) + ½ d log 2π (+ ½‖y‖² if Σ_k = I), and L_k⁻¹(y − m_k).
@@ -60,9 +74,9 @@ class Mixture:
         if self.scale_tril is None:
             bias = self.log_weights - 0.5 * self.means.square().sum(-1)
             return torch.baddbmm(bias.unsqueeze(-1), self.means, y.mT), None
-        offset = (y.unsqueeze(2) - self.means.unsqueeze(1)).unsqueeze(-1)  # (R, B, K, d, 1)
-        factor = self.scale_tril.unsqueeze(1)
-        u = torch.linalg.solve_triangular(factor, offset, upper=False).squeeze(-1)
+        _, components, d, _ = self.scale_tril.shape
+        whiten, centres = self._whitening
+        u = (y @ whiten - centres).unflatten(-1, (components, d))  # (R, B, K, d)
         log_det = self.scale_tril.diagonal(dim1=-2, dim2=-1).log().sum(-1)
         return (self.log_weights - log_det).unsqueeze(-1) - 0.5 * u.square().sum(-1).mT, u
 
@@ -79,10 +93,8 @@ class Mixture:
         logits, u = self._logits(y)
         if self.scale_tril is None or u is None:
             return logits.softmax(1).mT @ self.means - y
-        whitened = torch.linalg.solve_triangular(
-            self.scale_tril.mT.unsqueeze(1), u.unsqueeze(-1), upper=True
-        ).squeeze(-1)
-        return -(logits.softmax(1).mT.unsqueeze(-1) * whitened).sum(2)
+        whiten, _ = self._whitening
+        return -(logits.softmax(1).mT.unsqueeze(-1) * u).flatten(2) @ whiten.mT
 
     def log_prob(self, y: Tensor) -> Tensor:
         """Log π at y (R, B, d), giving (R, B)."""
@@ -93,15 +105,25 @@ class Mixture:
 
     def sample(self, n: int, streams: Streams) -> Tensor:
         """Draws from π, (R, n, d)."""
-        cumulative = self.log_weights.exp().cumsum(-1)
-        # The weights' sum is one but for rounding.
-        u = streams.uniform(n).to(cumulative) * cumulative[:, -1:]
-        index = torch.searchsorted(cumulative, u).clamp(max=cumulative.shape[1] - 1)
-        replica = torch.arange(len(index), device=index.device).unsqueeze(1)
-        z = streams.normal(n, self.means.shape[-1]).to(self.means)
-        if self.scale_tril is not None:
-            z = (self.scale_tril[replica, index] @ z.unsqueeze(-1)).squeeze(-1)
-        return self.means[replica, index] + z
+        u, z = streams.uniform(n), streams.normal(n, self.means.shape[-1]).to(self.means)
+        weights = self.log_weights.exp().unsqueeze(1).expand(-1, n, -1)
+        centre, factor = self.component(weights, u)
+        return centre + (z if factor is None else (factor @ z.unsqueeze(-1)).squeeze(-1))
+
+    def component(self, probabilities: Tensor, u: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Means (R, B, d) and Cholesky factors (R, B, d, d), if any, of components drawn at random.
+
+        Args:
+            probabilities: of each component, (R, B, K).
+            u: uniform numbers (R, B) that choose.
+        """
+        cumulative = probabilities.cumsum(-1)
+        # The sum is one but for rounding.
+        chosen = u.to(cumulative).unsqueeze(-1) * cumulative[..., -1:]
+        index = torch.searchsorted(cumulative, chosen).clamp(max=cumulative.shape[-1] - 1)
+        index, replica = index.squeeze(-1), torch.arange(len(u), device=u.device).unsqueeze(1)
+        factor = None if self.scale_tril is None else self.scale_tril[replica, index]
+        return self.means[replica, index], factor
 
     def spread(self) -> Tensor:
         """Root mean variance of a coordinate under π, (R, 1, 1); exact where Σ_k = I on average."""

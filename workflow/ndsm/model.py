@@ -3,36 +3,42 @@
 from pathlib import Path
 from typing import Any
 
+import torch
+from torch import Tensor, nn
+
 from ndsm import inputs
+from ndsm.diffused import diffused
 from ndsm.fitted import Fitted
-from ndsm.nets import Odd, ScoreNet, StackedMLP
+from ndsm.nets import Odd, ScoreNet, StackedMLP, Zero
 from ndsm.objectives import OBJECTIVES
 from ndsm.sde import KERNELS, Chain, grid_of
 from ndsm.streams import Streams
 from ndsm.unet import StackedUNet
 
-NETWORKS = {"mlp": StackedMLP, "unet": StackedUNet}
+# Shares s of the straight path between which the network of flow_matching tells times apart.
+SHARES = (1 - 1e-3, 1e-3)
 
 
-def build(fit: Fitted, spec: dict[str, Any], streams: Streams) -> tuple[ScoreNet, Chain]:
+def build(
+    fit: Fitted, spec: dict[str, Any], streams: Streams, known: Fitted | None = None
+) -> tuple[ScoreNet, Chain]:
     """The score network with initial weights and the forward chain of a job's replicas.
 
     Args:
         fit: the fitted drift.
         spec: with ``network``, ``process``, ``objective`` and ``stride``.
         streams: one generator per replica, for the weights.
+        known: the fitted mixture of ``dsm_mixture``.
     """
-    process, device = spec["process"], fit.shift.device
-    size = {key: spec["network"][key] for key in ("width", "depth")}
-    network = NETWORKS[spec["network"]["type"]](fit.shift.shape[-1], **size, streams=streams)
-    times = grid_of(process).to(device)
-    from_data = OBJECTIVES[spec["objective"]].from_data
-    chain = Chain(fit.mixture, KERNELS[process["kernel"]], times, spec["stride"], from_data)
-    return ScoreNet(fit.mixture, network.to(device)), chain
+    return _with_network(_network(fit, spec, streams), fit, spec, known)
 
 
 def trained(
-    fit: Fitted, spec: dict[str, Any], streams: Streams, weights: Path
+    fit: Fitted,
+    spec: dict[str, Any],
+    streams: Streams,
+    weights: Path | None,
+    known: Fitted | None = None,
 ) -> tuple[ScoreNet, Chain]:
     """The same with trained weights, averaged over the group where the method is equivariant.
 
@@ -40,8 +46,43 @@ def trained(
         fit: the fitted drift.
         spec: as for ``build``, with ``equivariant``.
         streams: one generator per replica; the weights that they would give are replaced.
-        weights: the file that the stage ``train`` wrote.
+        weights: the file that the stage ``train`` wrote; none for the untrained model, F_θ = 0.
+        known: as for ``build``.
     """
-    net, chain = build(fit, spec, streams)
-    inputs.load_weights(net.network, weights, spec)
-    return (ScoreNet(fit.mixture, Odd(net.network)) if spec["equivariant"] else net), chain
+    if weights is None:
+        return _with_network(Zero(fit.shift.shape[-1]), fit, spec, known)
+    network = _network(fit, spec, streams)
+    inputs.load_weights(network, weights, spec)
+    return _with_network(Odd(network) if spec["equivariant"] else network, fit, spec, known)
+
+
+def _network(fit: Fitted, spec: dict[str, Any], streams: Streams) -> nn.Module:
+    """F_θ with initial weights."""
+    d, own = fit.shift.shape[-1], spec["network"]
+    if own["type"] == "unet":
+        network: nn.Module = StackedUNet(d, own["width"], own["depth"], streams)
+    else:
+        seen = 2 * d if own["sees_drift"] else d
+        network = StackedMLP(d, own["width"], own["depth"], streams, seen)
+    return network.to(fit.shift.device)
+
+
+def _with_network(
+    network: nn.Module, fit: Fitted, spec: dict[str, Any], known: Fitted | None
+) -> tuple[ScoreNet, Chain]:
+    """The model with this F_θ."""
+    process, examples = spec["process"], OBJECTIVES[spec["objective"]].examples
+    straight = spec["objective"] == "flow_matching"
+    times = straight_times() if straight else grid_of(process)
+    times, kernel = times.to(fit.shift.device), KERNELS[process["kernel"]]
+    how = {"from_data": examples != "chain", "ends_in_pi": examples == "bridge"}
+    chain = Chain(fit.mixture, kernel, times, spec["stride"], **how)
+    diffusion = diffused(known, fit) if known else None
+    sees_drift = spec["network"]["sees_drift"]
+    return ScoreNet(fit.mixture, network, sees_drift, diffusion, straight), chain
+
+
+def straight_times() -> Tensor:
+    """The times 0 and those of ``SHARES``: where the network of flow_matching is asked."""
+    share = torch.tensor(SHARES)
+    return torch.cat([torch.zeros(1), 0.5 * torch.log1p(((1 - share) / share).square())])

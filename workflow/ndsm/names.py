@@ -1,10 +1,26 @@
-"""Names that stand in tables and configurations for what is no method and no plain metric."""
+"""Names that stand in tables and configurations, and what planning needs to know of objectives."""
 
 FLOOR = "real"  # the "method" that is held-out data itself
 CEILING = "decoded"  # the "method" that is the training data, through the autoencoder
+UNTRAINED = "_untrained"  # ends the name of a method's own model with F_θ = 0: its null
 
 # Prefixes of the metrics of claims (see ``claims``).
 MATCH, SECONDS = "size_to_match:", ("seconds_to:", "total_seconds_to:")
 
 # Network evaluations a step of a sampler; of all others one.
 PER_STEP = {"heun": 2, "edm": 2}
+
+# What each objective learns from (see ``examples``): jumps along the chain, jumps from the data, or
+# bridges from the data.
+EXAMPLES = {
+    "dsm": "data",
+    "ndsm": "chain",
+    "ndsm_cv": "chain",
+    "ndsm_anti": "chain",
+    "ndsm_jump": "data",
+    "ndsm_flow": "bridge",
+    "flow_matching": "bridge",
+}
+
+# Metrics that ask for the model's log-density of held-out data.
+LIKELIHOOD = ("nll", "kl")

@@ -1,9 +1,17 @@
 r"""The score network, stacked over replicas.
 
-    s_θ(y, t) = ∇log π(y) + (a(t)/√v(t)) F_θ(y, log t)
+    s_θ(y, t) = ∇log π(y) + (a(t)/√v(t)) F(y, t),    F = F_θ(y, log t)
 
-F_θ learns only the departure from π, which vanishes as t grows. For the OU process F_θ's target is
-√v x_0 − a Z, of unit variance at every t (the v-prediction of arXiv:2202.00512).
+F, the departure from π, vanishes as t grows. For the OU process its target is √v x_0 − a Z, of unit
+variance at every t (the v-prediction of arXiv:2202.00512). The probability flow is dy/dφ = −F, with
+cos φ = a and sin φ = √v (``samplers``). Two methods compute F in another way:
+
+    dsm_mixture     F = F_known(y, t) + F_θ,   F_known that of a diffused mixture (``diffused``)
+    flow_matching   F = ρ v_θ(ρ y) + (1 − 2s) y,   ρ² = s² + (1 − s)²,   s = cos φ/(cos φ + sin φ)
+
+the latter since x_s = ρ y on the straight path, whose velocity v_θ is. With ``sees_drift`` F_θ has
+∇log π(y) as a further input (for ``dsm_mixture`` the score of the diffused mixture). It tells where
+in its mode a point is, which y alone hardly does if modes are small beside their distances.
 """
 
 import math
@@ -12,6 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ndsm.diffused import Diffused
 from ndsm.mixture import Mixture
 from ndsm.sde import signal, variance
 from ndsm.streams import Streams
@@ -27,11 +36,14 @@ class StackedMLP(nn.Module):
         width: units of a hidden layer.
         depth: number of hidden layers.
         streams: one random generator per replica, for the initial weights.
+        inputs: dimension of what it sees besides t, if not that of y.
     """
 
-    def __init__(self, d: int, width: int, depth: int, streams: Streams) -> None:
+    def __init__(
+        self, d: int, width: int, depth: int, streams: Streams, inputs: int | None = None
+    ) -> None:
         super().__init__()
-        sizes = [d + 1 + 2 * FREQUENCIES] + [width] * depth + [d]
+        sizes = [(inputs or d) + 1 + 2 * FREQUENCIES] + [width] * depth + [d]
         self.weights = nn.ParameterList()
         self.biases = nn.ParameterList()
         for fan_in, fan_out in zip(sizes, sizes[1:], strict=False):
@@ -42,7 +54,7 @@ class StackedMLP(nn.Module):
         self.biases[-1].data.zero_()
 
     def forward(self, y: Tensor, t: Tensor) -> Tensor:
-        """F_θ at y (R, B, d) and t (R, B, 1), giving (R, B, d)."""
+        """F_θ at y (R, B, inputs) and t (R, B, 1), giving (R, B, d)."""
         h = torch.cat([y, fourier(t)], -1)
         for weight, bias in zip(self.weights[:-1], self.biases[:-1], strict=True):
             h = functional.silu(torch.baddbmm(bias, h, weight))
@@ -73,24 +85,81 @@ class Odd(nn.Module):
         return 0.5 * (there - back)
 
 
+class Zero(nn.Module):
+    """F_θ = 0: the network of an untrained model.
+
+    Args:
+        d: dimension of y.
+    """
+
+    def __init__(self, d: int) -> None:
+        super().__init__()
+        self.d = d
+
+    def forward(self, y: Tensor, t: Tensor) -> Tensor:
+        """Zeros (R, B, d) for y (R, B, ≥ d)."""
+        return 0 * y[..., : self.d]
+
+
 class ScoreNet(nn.Module):
-    """s_θ = ∇log π + (a/√v) F_θ, with y scaled to unit variance for F_θ.
+    """s_θ = ∇log π + (a/√v) F, the inputs of F_θ scaled to unit variance under π.
+
+    Args:
+        drift: the mixture π.
+        network: F_θ.
+        sees_drift: whether ∇log π(y) is a further input of F_θ.
+        known: the mixture of ``dsm_mixture``.
+        straight: whether F_θ is the velocity of ``flow_matching``.
 
     Attributes:
         evaluations: network evaluations per point.
     """
 
-    def __init__(self, drift: Mixture, network: nn.Module) -> None:
+    def __init__(
+        self,
+        drift: Mixture,
+        network: nn.Module,
+        sees_drift: bool = False,
+        known: Diffused | None = None,
+        straight: bool = False,
+    ) -> None:
         super().__init__()
-        self.drift, self.network = drift, network
+        self.drift, self.network, self.known = drift, network, known
+        self.sees_drift, self.straight = sees_drift, straight
         self.scale = drift.spread()
+        self.score_scale = score_spread(drift) if sees_drift else None
         self.evaluations = 2 if isinstance(network, Odd) else 1
 
     def departure(self, y: Tensor, t: Tensor) -> Tensor:
-        """F_θ at y (R, B, d) and t (R, B, 1), giving (R, B, d)."""
-        return self.network(y / self.scale, t)
+        """F at y (R, B, d) and t (R, B, 1), giving (R, B, d)."""
+        return self._departure(y, t, self.drift.score(y) if self.sees_drift else None)
 
     def forward(self, y: Tensor, t: Tensor) -> Tensor:
         """s_θ at y (R, B, d) and t (R, B, 1), giving (R, B, d)."""
-        gain = signal(t) / torch.sqrt(variance(t))
-        return self.drift.score(y) + gain * self.departure(y, t)
+        gain, score = signal(t) / torch.sqrt(variance(t)), self.drift.score(y)
+        return score + gain * self._departure(y, t, score)
+
+    def _departure(self, y: Tensor, t: Tensor, score: Tensor | None) -> Tensor:
+        """F, for a ``score`` ∇log π(y) that is known already."""
+        inputs, offset = y / self.scale, torch.zeros((), device=y.device)
+        if self.known:
+            offset, seen = self.known.parts(y, t)
+        elif self.sees_drift:
+            seen = score / self.score_scale
+        if self.sees_drift:
+            inputs = torch.cat([inputs, seen], -1)
+        if self.straight:
+            a, root_v = signal(t), torch.sqrt(variance(t))
+            share, rho = a / (a + root_v), 1 / (a + root_v)
+            return rho * self.network(rho * inputs, t) + (1 - 2 * share) * y
+        return self.network(inputs, t) + offset
+
+
+def score_spread(drift: Mixture, draws: int = 2000) -> Tensor:
+    """Root mean square of a coordinate of ∇log π under π, (R, 1, 1), from fixed draws.
+
+    They are drawn on the processor: a network is scaled alike wherever it trains and samples.
+    """
+    on_cpu = Mixture(**{name: tensor.cpu() for name, tensor in drift.tensors().items()})
+    y = on_cpu.sample(draws, Streams([("score_spread",)] * len(drift.means)))
+    return on_cpu.score(y).square().mean((1, 2)).sqrt().view(-1, 1, 1).to(drift.means)

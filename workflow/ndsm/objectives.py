@@ -1,29 +1,41 @@
-r"""Objectives: all minimise E[λ ‖s_θ(y, t) − ∇log p_t(y)‖²] / 2 up to a constant, λ = v(t) e^{wt}.
+r"""Objectives. The first four learn the score, the last two the velocity of the marginal law.
 
-The functions below have w = 0; training multiplies by e^{wt} where a method asks for it (w = 2
-under the linear drift is EDM's weight, 1 on the error of F_θ: arXiv:2206.00364).
-
-Each takes a jump y = μ + σZ (``sde.Jump``), its noise Z and the score network, and gives one number
-per particle, so two objectives can be compared on the same noise. With s = s_θ(·, t):
+Each takes an example (``sde.Jump`` y = μ + σZ, or ``examples.Bridge``), its noise Z and what is
+learned, and gives one number per particle, so two objectives can be compared on the same noise.
+With s = s_θ(·, t) and λ = v(t):
 
     dsm, ndsm_jump   λ ½‖s(y) + Z/σ‖²                                     (jump from the data)
     ndsm             λ [½‖s(y)‖² + s(y)·Z/σ]                              (jump along the chain)
     ndsm_cv          λ [½‖s(y)‖² + (s(y) − α s(μ))·Z/σ]
     ndsm_anti        λ [¼(‖s(y₊)‖² + ‖s(y₋)‖²) + ½ (s(y₊) − s(y₋))·Z/σ],   y± = μ ± σZ
 
-They are exact at every step size, because ∇log p_n(y) = E[−Z_n/σ_n | y_n = y] for any chain with
-Gaussian kernels; arXiv:2405.15625 (NDSM and its control variate) and DESIGN (the last two).
+They minimise E[λ ‖s_θ(y, t) − ∇log p_t(y)‖²] / 2 up to a constant, and are exact at every step size,
+because ∇log p_n(y) = E[−Z_n/σ_n | y_n = y] for any chain with Gaussian kernels: arXiv:2405.15625
+(NDSM and its control variate). With F = F(·, φ), the departure of ``nets``, which on a bridge is
+minus the velocity (arXiv:2210.02747):
+
+    ndsm_flow        a(t)² ½‖F(y) + dy/dφ‖²                               (bridge from the data)
+    flow_matching    (cos φ + sin φ)² ½‖F(y) + dy/dφ‖²                    (one component, N(0, I))
+
+With one component ``ndsm_flow`` is ``dsm``, since √λ (s + Z/σ) = a (F + dy/dφ) there. The factor of
+``flow_matching`` makes it ½‖v_θ(x_s) − (x − Z)‖² on the straight path x_s = s x + (1 − s) Z.
+
+Training multiplies by e^{wt} where a method asks for it. Under the linear drift w = 2 is EDM's
+weight, 1 on the error of F (arXiv:2206.00364).
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from ndsm.sde import Jump, variance
+from ndsm.examples import Bridge
+from ndsm.names import EXAMPLES
+from ndsm.sde import Jump, signal, variance
 
-Score = Callable[[Tensor, Tensor], Tensor]
+Function = Callable[[Tensor, Tensor], Tensor]  # of y (R, B, d) and t (R, B, 1), like y
 
 
 def dot(a: Tensor, b: Tensor) -> Tensor:
@@ -31,19 +43,19 @@ def dot(a: Tensor, b: Tensor) -> Tensor:
     return (a * b).sum(-1)
 
 
-def denoising(score: Score, jump: Jump, noise: Tensor) -> Tensor:
+def denoising(score: Function, jump: Jump, noise: Tensor) -> Tensor:
     """λ ½‖s(y) + Z/σ‖², (R, B): DSM, and NDSM with one jump from the data."""
     s = score(jump.mu + jump.sigma * noise, jump.t)
     return 0.5 * (variance(jump.t) * (s + noise / jump.sigma).square()).sum(-1)
 
 
-def ndsm(score: Score, jump: Jump, noise: Tensor) -> Tensor:
+def ndsm(score: Function, jump: Jump, noise: Tensor) -> Tensor:
     """λ [½‖s(y)‖² + s(y)·Z/σ], (R, B). Its variance grows like 1/h."""
     s = score(jump.mu + jump.sigma * noise, jump.t)
     return variance(jump.t).squeeze(-1) * (0.5 * dot(s, s) + dot(s, noise / jump.sigma))
 
 
-def with_variate(score: Score, jump: Jump, noise: Tensor) -> tuple[Tensor, Tensor]:
+def with_variate(score: Function, jump: Jump, noise: Tensor) -> tuple[Tensor, Tensor]:
     """NDSM and its neural control variate λ s(μ)·Z/σ, both (R, B).
 
     The control variate's mean is zero, since Z is independent of μ. It is not detached: its
@@ -54,13 +66,13 @@ def with_variate(score: Score, jump: Jump, noise: Tensor) -> tuple[Tensor, Tenso
     return weight * (0.5 * dot(s, s) + dot(s, z)), weight * dot(s_mu, z)
 
 
-def ndsm_cv(score: Score, jump: Jump, noise: Tensor, alpha: float = 1.0) -> Tensor:
+def ndsm_cv(score: Function, jump: Jump, noise: Tensor, alpha: float = 1.0) -> Tensor:
     """NDSM less α times its neural control variate, (R, B); ``control`` learns the α."""
     loss, variate = with_variate(score, jump, noise)
     return loss - alpha * variate
 
 
-def ndsm_anti(score: Score, jump: Jump, noise: Tensor) -> Tensor:
+def ndsm_anti(score: Function, jump: Jump, noise: Tensor) -> Tensor:
     """NDSM over the antithetic pair y± = μ ± σZ, (R, B): odd-order noise terms cancel."""
     step = jump.sigma * noise
     s_plus, s_minus = _at_both(score, jump.mu + step, jump.mu - step, jump.t)
@@ -70,10 +82,30 @@ def ndsm_anti(score: Score, jump: Jump, noise: Tensor) -> Tensor:
     )
 
 
-def _at_both(score: Score, y: Tensor, y_other: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
+def _at_both(score: Function, y: Tensor, y_other: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
     """The score at two sets of points in one call of the network."""
     s, s_other = score(torch.cat([y, y_other], 1), torch.cat([t, t], 1)).chunk(2, 1)
     return s, s_other
+
+
+def _bridge_error(departure: Function, bridge: Bridge, noise: Tensor) -> Tensor:
+    """½‖F(y) + dy/dφ‖² of each bridge, (R, B)."""
+    a, root_v = torch.cos(bridge.angle), torch.sin(bridge.angle)
+    start = bridge.x - bridge.centre
+    end = noise if bridge.factor is None else (bridge.factor @ noise.unsqueeze(-1)).squeeze(-1)
+    y = bridge.centre + a * start + root_v * end
+    return 0.5 * (departure(y, bridge.t) - (root_v * start - a * end)).square().sum(-1)
+
+
+def ndsm_flow(departure: Function, bridge: Bridge, noise: Tensor) -> Tensor:
+    """a² ½‖F(y) + dy/dφ‖², (R, B): one bridge from the data to a component of π."""
+    return signal(bridge.t).square().squeeze(-1) * _bridge_error(departure, bridge, noise)
+
+
+def flow_matching(departure: Function, bridge: Bridge, noise: Tensor) -> Tensor:
+    """½‖v_θ(x_s) − (x − Z)‖² on the straight path from Z to the data, (R, B)."""
+    stretch = (torch.cos(bridge.angle) + torch.sin(bridge.angle)).square()
+    return stretch.squeeze(-1) * _bridge_error(departure, bridge, noise)
 
 
 @dataclass(frozen=True)
@@ -81,20 +113,28 @@ class Objective:
     """A training objective.
 
     Attributes:
-        loss: loss(score, jump, noise) gives one number per particle, (R, B).
+        loss: loss(learned, example, noise) gives one number per particle, (R, B).
         evaluations: network evaluations per particle.
-        from_data: whether the jump starts at a data point (else at a particle of the chain).
+        examples: what it learns from, as in ``names.EXAMPLES``.
     """
 
-    loss: Callable[[Score, Jump, Tensor], Tensor]
+    loss: Callable[[Function, Any, Tensor], Tensor]
     evaluations: int
-    from_data: bool = False
+    examples: str
+
+    @property
+    def learns(self) -> str:
+        """What the loss takes of ``nets.ScoreNet``: the score itself, or its departure F."""
+        return "departure" if self.examples == "bridge" else "forward"
 
 
-OBJECTIVES = {
-    "dsm": Objective(denoising, 1, from_data=True),
-    "ndsm": Objective(ndsm, 1),
-    "ndsm_cv": Objective(ndsm_cv, 2),
-    "ndsm_anti": Objective(ndsm_anti, 2),
-    "ndsm_jump": Objective(denoising, 1, from_data=True),
+LOSSES = {
+    "dsm": (denoising, 1),
+    "ndsm": (ndsm, 1),
+    "ndsm_cv": (ndsm_cv, 2),
+    "ndsm_anti": (ndsm_anti, 2),
+    "ndsm_jump": (denoising, 1),
+    "ndsm_flow": (ndsm_flow, 1),
+    "flow_matching": (flow_matching, 1),
 }
+OBJECTIVES = {name: Objective(*LOSSES[name], kind) for name, kind in EXAMPLES.items()}

@@ -20,30 +20,41 @@ from torch import Tensor
 
 from ndsm.names import PER_STEP
 from ndsm.nets import ScoreNet
-from ndsm.sde import Chain, variance
+from ndsm.sde import Chain, angle_of_time, time_of_angle
 from ndsm.streams import Streams
 
 RHO = 7  # of the EDM noise levels
 
 
 def prior(chain: Chain, n: int, streams: Streams) -> Tensor:
-    """Draws of y_N, (R, n, d): draws of π pushed through the forward process.
+    """Draws of y_N, (R, n, d): of π, pushed through the forward process if that ends near π only.
 
     π is stationary for the diffusion; the push adds what the kernel's frozen responsibilities
     change, the same as it does to data.
     """
+    if chain.ends_in_pi:
+        return chain.drift.sample(n, streams)
     return chain.simulate(chain.drift.sample(n, streams), chain.steps, streams)
 
 
-def time_of_angle(phi: Tensor) -> Tensor:
-    """The time t with a(t) = cos φ."""
-    return -torch.log(torch.cos(phi))
+def angles(chain: Chain, steps: int) -> Tensor:
+    """Equal steps of φ from the chain's end down to 0, (steps + 1,) in float64.
 
-
-def angles(T: float, steps: int) -> Tensor:  # noqa: N803
-    """Equal steps of φ from φ(T) down to 0, (steps + 1,) in float64."""
-    top = torch.asin(torch.sqrt(variance(torch.tensor(T, dtype=torch.float64))))
+    In single precision the end would pass π/2 from T = 18 on.
+    """
+    top = torch.pi / 2 if chain.ends_in_pi else angle_of_time(chain.times[-1].double()).item()
     return torch.linspace(1, 0, steps + 1, dtype=torch.float64) * top
+
+
+def flow(net: ScoreNet, chain: Chain) -> Callable[[Tensor, Tensor], Tensor]:
+    """The departure F from y (R, B, d) and a scalar angle, asked at times of the grid alone."""
+    first, last = chain.times[1].item(), chain.times[-1].item()
+
+    def departure(y: Tensor, phi: Tensor) -> Tensor:
+        t = time_of_angle(phi.double()).nan_to_num(torch.inf).clamp(first, last)
+        return net.departure(y, t.to(y).expand(*y.shape[:2], 1))
+
+    return departure
 
 
 def adams(departure: Callable[[Tensor, Tensor], Tensor], y: Tensor, phi: Tensor) -> Tensor:
@@ -145,27 +156,26 @@ def exponential(
 
 
 def generate(
-    net: ScoreNet, y: Tensor, times: Tensor, sampler: str, steps: int, streams: Streams
+    net: ScoreNet, y: Tensor, chain: Chain, sampler: str, steps: int, streams: Streams
 ) -> Tensor:
     """Carries draws y (R, B, d) of y_N back to t = 0.
 
     Args:
         net: the trained score network.
         y: draws of the prior.
-        times: the chain's grid; the network is never asked below t_1 = t_min.
+        chain: with its grid; the network is never asked below t_1 = t_min, nor above T.
         sampler: adams, heun, edm, euler or exponential.
         steps: steps of the sampler.
         streams: one generator per replica, for ξ.
     """
-    t_min, T = times[1].item(), times[-1].item()  # noqa: N806
+    t_min, T = chain.times[1].item(), chain.times[-1].item()  # noqa: N806
 
     def at(t: Tensor) -> Tensor:
         return t.clamp(min=t_min).to(y).expand(*y.shape[:2], 1)
 
     if sampler in ("adams", "heun"):
-        phi = angles(T, steps).to(y)
         solve = adams if sampler == "adams" else heun
-        return solve(lambda y, phi: net.departure(y, at(time_of_angle(phi))), y, phi)
+        return solve(flow(net, chain), y, angles(chain, steps))
     if sampler == "edm":
         sigma = noise_levels(T, t_min, steps).to(y)
 

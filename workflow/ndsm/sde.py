@@ -12,6 +12,11 @@ The exponential kernel freezes only the responsibilities, so it is exact for one
 process) and where components do not overlap. With ``stride`` > 1 a particle crosses a number of
 grid times in one jump, drawn uniformly from 1, …, stride, independently of its state; with
 ``from_data`` one jump leads from the data to any time.
+
+A particle that would pass t_N by k grid times starts anew from the data with a jump to t_k. So its
+index walks around a circle of N places in steps that do not depend on the place, and visits every
+grid time equally often. Seen from an arrival at t_n, the last steps are uniform on 1, …, stride and
+the first is cut short at zero: that is how ``Chain.simulate`` draws a path.
 """
 
 import math
@@ -34,6 +39,16 @@ def signal(t: Tensor) -> Tensor:
 def variance(t: Tensor) -> Tensor:
     """v(t) = 1 − e^{−2t}: the variance of the noise added by time t."""
     return -torch.expm1(-2 * t)
+
+
+def angle_of_time(t: Tensor) -> Tensor:
+    """φ with cos φ = a(t) and sin φ = √v(t), from 0 to π/2."""
+    return torch.atan2(torch.sqrt(variance(t)), signal(t))
+
+
+def time_of_angle(phi: Tensor) -> Tensor:
+    """The time t with a(t) = cos φ; infinite at π/2 but for rounding."""
+    return -torch.log(torch.cos(phi))
 
 
 @dataclass(frozen=True)
@@ -111,9 +126,9 @@ class Chain:
         drift: f = ∇log π, in working coordinates.
         kernel: of one jump.
         times: the grid, (N + 1,).
-        stride: the longest jump along the chain, in grid times.
-        from_data: every jump starts at a data point and may cross the whole grid (``dsm``,
-            ``ndsm_jump``): the longest stride, without simulation.
+        stride: the longest jump along the chain, in grid times; at most N.
+        from_data: every jump starts at a data point and may cross the whole grid (``dsm``).
+        ends_in_pi: the law at the last grid time is π itself (``ndsm_flow``, ``flow_matching``).
     """
 
     drift: Mixture
@@ -121,6 +136,7 @@ class Chain:
     times: Tensor
     stride: int = 1
     from_data: bool = False
+    ends_in_pi: bool = False
 
     @property
     def steps(self) -> int:
@@ -140,16 +156,17 @@ class Chain:
     def simulate(self, y: Tensor, n: int | Tensor, streams: Streams, start: int = 0) -> Tensor:
         """Particles y (R, B, d) moved from t_start to t_n, n one index or (R, B) of them.
 
-        A stride is cut short at n.
+        It takes one number of each of the streams, however long the paths are.
         """
-        end = torch.as_tensor(n, device=y.device).expand(y.shape[:2])
-        index = torch.full_like(end, start)
-        while (index < end).any():
-            hop = end if self.from_data else self.hops(streams.uniform(y.shape[1]))
-            stop = torch.minimum(index + hop, end)
+        streams = streams.fork()
+        path = [torch.as_tensor(n, device=y.device).expand(y.shape[:2])]
+        while (path[-1] > start).any():  # from the end of the path to its start
+            hop = path[-1] if self.from_data else self.hops(streams.uniform(y.shape[1]))
+            path.append((path[-1] - hop).clamp(min=start))
+        for stop, index in zip(path[-2::-1], path[:0:-1], strict=True):
             jump = self.jump(y, index, stop)
             moved = jump.mu + jump.sigma * streams.normal(*y.shape[1:]).to(y)
-            y, index = torch.where((index < end).unsqueeze(-1), moved, y), stop
+            y = torch.where((index < stop).unsqueeze(-1), moved, y)
         return y
 
     def last_jump(self, y: Tensor, n: Tensor, streams: Streams) -> Jump:
@@ -157,50 +174,3 @@ class Chain:
         hop = self.hops(streams.uniform(y.shape[1]))
         start = torch.zeros_like(hop) if self.from_data else (n - hop).clamp(min=0)
         return self.jump(self.simulate(y, start, streams), start, n.expand_as(start))
-
-
-class Pool:
-    """Particles of R replicas, each at its own step of its own chain, restarted from data at T.
-
-    One iteration costs one drift evaluation per particle, and every time is met equally often. The
-    particles' first moves are made in the constructor, so that the pool starts out spread.
-
-    Args:
-        chain: the forward chain.
-        data: ``data(u)`` gives data points (R, B, d) for uniform numbers u (R, B).
-        size: B, the number of particles per replica.
-        streams: randomness of the first moves.
-    """
-
-    def __init__(
-        self, chain: Chain, data: Callable[[Tensor], Tensor], size: int, streams: Streams
-    ) -> None:
-        self.chain, self.data = chain, data
-        self.y = data(streams.uniform(size))
-        self.index = torch.zeros(self.y.shape[:2], dtype=torch.long, device=self.y.device)
-        age = (streams.uniform(size) * chain.steps).long()
-        for i in range(0 if chain.from_data else chain.steps):
-            y, index = self.y, self.index
-            jump = self.jump(*streams.uniform(2, size).unbind(1))
-            self.move(jump, streams.normal(*y.shape[1:]).to(y))
-            waits = i >= age
-            self.y = torch.where(waits.unsqueeze(-1), y, self.y)
-            self.index = torch.where(waits, index, self.index)
-
-    def jump(self, u_hop: Tensor, u_data: Tensor) -> Jump:
-        """The next jump of every particle; those that would pass T start anew from data.
-
-        Args:
-            u_hop: (R, B) uniform numbers that choose the strides.
-            u_data: (R, B) uniform numbers that choose the data points.
-        """
-        hop = self.chain.hops(u_hop)
-        restart = (self.index + hop > self.chain.steps) | self.chain.from_data
-        self.index = torch.where(restart, 0, self.index)
-        self.y = torch.where(restart.unsqueeze(-1), self.data(u_data), self.y)
-        self.stop = self.index + hop
-        return self.chain.jump(self.y, self.index, self.stop)
-
-    def move(self, jump: Jump, noise: Tensor) -> None:
-        """Lets every particle make its jump, with Z = noise (R, B, d)."""
-        self.y, self.index = jump.mu + jump.sigma * noise, self.stop

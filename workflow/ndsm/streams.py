@@ -33,6 +33,20 @@ class Streams:
         """Uniform numbers in [0, 1), (R, *shape)."""
         return self._fill(shape, Tensor.uniform_)
 
+    def permutation(self, n: int) -> Tensor:
+        """Random orders of 0, …, n − 1, (R, n)."""
+        orders = [torch.randperm(n, generator=g, device=self.device) for g in self.generators]
+        return torch.stack(orders)
+
+    def fork(self) -> "Streams":
+        """Further generators, seeded by one number of each of these.
+
+        A computation whose length depends on the stack draws from them: what its replicas draw
+        afterwards does not depend on their stack then.
+        """
+        seeds = (self.uniform(2) * 2**24).long().tolist()
+        return Streams([tuple(pair) for pair in seeds], str(self.device))
+
     def _fill(self, shape: tuple[int, ...], fill) -> Tensor:  # noqa: ANN001
         out = torch.empty(len(self.generators), *shape, device=self.device)
         for row, generator in zip(out, self.generators, strict=True):

@@ -13,22 +13,48 @@ from ndsm import fitted, sources, store
 from ndsm.adam import Adam, learning_rate
 from ndsm.checkpoint import Checkpoint
 from ndsm.control import LearnedAlpha
+from ndsm.examples import Bridges, Examples, FromData, Pool, most_laps
 from ndsm.fitted import Sampler, data_sampler
 from ndsm.model import build
 from ndsm.nets import ScoreNet
 from ndsm.objectives import OBJECTIVES
-from ndsm.sde import Chain, Pool
+from ndsm.sde import Chain
 from ndsm.streams import Streams, pick_device
 from ndsm.subset import of_each, training_subset
 
-BLOCK = 50  # steps whose random numbers are drawn at once; the numbers depend on it
 EXPLODED = 1e6  # a loss above this per dimension, or NaN, is a diverged training
+
+
+def examples(
+    chain: Chain, data: Sampler, objective: str, settings: dict[str, Any], streams: Streams
+) -> Examples:
+    """What an objective learns from.
+
+    Args:
+        chain: the forward chain.
+        data: see ``fitted.data_sampler``.
+        objective: a key of ``OBJECTIVES``.
+        settings: of the training, with ``evaluations``, ``batch`` and ``pool``.
+        streams: one generator per replica.
+    """
+    goal = OBJECTIVES[objective]
+    if goal.examples == "data":
+        return FromData(chain, data)
+    if goal.examples == "bridge":
+        return Bridges(chain, data, straight=objective == "flow_matching")
+    laps, most = settings["pool"], most_laps(chain, settings["evaluations"] // goal.evaluations)
+    if laps > most:
+        print(f"training.pool: {laps} is too much for so few steps, {most} is taken", flush=True)
+    pool = Pool(chain, data, settings["batch"], min(laps, most), streams)
+    replicas, particles = pool.index.shape
+    mb = (pool.y.nbytes + pool.index.nbytes) / 1e6
+    print(f"pool of {particles} particles a replica, {mb:.1f} MB for {replicas}", flush=True)
+    return pool
 
 
 def train(
     net: ScoreNet,
-    chain: Chain,
-    data: Sampler,
+    source: Examples,
     objective: str,
     settings: dict[str, Any],
     streams: Streams,
@@ -40,11 +66,10 @@ def train(
 
     Args:
         net: the score network of R replicas; trained in place.
-        chain: the forward chain; its drift is the network's.
-        data: see ``fitted.data_sampler``.
+        source: see ``examples``.
         objective: a key of ``OBJECTIVES``.
         settings: ``evaluations`` (network evaluations over all steps, per particle), ``batch``,
-            ``learning_rate``, ``ema``.
+            ``learning_rate``, ``ema`` (see ``Adam``).
         streams: one generator per replica.
         checkpoint: where to keep and find an interrupted training.
         learned: the α of ``ndsm_cv``, if it is to be learned.
@@ -54,45 +79,46 @@ def train(
         store.Refused: if the loss explodes, with the step, the time bin and the remedy.
     """
     goal, batch = OBJECTIVES[objective], settings["batch"]
-    loss_of = learned.loss if learned else goal.loss
+    loss_of, function = learned.loss if learned else goal.loss, getattr(net, goal.learns)
     steps = settings["evaluations"] // goal.evaluations
     weights = list(net.parameters())
     adam = Adam(weights, settings["ema"])
-    pool = Pool(chain, data, batch, streams)
     tick, losses, start, first = max(1, steps // 20), [], time.perf_counter(), 0
-    loss_sum = torch.zeros(len(pool.y), device=pool.y.device)
-    trouble = torch.zeros(2, device=pool.y.device)  # step and time of the first exploded loss
-    limit = EXPLODED * pool.y.shape[-1]
-    if checkpoint and (found := checkpoint.load(pool.y.device)):
+    d, device = net.drift.means.shape[-1], net.drift.means.device
+    loss_sum = torch.zeros(len(net.drift.means), device=device)
+    trouble = torch.zeros(2, device=device)  # step and time of the first exploded loss
+    limit = EXPLODED * d
+    if checkpoint and (found := checkpoint.load(device)):
         adam.restore(found)
         streams.restore(found["streams"].cpu())
-        pool.y, pool.index = found["y"], found["index"]
+        source.restore(found)
         loss_sum, trouble = found["loss_sum"], found["trouble"]
         if learned:
             learned.moments = found["moments"]
         first = adam.steps
 
     for step in range(first, steps):
-        if step == first or step % BLOCK == 0:
+        k = step % source.block
+        if step == first or k == 0:
             drawn_from = streams.state()
-            noises = streams.normal(BLOCK, *pool.y.shape[1:]).unbind(1)
-            uniforms = streams.uniform(BLOCK, 2, batch).unbind(1)
-        noise, uniform = noises[step % BLOCK], uniforms[step % BLOCK]
+            source.shuffle(streams)
+            noises = streams.normal(source.block, batch, d).unbind(1)
+            uniforms = streams.uniform(source.block, 3, batch).unbind(1)
         if checkpoint and checkpoint.due():  # a training that goes on draws this block again
-            moving = {"y": pool.y, "index": pool.index, "streams": drawn_from}
+            moving = source.state() | {"streams": drawn_from}
             moving |= {"loss_sum": loss_sum, "trouble": trouble}
             moving |= {"moments": learned.moments} if learned else {}
             checkpoint.save(adam.state() | moving)
 
-        jump = pool.jump(*uniform.unbind(1))
-        loss = loss_of(net, jump, noise) * torch.exp(weight * jump.t).squeeze(-1)
+        example = source.draw(k, uniforms[k])
+        loss = loss_of(function, example, noises[k]) * torch.exp(weight * example.t).squeeze(-1)
         # Replicas share no weights, so the gradient of the sum is that of each alone.
         gradients = torch.autograd.grad(loss.mean(1).sum(), weights)
         adam.step(list(gradients), learning_rate(step, steps, settings["learning_rate"]))
-        pool.move(jump, noise)
+        source.move(example, noises[k])
 
         loss_sum += loss.detach().mean(1)
-        latest = torch.where(loss.abs() < limit, 0.0, jump.t.squeeze(-1)).amax()
+        latest = torch.where(loss.abs() < limit, 0.0, example.t.squeeze(-1)).amax()
         now = torch.stack([torch.full_like(latest, step + 1), latest])
         trouble = torch.where((trouble[0] == 0) & (latest > 0), now, trouble)
         if (steps - 1 - step) % tick == 0:  # the only reading of statistics off the device
@@ -129,13 +155,15 @@ def main(
     drift: Annotated[Path, typer.Option()],
     out: Annotated[Path, typer.Option()],
     spec: Annotated[dict[str, Any], typer.Option(parser=json.loads)],
+    known: Annotated[Path | None, typer.Option(help="the mixture of dsm_mixture")] = None,
 ) -> None:
     """Trains one part of one method."""
     device = pick_device(spec["device"])
     fit, settings, replicas = fitted.read(drift, device, spec), spec["training"], spec["replicas"]
     subsets = [training_subset(t, *r) for t, r in zip(of_each(data, spec), replicas, strict=True)]
     streams = Streams([("train", spec["experiment"], *r) for r in spec["replicas"]], device)
-    net, chain = build(fit, spec, streams)
+    mixture = fitted.read(known, device, spec | {"drift": spec["known"]}) if known else None
+    net, chain = build(fit, spec, streams, mixture)
     learned = LearnedAlpha(len(subsets), chain.times) if spec["alpha"] else None
     if spec["equivariant"]:  # the orbits under g x = 1 − x; sampling averages the network over g
         subsets = [torch.cat([subset, 1 - subset]) for subset in subsets]
@@ -144,9 +172,11 @@ def main(
     steps = settings["evaluations"] // cost
     names = [name for name, _ in net.network.named_parameters()]
     spec = spec | {"device": device}
-    with Checkpoint(out, spec, [*data, drift, *sources.files("train")]) as checkpoint:
+    files = [*data, drift, *[known] * bool(known), *sources.files("train")]
+    with Checkpoint(out, spec, files) as checkpoint:
+        source = examples(chain, points, spec["objective"], settings, streams)
         how = spec["objective"], settings, streams, checkpoint, learned, spec["weight"]
-        ema, losses = train(net, chain, points, *how)
+        ema, losses = train(net, source, *how)
         store.write_tensors(
             out,
             {name: weight.cpu() for name, weight in zip(names, ema, strict=True)},
