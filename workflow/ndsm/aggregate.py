@@ -20,8 +20,9 @@ from ndsm.cells import COLUMNS, Cell, read_cells, refuse_gaps
 from ndsm.datasets import DATASETS
 from ndsm.frontier import frontier, time_to_quality
 from ndsm.inputs import checked, read_record, read_table
-from ndsm.names import CEILING, FLOOR
-from ndsm.results import autoencoder, place
+from ndsm.metrics import METRICS
+from ndsm.names import CEILING, FLOOR, UNTRAINED
+from ndsm.results import autoencoder, fit_seconds, place
 from ndsm.summary import RECONSTRUCTION, Spec, latex, markdown, summarise
 from ndsm.variants import reached_table, variant_tables
 
@@ -105,16 +106,19 @@ def collect_metrics(results: Path, spec: Spec) -> pd.DataFrame:
     tables: list[pd.DataFrame] = []
     derived: list[tuple] = []
     for experiment, settings in spec["experiments"].items():
-        paths = [place(spec, "evaluate", experiment, FLOOR, 0)]
+        # A result may be another experiment's or method's, which it shares.
+        paths = [(FLOOR, place(spec, "evaluate", experiment, FLOOR, 0))]
         for method in _methods(spec, experiment):
-            paths += _parts(spec, "evaluate", experiment, method)
+            paths += [(method, path) for path in _parts(spec, "evaluate", experiment, method)]
             for part in range(settings["parts"]):
                 derived += _drift_share(results, experiment, method, part, spec)
         derived += _reconstruction(results, experiment, spec)
         told = {"metrics": settings["metrics"]}
         tables += [
-            read_cells(results / path.with_suffix(".csv"), told).assign(experiment=experiment)
-            for path in paths
+            read_cells(results / path.with_suffix(".csv"), told).assign(
+                experiment=experiment, method=method
+            )
+            for method, path in paths
         ]
     tables += _scores(results, spec)
     paths = [results / "gradients" / f"{e}.metrics.csv" for e in spec.get("gradients", [])]
@@ -135,6 +139,7 @@ def _planned(spec: Spec) -> set[Cell]:
         for n_train in settings["n_train"]
         for seed in range(settings["seeds"])
         for metric in settings["metrics"]
+        if method != CEILING or METRICS[metric].of != "model"
     }
 
 
@@ -179,19 +184,14 @@ def _drift_share(results: Path, experiment: str, method: str, part: int, spec: S
     train = results / place(spec, "train", experiment, method, part)
     if not store.record_path(train).exists():  # a method without a network
         return []
-    fit = results / place(spec, "drift", experiment, _drift(spec, method), part)
     record = read_record(train)
     replicas = record["spec"]["replicas"]
     share = record["measured"]["seconds"] / len(replicas)
-    seconds = read_record(fit)["measured"]["fit_seconds"]
+    seconds = fit_seconds(results, spec, experiment, method, part)
     return [
-        (experiment, method, n_train, seed, "drift_over_training", fit_seconds / share)
-        for (n_train, seed), fit_seconds in zip(replicas, seconds, strict=True)
+        (experiment, method, n_train, seed, "drift_over_training", fit / share)
+        for (n_train, seed), fit in zip(replicas, seconds, strict=True)
     ]
-
-
-def _drift(spec: Spec, method: str) -> str:
-    return spec["methods"][method]["drift"]
 
 
 def collect_cost(results: Path, spec: Spec) -> pd.DataFrame:
@@ -200,26 +200,29 @@ def collect_cost(results: Path, spec: Spec) -> pd.DataFrame:
     Columns: replicas; drift_seconds, training_seconds, sampling_seconds (sums); peak_memory_mb (the
     largest of training and sampling jobs); parameters and training_evaluations (per replica);
     sampling_evaluations (per sample); sampling_seconds_per_10000 (samples, decoding included). What
-    a method does not have (a network) is 0.
+    a method does not have (a network) is 0. runaways: samples beyond 100 deviations of the data.
     """
     rows = []
     for experiment, settings in spec["experiments"].items():
-        for method in settings["methods"]:
-            drift = _measured(results, _parts(spec, "drift", experiment, _drift(spec, method)))
+        for method in [m for m in settings["methods"] if not m.endswith(UNTRAINED)]:
+            fits = [
+                seconds
+                for part in range(settings["parts"])
+                for seconds in fit_seconds(results, spec, experiment, method, part)
+            ]
             train, sample = (
                 _measured(results, _parts(spec, stage, experiment, method))
                 for stage in ("train", "sample")
             )
             first = results / place(spec, "sample", experiment, method, 0)
-            replicas = sum(len(part["fit_seconds"]) for part in drift)
-            drawn = replicas * read_record(first)["spec"]["sampling"]["samples"]
+            drawn = len(fits) * read_record(first)["spec"]["sampling"]["samples"]
             seconds = sum(part["seconds"] for part in sample)
             rows.append(
                 {
                     "experiment": experiment,
                     "method": method,
-                    "replicas": replicas,
-                    "drift_seconds": sum(sum(part["fit_seconds"]) for part in drift),
+                    "replicas": len(fits),
+                    "drift_seconds": sum(fits),
                     "training_seconds": sum(part["seconds"] for part in train),
                     "sampling_seconds": seconds,
                     "peak_memory_mb": max(part["peak_memory_mb"] for part in train + sample),
@@ -227,6 +230,7 @@ def collect_cost(results: Path, spec: Spec) -> pd.DataFrame:
                     "training_evaluations": train[0]["network_evaluations"] if train else 0,
                     "sampling_evaluations": sample[0].get("network_evaluations", 0),
                     "sampling_seconds_per_10000": seconds / drawn * 10_000,
+                    "runaways": sum(sum(part["runaways"]) for part in sample),
                 }
             )
     return pd.DataFrame(rows).round(3)

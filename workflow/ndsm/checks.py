@@ -11,14 +11,16 @@ from textwrap import shorten
 from typing import Any
 
 from ndsm.datasets import DATASETS, pool_size
-from ndsm.metrics import METRICS
-from ndsm.names import CEILING, FLOOR, MATCH, SECONDS
+from ndsm.metrics import METRICS, traits
+from ndsm.names import CEILING, EXAMPLES, FLOOR, MATCH, SECONDS, UNTRAINED
 
 GRADIENT_METRICS = ["objective_variance", "gradient_variance", "gradient_bias"]
 SCORE_METRICS = ["score_error"]
 TRAINED_METRICS = ["drift_over_training"]
-CHAIN_OBJECTIVES = ["ndsm", "ndsm_anti", "ndsm_cv"]
-NONLINEAR = [*CHAIN_OBJECTIVES, "ndsm_jump"]
+CHAIN_OBJECTIVES = sorted(name for name, kind in EXAMPLES.items() if kind == "chain")
+NONLINEAR = [*CHAIN_OBJECTIVES, "ndsm_jump"]  # those whose gradients are compared with dsm's
+LINEAR = ["dsm", "flow_matching"]  # of data to N(0, I)
+ODE_SAMPLERS = ["adams", "edm", "heun"]  # which follow the probability flow
 # One within-component variance: what the exponential kernel, sampler and the long jump need.
 ISOTROPIC = ["spherical", "tied"]
 
@@ -57,15 +59,19 @@ def experiment_problems(study: dict[str, Any]) -> Iterator[str]:
     """One line for each contradiction within an experiment."""
     for reserved in sorted({FLOOR, CEILING, "data"} & set(study["methods"])):
         yield f"methods.{reserved}: {reserved!r} stands for real data; allowed: other names"
+    for name in study["methods"]:
+        if name.endswith(UNTRAINED):
+            stem = name.removesuffix(UNTRAINED)
+            yield f"methods.{name}: the model of {stem} untrained has this name; allowed: others"
     for name, experiment in study["experiments"].items():
         key = f"experiments.{name}"
-        yield from _dataset_problems(key, experiment)
+        yield from _dataset_problems(key, experiment, study.get("split", "test"))
         if experiment.get("space") == "latent":
             yield from _latent_problems(key, experiment)
         yield from _method_problems(key, experiment, study["methods"])
 
 
-def _dataset_problems(key: str, experiment: dict[str, Any]) -> Iterator[str]:
+def _dataset_problems(key: str, experiment: dict[str, Any], split: str) -> Iterator[str]:
     """The dataset, its parameters, sizes taken from it, metrics that it allows."""
     name = experiment["dataset"]["name"]
     if name not in DATASETS:
@@ -76,18 +82,13 @@ def _dataset_problems(key: str, experiment: dict[str, Any]) -> Iterator[str]:
     for parameter in experiment["dataset"]:
         if parameter not in parameters:
             yield unknown(f"{key}.dataset", parameter, parameters)
-    there = pool_size(experiment["dataset"])
+    there = pool_size(experiment["dataset"], split)
     for n in experiment["n_train"]:
         if n > there:
             yield f"{key}.n_train: {n} is more than {name} has; allowed: up to {there}"
     yield from _image_problems(key, experiment)
-    suited = [
-        m
-        for m, entry in METRICS.items()
-        if not entry.asks
-        or entry.asks in experiment["dataset"]
-        or getattr(dataset, entry.asks, False)
-    ]
+    there_is = traits(experiment)
+    suited = [m for m, entry in METRICS.items() if not entry.asks or entry.asks in there_is]
     for metric in experiment["metrics"]:
         if metric not in suited:
             state = "does not suit " + name if metric in METRICS else "is unknown"
@@ -114,6 +115,8 @@ def _image_problems(key: str, experiment: dict[str, Any]) -> Iterator[str]:
     if not isclose(total := sum(shares), 1, abs_tol=1e-6):
         yield f"{key}.dataset.shares: {shares} sum to {total:g}; allowed: a sum of 1"
     network, name = experiment["network"], experiment["dataset"]["name"]
+    if network["type"] == "unet" and network["sees_drift"]:
+        yield f"{key}.network.sees_drift: True with unet; allowed: False, or type mlp"
     if network["type"] == "unet" and not DATASETS[name].image:
         yield f"{key}.network.type: 'unet' with dataset {name}; allowed: mlp, or images"
     if network["type"] == "unet" and network["width"] % 8:
@@ -128,14 +131,53 @@ def _method_problems(
     if process["t_min"] >= process["T"]:
         limit = f"allowed: less than T, {shown(process['T'])}"
         yield f"{key}.process.t_min: {shown(process['t_min'])} is too large; {limit}"
+        return
+    for method in experiment.get("tuned", {}):
+        if method not in methods:
+            yield unknown(f"{key}.tuned", method, methods)
     for method in experiment["methods"]:
         if method not in methods:
             yield unknown(f"{key}.methods", method, methods)
-        elif (name := methods[method]["drift"]) not in drifts:
-            yield unknown(f"methods.{method}.drift", name, drifts) + f" in {key}"
-        else:
+            continue
+        named = {
+            role: methods[method][role] for role in ("drift", "known") if role in methods[method]
+        }
+        strange = {role: name for role, name in named.items() if name not in drifts}
+        for role, name in strange.items():
+            yield unknown(f"methods.{method}.{role}", name, drifts) + f" in {key}"
+        if strange:
+            continue
+        for name in named.values():
             yield from _fit_problems(f"{key}.drifts.{name}", drifts[name], experiment)
-            yield from _objective_problems(key, method, methods[method], experiment)
+        yield from _objective_problems(key, method, methods[method], experiment)
+        yield from _own_problems(key, method, methods[method], experiment)
+
+
+def _own_problems(
+    key: str, method: str, settings: dict[str, Any], experiment: dict[str, Any]
+) -> Iterator[str]:
+    """What is a method's own, in place of the experiment's: its process, its tuned settings."""
+    tuned = experiment.get("tuned", {}).get(method, {})
+    process = experiment["process"] | settings.get("process", {}) | tuned.get("process", {})
+    if process["t_min"] >= process["T"]:
+        limit = f"allowed: less than T, {shown(process['T'])}"
+        yield f"{key}.process.t_min: {shown(process['t_min'])} is too large for {method}; {limit}"
+    stride, steps = settings.get("stride", 1), process["steps"]
+    if stride > steps:
+        limit = f"allowed: up to process.steps, {steps}"
+        yield f"methods.{method}.stride: {stride} is more than the grid has; {limit}"
+    if (
+        stride > 1
+        and process["kernel"] != "exponential"
+        and settings["objective"] in CHAIN_OBJECTIVES
+    ):
+        others = f"allowed: 1, or kernel exponential in {key}"
+        yield f"methods.{method}.stride: {stride} with kernel {process['kernel']}; {others}"
+    for changes, where in ((settings, f"methods.{method}"), (tuned, f"{key}.tuned.{method}")):
+        if settings["objective"] == "none" and (given := {"process", "training"} & changes.keys()):
+            yield f"{where}.{min(given)}: is given with objective none; allowed: temperature"
+        if settings["objective"] != "none" and "temperature" in changes:
+            yield f"{where}.temperature: is given with a network; allowed: objective none"
 
 
 def _fit_problems(key: str, drift: dict[str, Any], experiment: dict[str, Any]) -> Iterator[str]:
@@ -166,21 +208,30 @@ def _objective_problems(
 ) -> Iterator[str]:
     """What an objective asks of its drift, and of the chain and sampler built on it."""
     objective, stride = settings["objective"], settings.get("stride", 1)
-    drift, kernel = experiment["drifts"][settings["drift"]], experiment["process"]["kernel"]
+    drift, process = experiment["drifts"][settings["drift"]], experiment["process"]
+    kernel = (process | settings.get("process", {}))["kernel"]
     covariance = drift.get("covariance", "spherical")
     where = f"{key}.drifts.{settings['drift']}.covariance: {covariance!r} with"
     isotropic = f"allowed: {', '.join(ISOTROPIC)}"
     chain = objective in CHAIN_OBJECTIVES
-    if objective == "dsm" and drift["fit"] != "ou":
+    if objective in LINEAR and drift["fit"] != "ou":
         ou = [name for name, other in experiment["drifts"].items() if other["fit"] == "ou"]
-        linear = allowed(settings["drift"], ou)
-        yield f"methods.{method}.drift: {settings['drift']!r} is not linear, as dsm asks; {linear}"
+        linear = f"is not linear, as {objective} asks; {allowed(settings['drift'], ou)}"
+        yield f"methods.{method}.drift: {settings['drift']!r} {linear}"
+    if "known" in settings:
+        if objective != "dsm":
+            given = f"methods.{method}.known: {settings['known']!r} with objective {objective}"
+            yield f"{given}; allowed: objective dsm"
+        elif experiment["drifts"][settings["known"]]["fit"] in ("ou", "standard"):
+            fits = [n for n, other in experiment["drifts"].items() if "covariance" in other]
+            yield unknown(f"methods.{method}.known", settings["known"], fits) + f" in {key}"
+    sampler = settings.get("sampler", experiment["sampling"]["sampler"])
+    if objective == "ndsm_flow" and sampler not in ODE_SAMPLERS:
+        others = f"allowed: {', '.join(ODE_SAMPLERS)}"
+        yield f"methods.{method}.sampler: {sampler!r} with objective ndsm_flow; {others}"
     if stride > 1 and not chain:
         others = f"allowed: 1, or objective {', '.join(CHAIN_OBJECTIVES)}"
         yield f"methods.{method}.stride: {stride} with objective {objective}; {others}"
-    if stride > 1 and chain and kernel != "exponential":
-        others = f"allowed: 1, or kernel exponential in {key}"
-        yield f"methods.{method}.stride: {stride} with kernel {kernel}; {others}"
     for name in {"weight", "sampler"} & settings.keys():
         if objective == "none":
             given = f"methods.{method}.{name}: {settings[name]} with objective none"
@@ -197,7 +248,7 @@ def _objective_problems(
         yield f"{where} kernel exponential ({method}); {isotropic}, or kernel euler"
     if objective == "ndsm_jump":
         yield f"{where} objective ndsm_jump ({method}); {isotropic}"
-    if settings.get("sampler", experiment["sampling"]["sampler"]) == "exponential":
+    if sampler == "exponential":
         yield f"{where} sampler exponential ({method}); {isotropic}, or sampler adams or euler"
 
 
@@ -212,7 +263,12 @@ def side_problems(study: dict[str, Any]) -> Iterator[str]:
         if score["experiment"] not in experiments:
             yield unknown("score.experiment", score["experiment"], experiments)
         else:
-            there = _trained(study, score["experiment"])
+            own = study["methods"]
+            there = [
+                m
+                for m in _trained(study, score["experiment"])
+                if own[m]["objective"] != "ndsm_flow"
+            ]  # which learns a velocity
             for method in score["methods"]:
                 if method not in there:
                     yield unknown("score.methods", method, there)
@@ -236,7 +292,8 @@ def side_problems(study: dict[str, Any]) -> Iterator[str]:
 def _trained(study: dict[str, Any], experiment: str) -> list[str]:
     """The experiment's methods that have a network."""
     names = study["experiments"][experiment]["methods"]
-    return [name for name in names if study["methods"][name]["objective"] != "none"]
+    own = study["methods"]
+    return [n for n in names if own[n]["objective"] != "none" and "untrained" not in own[n]]
 
 
 def claim_problems(key: str, claim: dict[str, Any], study: dict[str, Any]) -> Iterator[str]:
@@ -272,7 +329,7 @@ def claim_problems(key: str, claim: dict[str, Any], study: dict[str, Any]) -> It
         if (score := study.get("score")) and score["experiment"] == name:
             metrics += SCORE_METRICS
             if metric in SCORE_METRICS:
-                methods = score["methods"]
+                methods = [each for m in score["methods"] for each in (m, m + UNTRAINED)]
         if (gradients := study.get("gradients")) and gradients["experiment"] == name:
             metrics += GRADIENT_METRICS
             if metric in GRADIENT_METRICS:

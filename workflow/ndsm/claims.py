@@ -20,7 +20,7 @@ import typer
 
 from ndsm import cells, inputs, store
 from ndsm.documents import CLAIMS, NOT_RUN, front_page, markdown
-from ndsm.names import MATCH, SECONDS
+from ndsm.names import MATCH, SECONDS, UNTRAINED
 from ndsm.verdict import MAXIMISED, Verdict, compare, size_to_match
 
 COLUMNS = (
@@ -75,7 +75,8 @@ def evaluate(
 
     Args:
         claims: the configuration's claims; a list under ``metric``, ``experiment``, ``method`` or
-            ``n_train`` gives one row for each combination.
+            ``n_train`` gives one row for each combination. With a method that was trained goes one
+            more, against its own untrained model.
         metrics: tidy metrics of the study.
         level: significance level.
         resamples: bootstrap resamples.
@@ -83,7 +84,8 @@ def evaluate(
     Raises:
         Refused: an unknown id, or a claim on values that the study does not have.
     """
-    rows = []
+    rows: list[dict[str, Any]] = []
+    against_null: set[tuple] = set()
     for claim in claims:
         if claim["id"] not in CLAIMS:
             raise store.Refused(f"claim id {claim['id']}: allowed are {', '.join(CLAIMS)}")
@@ -91,10 +93,25 @@ def evaluate(
         for values in itertools.product(*(_as_list(claim.get(key)) for key in keys)):
             one = claim | dict(zip(keys, values, strict=True))
             rows.append(_row(one, metrics, level, resamples))
+            null = one | {"baseline": f"{one['method']}{UNTRAINED}"}
+            null.pop("baseline_experiment", None)
+            seen = (null["id"], *(null[key] for key in keys))
+            if _has_null(null, metrics) and "baseline" in one and seen not in against_null:
+                against_null.add(seen)
+                rows.append(_row(null, metrics, level, resamples))
     missing = CLAIMS.keys() - {row["id"] for row in rows}
     rows += [{"id": id_, "claim": CLAIMS[id_], "verdict": NOT_RUN} for id_ in missing]
     table = pd.DataFrame(rows, columns=[*COLUMNS, "note"]).sort_values("id", kind="stable")
     return table.astype({"n_train": "Int64", "seeds": "Int64"}).reset_index(drop=True)
+
+
+def _has_null(claim: dict[str, Any], metrics: pd.DataFrame) -> bool:
+    """Whether the claim's method has been measured untrained, by the claim's metric."""
+    return not metrics[
+        (metrics.experiment == claim["experiment"])
+        & (metrics.metric == claim["metric"])
+        & (metrics.method == claim["baseline"])
+    ].empty
 
 
 def _as_list(value: Any) -> list:

@@ -27,6 +27,7 @@ from ndsm.checks import (
     unknown,
 )
 from ndsm.datasets import DATASETS
+from ndsm.names import UNTRAINED
 
 WORKFLOW = Path(__file__).resolve().parents[1]
 SCHEMA = yaml.safe_load((WORKFLOW / "schemas" / "config.schema.yaml").read_text())
@@ -127,6 +128,7 @@ def resolve(raw: dict[str, Any]) -> dict[str, Any]:
     bases = {name: e for name, e in experiments.items() if "variant_of" not in e}
     for checked in (bases, experiments):  # so that one mistake is not told once for each variant
         _refuse(experiment_problems(study | {"experiments": checked}))
+    study = _with_nulls(study)
     _refuse(side_problems(study))
     for i, claim in enumerate(study.get("claims", [])):
         for metric in as_list(claim["metric"]):
@@ -155,6 +157,24 @@ def _with_variants(
                 raise ConfigError(f"{key}.variants: a variant of a variant; allowed: none")
             taken.add(full)
             yield full, merge(whole, changes) | {"variant_of": name}
+
+
+def _with_nulls(study: dict[str, Any]) -> dict[str, Any]:
+    """The study with every method's null: after each that has a network its model untrained."""
+
+    def beside(name: str) -> list[str]:
+        return [name, name + UNTRAINED] if study["methods"][name]["objective"] != "none" else [name]
+
+    methods = {
+        name: own | {"untrained": True} if name != method else own
+        for method, own in study["methods"].items()
+        for name in beside(method)
+    }
+    experiments = {
+        name: e | {"methods": [each for method in e["methods"] for each in beside(method)]}
+        for name, e in study["experiments"].items()
+    }
+    return study | {"methods": methods, "experiments": experiments}
 
 
 def _scaled(raw: dict[str, Any]) -> dict[str, Any]:

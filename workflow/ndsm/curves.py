@@ -75,7 +75,8 @@ def seeds(tables: Path, spec: Spec, look: dict[str, Look], experiment: str) -> F
         for row, method in enumerate(methods):
             of_method = values.loc[values.method == method, "value"]
             at = np.full(len(of_method), row)
-            panel.plot(of_method, at, look[method].marker, color=look[method].color, alpha=0.7)
+            marker = look[method].marker or "."
+            panel.plot(of_method, at, marker, color=look[method].color, alpha=0.7)
             panel.plot(of_method.mean(), row, "|", color="black", ms=11)
         panel.set_title(style.METRICS.get(metric, metric))
         panel.set(yticks=range(len(methods)), yticklabels=methods, ylim=(len(methods) - 0.5, -0.5))
@@ -206,7 +207,10 @@ def cost_quality(tables: Path, spec: Spec, look: dict[str, Look], experiment: st
             drawn = np.concatenate([largest.value, floor])
             style.value_axis(panel, metric, drawn, floor)
             style.draw_floor(panel, floor)
-            methods = spec["experiments"][name]["methods"]
+            methods = [m for m in spec["experiments"][name]["methods"] if (name, m) in cost.index]
+            for null in {*spec["experiments"][name]["methods"]} - {*methods}:
+                y = largest.loc[largest.method == null, "value"].mean()
+                panel.axhline(y, color=look[null].color, ls=look[null].linestyle, lw=0.9)
             for j, method in enumerate(methods):
                 y = largest.loc[largest.method == method, "value"]
                 at = cost.loc[(name, method), x]

@@ -23,7 +23,7 @@ def main(
     number of points that will be sampled from each trained model.
     """
     start = time.perf_counter()
-    arrays = prepare(spec["dataset"], spec["samples"], source)
+    arrays = prepare(spec["dataset"], spec["samples"], source, spec["split"])
     kinds = {"f": np.float32, "i": np.int64}
     arrays = {name: array.astype(kinds[array.dtype.kind]) for name, array in arrays.items()}
     for name, array in arrays.items():

@@ -28,6 +28,7 @@ from ndsm.store import Refused
 Array = np.ndarray
 
 POOL, HELD_OUT = 20_000, 10_000
+VALIDATION = 3  # one point of so many to train on is held out for the choice of settings
 
 
 @dataclass(frozen=True)
@@ -243,27 +244,33 @@ DATASETS = {
 }
 
 
-def pool_size(dataset: Mapping[str, Any]) -> int:
+def pool_size(dataset: Mapping[str, Any], split: str = "test") -> int:
     """How many points there are to train on.
 
     Args:
         dataset: the name of a dataset and its parameters, as in the configuration.
+        split: as for ``prepare``.
     """
     entry = DATASETS[dataset["name"]]
+    size = dataset.get("pool", entry.pool_size)
     if shares := dataset.get("shares"):
-        return int(entry.smallest_class / max(shares))
-    return dataset.get("pool", entry.pool_size)
+        size = int(entry.smallest_class / max(shares))
+    return size - size // VALIDATION if split == "validation" else size
 
 
 def prepare(
-    dataset: Mapping[str, Any], samples: int, source: Path | None = None
+    dataset: Mapping[str, Any], samples: int, source: Path | None = None, split: str = "test"
 ) -> dict[str, Array]:
     """The arrays of a file of data (see above).
+
+    With the split ``validation`` a third of the points to train on is held out in place of the test
+    set: a search that chooses settings by it leaves the test set unseen.
 
     Args:
         dataset: the name of a dataset and its parameters, as in the configuration.
         samples: how many points are sampled from each trained model.
         source: the file that a dataset's source stage wrote.
+        split: ``test`` or ``validation``.
 
     Raises:
         Refused: a name or a parameter that does not exist.
@@ -277,4 +284,12 @@ def prepare(
             raise Refused(
                 f"dataset.{key}: {name} has no such parameter; allowed: {', '.join(allowed)}"
             )
-    return DATASETS[name].arrays(dataset, samples, source)
+    arrays = DATASETS[name].arrays(dataset, samples, source)
+    if split == "validation":
+        kept = len(arrays["pool"]) - len(arrays["pool"]) // VALIDATION
+        for pool, held_out in (("pool", "held_out"), ("pool_labels", "held_out_labels")):
+            arrays[pool], arrays[held_out] = np.split(arrays[pool], [kept])
+        if "rarest" in arrays:
+            own = arrays["held_out_labels"] == images.rarest(dataset["shares"])
+            arrays["rarest"] = arrays["held_out"][own]
+    return arrays

@@ -5,7 +5,7 @@ Images are clipped to the range of pixels, [0, 1], before anything is measured.
 
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from operator import attrgetter
@@ -22,7 +22,7 @@ from ndsm.datasets import DATASETS
 from ndsm.distances import spread
 from ndsm.image_metrics import class_shares
 from ndsm.images import is_inverted, upright
-from ndsm.names import FLOOR
+from ndsm.names import FLOOR, LIKELIHOOD_POINTS
 from ndsm.subset import training_subset
 
 if TYPE_CHECKING:
@@ -114,12 +114,18 @@ class Replica:
         samples: (n, d).
         seed: of the replica; for real data their number.
         n_train: its training points, or None for real data.
+        log_prob: the model's log-density of the first held-out points, (m,).
+        codes: in latent space those of the samples, (n, d).
+        held_out_codes: those of the held-out images, by the replica's autoencoder, (m, d).
     """
 
     reference: Reference
     samples: Array
     seed: int
     n_train: int | None = None
+    log_prob: Array | None = None
+    codes: Array | None = None
+    held_out_codes: Array | None = None
 
     @property
     def log_density(self) -> Array:
@@ -169,19 +175,45 @@ class Replica:
         return value
 
 
+def real_replicas(reference: Reference) -> Iterator[Replica]:
+    """The floor: sets of real data, whose density is the true one."""
+    known = DATASETS[reference.dataset].has_density
+    log_prob = reference.log_density[:LIKELIHOOD_POINTS] if known else None
+    for seed, points in enumerate(reference.data["real"]):
+        yield Replica(reference, points, seed, log_prob=log_prob)
+
+
 def replicas(
-    reference: Reference, samples: Array, names: Sequence[tuple[int | None, int]]
+    reference: Reference,
+    sampled: Mapping[str, Array],
+    autoencoders: Sequence[Path],
+    names: Sequence[tuple[int, int]],
 ) -> Iterator[Replica]:
     """The replicas of a part.
 
     Args:
         reference: what to compare with.
-        samples: (R, n, d).
+        sampled: what the stage ``sample`` wrote: ``samples`` (R, n, d), and if they are there
+            ``log_prob`` (R, m) and ``codes`` (R, n, latent).
+        autoencoders: of the replicas, or one for all, in latent space.
         names: n_train and seed of each, R in number.
     """
-    for (n_train, seed), points in zip(names, samples, strict=True):
-        points = points.clip(0, 1) if DATASETS[reference.dataset].image else points
-        yield Replica(reference, points, seed, n_train)
+    for r, (n_train, seed) in enumerate(names):
+        own = {name: array[r] for name, array in sampled.items()}
+        if DATASETS[reference.dataset].image:
+            own["samples"] = own["samples"].clip(0, 1)
+        if autoencoders:
+            path = autoencoders[r % len(autoencoders)]
+            own["held_out_codes"] = inputs.read_arrays(path, {"held_out": "m d"})["held_out"]
+        yield Replica(reference, seed=seed, n_train=n_train, **own)
+
+
+def asked(metric: str, replica: Replica) -> bool:
+    """Whether a row has the metric: real data are no model, and have no codes of their own."""
+    of = metrics.METRICS[metric].of
+    if of == "samples" or (of == "method" and replica.n_train is not None):
+        return True
+    return of == "model" and replica.log_prob is not None
 
 
 def main(
@@ -190,6 +222,7 @@ def main(
     spec: Annotated[dict[str, Any], typer.Option(parser=json.loads)],
     samples: Annotated[Path | None, typer.Option(help="samples of one part")] = None,
     classifier: Annotated[Path | None, typer.Option(help="classifier, for images")] = None,
+    autoencoder: Annotated[list[Path], typer.Option(help="one file, or one per replica")] = [],  # noqa: B006
 ) -> None:
     """Measures the samples of one part, or with the method ``real`` further real data: the floor.
 
@@ -202,16 +235,17 @@ def main(
     dataset = inputs.read_record(data)["spec"]["dataset"]
     reference = Reference(arrays, dataset["name"], classifier, "symmetry" in dataset)
     if spec["method"] == FLOOR:
-        points, names = arrays["real"], [(None, seed) for seed in range(len(arrays["real"]))]
+        measured = real_replicas(reference)
     elif samples is None:
         raise store.Refused(f"samples: none are given for {spec['method']}; use --samples")
     else:
         names, d = spec["replicas"], arrays["held_out"].shape[1]
         sizes = {"R": len(names), "d": d}
-        points = inputs.read_arrays(samples, {"samples": "R n d"}, spec, **sizes)["samples"]
+        sampled = inputs.read_arrays(samples, {"samples": "R n d"}, spec, **sizes)
+        measured = replicas(reference, sampled, autoencoder, names)
     rows = []
-    for replica in replicas(reference, points, names):
-        values = {metric: replica.measure(metric) for metric in spec["metrics"]}
+    for replica in measured:
+        values = {m: replica.measure(m) for m in spec["metrics"] if asked(m, replica)}
         text = ", ".join(f"{metric} {value:.4g}" for metric, value in values.items())
         print(f"n_train {replica.n_train}, seed {replica.seed}: {text}", flush=True)
         if "class_tv" in spec["metrics"]:  # for the figure that shows what it comes from

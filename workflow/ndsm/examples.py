@@ -4,14 +4,14 @@ r"""What a training step learns from: a batch of examples for each replica.
     Bridges    bridges from data points to their component of π, drawn anew in each step
     Pool       jumps along the chain, of particles that wait at their own grid times
 
-A *bridge* of a data point x takes its component k ~ r(x), with mean m_k and covariance L_k L_kᵀ, and
-an angle φ from 0 to π/2 with cos φ = a(t), sin φ = √v(t):
+A *bridge* of a data point x takes its component k ~ r(x), with mean m_k and covariance L_k L_kᵀ,
+and an angle φ with cos φ = a(t), sin φ = √v(t), uniform from 0 to π/2:
 
     y = m_k + cos φ (x − m_k) + sin φ L_k Z,     −dy/dφ = sin φ (x − m_k) − cos φ L_k Z.
 
 It is x at φ = 0 and a draw of the component at π/2, whatever x is, so that the last law is π. The
 mean of −dy/dφ given y is minus the velocity of the law of y (arXiv:2210.02747). With one component
-N(0, I) the bridge is DSM's jump from the data. ``flow_matching`` has it too, with other times: on
+N(0, I) the bridge is DSM's jump from the data. ``flow_matching`` has it too, with other angles: on
 the straight path x_s = s x + (1 − s) Z, whose y is x_s / |(s, 1 − s)| and tan φ = (1 − s)/s, the
 share s is uniform.
 """
@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from ndsm.fitted import Sampler
-from ndsm.sde import Chain, Jump, angle_of_time
+from ndsm.sde import Chain, Jump
 from ndsm.streams import Streams
 
 BLOCK = 50  # steps whose random numbers are drawn at once, where there is no pool
@@ -110,27 +110,21 @@ class Bridges(FromData):
     """Bridges from data points to components of π.
 
     Args:
-        chain: the forward process.
+        chain: the forward process; the network sees times of its grid alone, from t_1 to T.
         data: as for ``FromData``.
-        straight: the times of ``flow_matching``, in place of the grid's.
+        straight: whether the angles are those of ``flow_matching``.
     """
 
     def __init__(self, chain: Chain, data: Sampler, straight: bool = False) -> None:
         super().__init__(chain, data)
-        self.straight, self.angles = straight, angle_of_time(chain.times)
-        self.angles[-1] = torch.pi / 2
+        self.straight = straight
 
     def draw(self, k: int, u: Tensor) -> Bridge:
-        """Bridges for uniform numbers u (R, 3, B): of times, data points and components."""
+        """Bridges for uniform numbers u (R, 3, B): of angles, data points and components."""
         x, drift = self.data(u[:, 1]), self.chain.drift
-        if self.straight:
-            share = u[:, 0].unsqueeze(-1).to(x)
-            angle = torch.atan2(1 - share, share)
-            first, last = self.chain.times[[1, -1]]
-            t = (0.5 * torch.log1p(((1 - share) / share).square())).clamp(first, last)
-        else:
-            stop = self.chain.hops(u[:, 0])
-            angle, t = (each[stop].unsqueeze(-1) for each in (self.angles, self.chain.times))
+        share = u[:, 0].unsqueeze(-1).to(x)
+        angle = torch.atan2(1 - share, share) if self.straight else torch.pi / 2 * share
+        t = (0.5 * torch.log1p(torch.tan(angle).square())).clamp(*self.chain.times[[1, -1]])
         return Bridge(x, *drift.component(drift.responsibilities(x), u[:, 2]), angle, t)
 
 

@@ -55,6 +55,12 @@ class Fitted:
         """Log density of the mixture in data units at x (R, B, d), giving (R, B)."""
         return self.mixture.log_prob(self.to_working(x)) - self.log_det()
 
+    def tempered(self, temperature: float) -> "Fitted":
+        """The same with every covariance multiplied by the temperature."""
+        root, tensors = temperature**0.5, self.mixture.tensors()
+        mixture = Mixture(**tensors | {"means": tensors["means"] / root})
+        return Fitted(mixture, self.shift, self.factor * root)
+
     def one(self, replica: int) -> "Fitted":
         """A single replica of the stack."""
         row = slice(replica, replica + 1)
@@ -113,14 +119,18 @@ def write(path: Path, fitted: Fitted, record: dict[str, Any]) -> None:
     store.write_tensors(path, fitted.mixture.tensors() | maps, record)
 
 
-def read(path: Path, device: str, told: Mapping[str, Any]) -> Fitted:
+def read(path: Path, device: str, told: Mapping[str, Any], name: str = "drift") -> Fitted:
     """Reads the fitted drift of a job's replicas onto ``device``.
 
     Args:
         path: what the stage ``drift`` wrote.
         device: cpu or cuda.
         told: what the job was told, with ``replicas``.
+        name: the setting that names the drift, if the job was told: ``drift`` or ``known``.
     """
+    # The process is the method's own: its drift was fitted with that of the experiment.
+    same = {key: told[key] for key in ("experiment", "replicas") if key in told}
+    told = same | ({"drift": told[name]} if name in told else {})
     tensors = inputs.read_tensors(path, SHAPES, told, R=len(told["replicas"]))
     shift, factor = tensors.pop("shift"), tensors.pop("factor")
     return Fitted(Mixture(**tensors), shift, factor).to(device)

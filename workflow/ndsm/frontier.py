@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from ndsm.inputs import read_record
-from ndsm.results import autoencoder, place
+from ndsm.results import autoencoder, fit_seconds, place
 from ndsm.verdict import MAXIMISED, size_to_match
 
 Spec = dict[str, Any]
@@ -43,22 +43,19 @@ def _costs(results: Path, run: str, spec: Spec) -> Iterator[tuple]:
     """What each replica of each method cost."""
     settings = spec["experiments"][run]
     for method in settings["methods"]:
-        drift = spec["methods"][method]["drift"]
         for part in range(settings["parts"]):
             sample = read_record(results / place(spec, "sample", run, method, part))
             replicas = sample["spec"]["replicas"]
-            fit = read_record(results / place(spec, "drift", run, drift, part))
+            fits = fit_seconds(results, spec, run, method, part)
             path = results / place(spec, "train", run, method, part)
             share, evaluations = 0.0, 0
             if path.with_suffix(".json").exists():
                 measured = read_record(path)["measured"]
                 share = measured["seconds"] / len(replicas)
                 evaluations = measured["network_evaluations"]
-            per_sample = sample["measured"]["network_evaluations"]
+            per_sample = sample["measured"].get("network_evaluations", 0)
             steps = sample["spec"]["sampling"]["steps"] if evaluations else 0
-            for (n_train, seed), seconds in zip(
-                replicas, fit["measured"]["fit_seconds"], strict=True
-            ):
+            for (n_train, seed), seconds in zip(replicas, fits, strict=True):
                 coder = _autoencoder_seconds(results, run, n_train, seed, spec)
                 cost = (round(seconds + share, 4), evaluations, steps, per_sample, coder)
                 yield method, n_train, seed, *cost

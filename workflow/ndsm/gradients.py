@@ -33,6 +33,7 @@ from ndsm.sde import Chain, Jump, exponential, time_grid
 from ndsm.streams import Streams
 from ndsm.subset import training_subset
 
+SCORES = [name for name, goal in OBJECTIVES.items() if goal.learns == "forward"]
 NETWORK = {"width": 16, "depth": 2}
 CHUNK = 2048  # draws whose gradients are in memory together
 BATCH = 65_536  # draws whose mean gradient is taken at once
@@ -86,7 +87,7 @@ class Laboratory:
         goal, weights = OBJECTIVES[objective], list(self.net.parameters())
         total, batches = torch.zeros(1, dtype=torch.float64), math.ceil(draws / BATCH)
         for _ in range(batches):
-            jump = self.jump(t, t if goal.from_data else h, BATCH)
+            jump = self.jump(t, h if goal.examples == "chain" else t, BATCH)
             noise = self.streams.normal(*jump.mu.shape[1:])
             rows = torch.autograd.grad(goal.loss(self.net, jump, noise).mean(), weights)
             total = total + torch.cat([row.flatten() for row in rows]).double()
@@ -98,7 +99,7 @@ class Laboratory:
         losses, chunks = [], math.ceil(draws / CHUNK)
         total, squares = torch.zeros(1, dtype=torch.float64), 0.0
         for _ in range(chunks):
-            together = self.jump(t, t if goal.from_data else h, CHUNK)
+            together = self.jump(t, h if goal.examples == "chain" else t, CHUNK)
             jump = Jump(*(part.transpose(0, 1) for part in vars(together).values()))
             noise = self.streams.normal(CHUNK, jump.mu.shape[-1]).transpose(0, 1)
             loss = goal.loss(self.copies, jump, noise)
@@ -128,7 +129,7 @@ def sweep(laboratory: Laboratory, objectives: list[str], draws: int) -> pd.DataF
 def biases(laboratory: Laboratory, draws: int) -> pd.DataFrame:
     """The size of the relative error of each expected gradient along DSM's, under the OU drift."""
     at = T_FIXED, BIAS_STEP * T_FIXED, BIAS_DRAWS * draws
-    mean = {name: laboratory.expected_gradient(name, *at) for name in OBJECTIVES}
+    mean = {name: laboratory.expected_gradient(name, *at) for name in SCORES}
     truth = mean.pop("dsm")
     return pd.DataFrame(
         {
@@ -147,7 +148,7 @@ def main(
 ) -> None:
     """Measures the objectives under the linear and the nonlinear drift, for several seeds."""
     start, tensors = time.perf_counter(), inputs.read_tensors(data, {"pool": "n d"}, spec)
-    nonlinear = [name for name in OBJECTIVES if name != "dsm"]
+    nonlinear = [name for name in SCORES if name != "dsm"]
     curves, metrics = [], []
     for seed in range(spec["seeds"]):
         x = training_subset(tensors, spec["n_train"], seed)
@@ -156,7 +157,7 @@ def main(
             Laboratory(fit.to("cpu", torch.float32), x, seed)
             for fit in (fit_ou(points), fit_part(points, spec, seed))
         )
-        linear = sweep(ou, list(OBJECTIVES), spec["draws"]).assign(drift="ou", seed=seed)
+        linear = sweep(ou, SCORES, spec["draws"]).assign(drift="ou", seed=seed)
         curve = sweep(gmm, nonlinear, spec["draws"]).assign(drift="gmm", seed=seed)
         curves += [linear, curve]
         smallest = curve.head(len(nonlinear)).rename(columns={"objective": "method"})

@@ -1,6 +1,8 @@
 """How good samples of images are, by what the classifier makes of them, and by their ink.
 
     FID                |m_X − m_Y|² + tr(C_X + C_Y − 2 (C_X C_Y)^½), moments of features
+    KID                squared maximum mean discrepancy of features, kernel (x·y / f + 1)³, unbiased
+    nearest ratio      median distance of X from its nearest training image, over that of Y
     inception score    exp of the mean KL divergence of p(class | x) from its mean over x
     density, coverage  of the samples in balls about held-out images, radius to their fifth nearest
     memorisation       share of X with a training point thrice as near as the second nearest
@@ -16,8 +18,11 @@ defined, and of as few images for every method.
 
 import numpy as np
 
+from ndsm.distances import nearest
+
 Array = np.ndarray
 
+ROWS = 512  # of a matrix of kernels that are in memory together
 NEIGHBOURS = 5  # of density and coverage, as in their paper
 
 
@@ -38,6 +43,47 @@ def fid(x: Array, y: Array) -> float:
     # tr (C_X C_Y)^½ through the symmetric C_X^½ C_Y C_X^½, which has the same eigenvalues.
     cross = np.sqrt(np.linalg.eigvalsh(root @ c_y @ root).clip(min=0)).sum()
     return float(((x.mean(0) - y.mean(0)) ** 2).sum() + np.trace(c_x) + np.trace(c_y) - 2 * cross)
+
+
+def kid(x: Array, y: Array) -> float:
+    """Squared maximum mean discrepancy of features by U-statistics, with a cubic kernel.
+
+    Bińkowski et al. (2018), "Demystifying MMD GANs". Unbiased however few the samples, so that it
+    may be negative; all samples at once in place of their subsets.
+
+    Args:
+        x: features of samples, (n, f).
+        y: features of held-out images, (m, f).
+    """
+
+    def mean_kernel(a: Array, b: Array) -> float:
+        total = 0.0
+        for i in range(0, len(a), ROWS):
+            total += ((a[i : i + ROWS] @ b.T / b.shape[1] + 1) ** 3).sum(dtype=np.float64)
+        if a is not b:
+            return total / (len(a) * len(b))
+        itself = ((np.square(a).sum(1) / a.shape[1] + 1) ** 3).sum(dtype=np.float64)
+        return (total - itself) / (len(a) * (len(a) - 1))
+
+    return float(mean_kernel(x, x) + mean_kernel(y, y) - 2 * mean_kernel(x, y))
+
+
+def nearest_ratio(x: Array, training: Array, y: Array) -> float:
+    """How far samples stay from the training images, over how far new images are: 1 is right.
+
+    Far below it the samples stay near images that were trained on; far above it they are broken.
+    Each is a median of distances to the nearest training image.
+
+    Args:
+        x: samples, (n, d).
+        training: training images, (t, d).
+        y: held-out images, (m, d).
+    """
+    medians = []
+    for points in (x, y):
+        closest = training[nearest(points, training)]
+        medians.append(np.median(np.linalg.norm(points - closest, axis=1)))
+    return float(medians[0] / medians[1])
 
 
 def inception_score(probabilities: Array) -> float:

@@ -44,8 +44,8 @@ def main(
     """Trains one autoencoder and writes its weights and the codes of the images that it saw.
 
     ``spec`` holds ``autoencoder``, its settings, and ``replica``, [n_train, seed] or none for all.
-    The codes are named ``pool``, as the points of a file of data, so that what follows reads them
-    as it reads data.
+    The codes are named ``pool`` and ``held_out``, as the points of a file of data, so that what
+    follows reads them as it reads data.
     """
     device = pick_device(spec["device"])
     shapes = {"pool": "n d", "pool_labels": "n", "held_out": "m d"}
@@ -61,8 +61,10 @@ def main(
         codes = network.encode(x)
         errors = {"rmse_seen": rmse(network, x)}
         errors["rmse_held_out"] = rmse(network, tensors["held_out"].to(device))
+        held_out = network.encode(tensors["held_out"].to(device))
     print(f"{len(x)} images in {seconds} s; root mean square errors {errors}", flush=True)
     kept = network.state_dict() | {"pool": codes, "pool_labels": seen["pool_labels"]}
+    kept["held_out"] = held_out
     kept["pixels"] = torch.tensor(x.shape[1])
     record = store.provenance(spec | {"device": device}, seconds=seconds, **errors)
     store.write_tensors(out, {name: t.cpu() for name, t in kept.items()}, record)

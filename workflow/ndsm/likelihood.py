@@ -11,7 +11,6 @@ The path is solved by the classical Runge–Kutta method of order four. torchdif
 stack's replicas must not share a step size, which leaves of a solver the four lines of ``solve``.
 """
 
-import math
 
 import torch
 from torch import Tensor

@@ -4,18 +4,23 @@
     sliced Wasserstein  mean over directions u of W₁(u·X, u·Y), over the deviation of Y
     total variation     ½ Σ_k |share of mode or class k in X − its share in Y|
     log-density gap     |mean log p(Y) − mean log p(X)| with the true p
+    nll                 −mean log q(Y), q the model's density, in nats and data units
+    kl                  mean log p(Y) − mean log q(Y), which is KL(p ‖ q) on average
+    mode shape          mean over modes of ‖covariance in X − that in Y‖ / ‖that in Y‖ (Frobenius)
 
 Those of images are in ``image_metrics``. A new metric is one function and one line of ``METRICS``.
 Everything is NumPy: a process that measures is short, and starting torch or SciPy would take it
 longer than the arithmetic.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from ndsm import image_metrics as images
+from ndsm.datasets import DATASETS
 from ndsm.distances import energy_distance, nearest
 
 Array = np.ndarray
@@ -65,6 +70,40 @@ def log_density_gap(x_log_density: Array, y_log_density: Array) -> float:
     return float(abs(y_log_density.mean() - x_log_density.mean()))
 
 
+def nll(log_prob: Array) -> float:
+    """−mean log q of held-out points, from log q (m,), in nats."""
+    return float(-log_prob.mean(dtype=np.float64))
+
+
+def kl(log_prob: Array, y_log_density: Array) -> float:
+    """Mean of log p − log q over held-out points: KL(p ‖ q) but for their sampling error, in nats.
+
+    Args:
+        log_prob: log q of the first m held-out points, (m,).
+        y_log_density: the true log p of all of them, (≥ m,).
+    """
+    return float((y_log_density[: len(log_prob)] - log_prob).mean(dtype=np.float64))
+
+
+def mode_shape(x: Array, y: Array, y_labels: Array) -> float:
+    """Mean relative error of the covariance of each mode, in the Frobenius norm.
+
+    Samples get their mode as in ``mode_tv``. A mode with less than two samples counts as wrong by
+    its whole covariance.
+
+    Args:
+        x: samples, (n, d).
+        y: held-out data, (m, d).
+        y_labels: their modes, (m,).
+    """
+    labels, errors = y_labels[nearest(x, y)], []
+    for mode in np.unique(y_labels):
+        own, truth = x[labels == mode], np.cov(y[y_labels == mode], rowvar=False)
+        found = np.cov(own, rowvar=False) if len(own) > 1 else 0 * truth
+        errors.append(np.linalg.norm(found - truth) / np.linalg.norm(truth))
+    return float(np.mean(errors))
+
+
 @dataclass(frozen=True)
 class Metric:
     """An entry of the registry.
@@ -73,19 +112,47 @@ class Metric:
         function: its value from the inputs that it needs.
         needs: the names of these inputs, as attributes of ``evaluate.Replica``.
         better: ``min`` or ``max``.
-        asks: what it has no meaning without, if anything: an attribute of ``datasets.Dataset`` or a
-            parameter of the dataset.
+        asks: what it has no meaning without, if anything: see ``traits``.
+        of: which rows have it: ``samples``, all; ``method``, not the floor of real data; ``model``,
+            no real data at all, unless its true density is known.
     """
 
     function: Callable[..., float]
     needs: tuple[str, ...]
     better: str = "min"
     asks: str | None = None
+    of: str = "samples"
+
+
+def traits(experiment: Mapping[str, Any]) -> set[str]:
+    """What an experiment's data have that a metric may ask for.
+
+    They are ``image``, ``vector`` (vectors, or codes in latent space), ``latent``, ``modes`` (known
+    ones), ``has_density`` and the names of the dataset's parameters.
+    """
+    dataset = DATASETS[experiment["dataset"]["name"]]
+    latent = experiment.get("space") == "latent"
+    found = {
+        "image": dataset.image,
+        "vector": latent or not dataset.image,
+        "latent": latent,
+        "modes": dataset.law is not None,
+        "has_density": dataset.has_density,
+    }
+    return {*(name for name, there in found.items() if there), *experiment["dataset"]}
 
 
 BRANCHES = ("seen.features", "inverted", "reference.seen.features", "reference.inverted")
 
 METRICS = {
+    "nll": Metric(nll, ("log_prob",), asks="vector", of="model"),
+    "kl": Metric(kl, ("log_prob", "reference.log_density"), asks="has_density", of="model"),
+    "mode_shape": Metric(
+        mode_shape, ("samples", "reference.points", "reference.labels"), asks="modes"
+    ),
+    "codes_energy_distance": Metric(
+        energy_distance, ("codes", "held_out_codes"), asks="latent", of="method"
+    ),
     "energy_distance": Metric(energy_distance, ("samples", "reference.points", "reference.spread")),
     "sliced_wasserstein": Metric(sliced_wasserstein, ("samples", "reference.points")),
     "mode_tv": Metric(mode_tv, ("samples", "reference.points", "reference.labels")),
@@ -93,6 +160,10 @@ METRICS = {
         log_density_gap, ("log_density", "reference.log_density"), asks="has_density"
     ),
     "fid": Metric(images.fid, ("seen.features", "reference.seen.features"), asks="image"),
+    "kid": Metric(images.kid, ("seen.features", "reference.seen.features"), asks="image"),
+    "nearest_ratio": Metric(
+        images.nearest_ratio, ("samples", "training", "reference.points"), asks="image", of="method"
+    ),
     "inception_score": Metric(
         images.inception_score, ("seen.probabilities",), better="max", asks="image"
     ),

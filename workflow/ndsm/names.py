@@ -24,3 +24,4 @@ EXAMPLES = {
 
 # Metrics that ask for the model's log-density of held-out data.
 LIKELIHOOD = ("nll", "kl")
+LIKELIHOOD_POINTS = 1000  # the first held-out points: those whose log-density is taken

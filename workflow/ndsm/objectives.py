@@ -14,14 +14,15 @@ because ∇log p_n(y) = E[−Z_n/σ_n | y_n = y] for any chain with Gaussian ker
 (NDSM and its control variate). With F = F(·, φ), the departure of ``nets``, which on a bridge is
 minus the velocity (arXiv:2210.02747):
 
-    ndsm_flow        a(t)² ½‖F(y) + dy/dφ‖²                               (bridge from the data)
+    ndsm_flow        ½‖F(y) + dy/dφ‖²                                     (bridge from the data)
     flow_matching    (cos φ + sin φ)² ½‖F(y) + dy/dφ‖²                    (one component, N(0, I))
 
-With one component ``ndsm_flow`` is ``dsm``, since √λ (s + Z/σ) = a (F + dy/dφ) there. The factor of
-``flow_matching`` makes it ½‖v_θ(x_s) − (x − Z)‖² on the straight path x_s = s x + (1 − s) Z.
+The factor of ``flow_matching`` makes it ½‖v_θ(x_s) − (x − Z)‖² on the straight path
+x_s = s x + (1 − s) Z.
 
 Training multiplies by e^{wt} where a method asks for it. Under the linear drift w = 2 is EDM's
-weight, 1 on the error of F (arXiv:2206.00364).
+weight, 1 on the error of F (arXiv:2206.00364), since √λ (s + Z/σ) = a (F + dy/dφ) there: so
+``ndsm_flow`` with one component is ``dsm`` with this weight and equally likely angles.
 """
 
 from collections.abc import Callable
@@ -33,7 +34,7 @@ from torch import Tensor
 
 from ndsm.examples import Bridge
 from ndsm.names import EXAMPLES
-from ndsm.sde import Jump, signal, variance
+from ndsm.sde import Jump, variance
 
 Function = Callable[[Tensor, Tensor], Tensor]  # of y (R, B, d) and t (R, B, 1), like y
 
@@ -88,8 +89,8 @@ def _at_both(score: Function, y: Tensor, y_other: Tensor, t: Tensor) -> tuple[Te
     return s, s_other
 
 
-def _bridge_error(departure: Function, bridge: Bridge, noise: Tensor) -> Tensor:
-    """½‖F(y) + dy/dφ‖² of each bridge, (R, B)."""
+def ndsm_flow(departure: Function, bridge: Bridge, noise: Tensor) -> Tensor:
+    """½‖F(y) + dy/dφ‖², (R, B): bridges from the data to components of π."""
     a, root_v = torch.cos(bridge.angle), torch.sin(bridge.angle)
     start = bridge.x - bridge.centre
     end = noise if bridge.factor is None else (bridge.factor @ noise.unsqueeze(-1)).squeeze(-1)
@@ -97,15 +98,10 @@ def _bridge_error(departure: Function, bridge: Bridge, noise: Tensor) -> Tensor:
     return 0.5 * (departure(y, bridge.t) - (root_v * start - a * end)).square().sum(-1)
 
 
-def ndsm_flow(departure: Function, bridge: Bridge, noise: Tensor) -> Tensor:
-    """a² ½‖F(y) + dy/dφ‖², (R, B): one bridge from the data to a component of π."""
-    return signal(bridge.t).square().squeeze(-1) * _bridge_error(departure, bridge, noise)
-
-
 def flow_matching(departure: Function, bridge: Bridge, noise: Tensor) -> Tensor:
     """½‖v_θ(x_s) − (x − Z)‖² on the straight path from Z to the data, (R, B)."""
     stretch = (torch.cos(bridge.angle) + torch.sin(bridge.angle)).square()
-    return stretch.squeeze(-1) * _bridge_error(departure, bridge, noise)
+    return stretch.squeeze(-1) * ndsm_flow(departure, bridge, noise)
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ Used by the Snakefile alone; ``study`` is what ``config.resolve`` made.
 from collections.abc import Collection
 from typing import Any
 
-from ndsm.config import is_image
+from ndsm.config import is_image, merge
 from ndsm.datasets import DATASETS
-from ndsm.names import CEILING, FLOOR
+from ndsm.names import CEILING, EXAMPLES, FLOOR, LIKELIHOOD, PER_STEP, UNTRAINED
 from ndsm.parts import Study, codes, parts, twins
 
 
@@ -22,8 +22,8 @@ def forward_part(study: Study) -> int:
 
 def drifts(study: Study, experiment: str) -> list[str]:
     """Names of the drifts that the experiment needs."""
-    methods = study["experiments"][experiment]["methods"]
-    names = [study["methods"][method]["drift"] for method in methods]
+    methods = [study["methods"][name] for name in study["experiments"][experiment]["methods"]]
+    names = [own[key] for own in methods for key in ("drift", "known") if key in own]
     if study.get("forward", {}).get("experiment") == experiment:
         names += forward_drifts(study).values()
     return list(dict.fromkeys(names))
@@ -55,8 +55,54 @@ def example_of(study: Study, images: str) -> str:
 
 
 def is_trained(study: Study, method: str) -> bool:
-    """Whether the method has a network."""
-    return study["methods"].get(method, {"objective": "none"})["objective"] != "none"
+    """Whether the method has a trained network."""
+    own = study["methods"].get(method, {"objective": "none"})
+    return own["objective"] != "none" and "untrained" not in own
+
+
+def settings_of(study: Study, experiment: str, method: str) -> dict[str, Any]:
+    """An experiment's settings as they are for one of its methods, with what is the method's own.
+
+    That is what the method says itself, and over it what the experiment's search found best for it.
+    Another batch comes with fewer or more evaluations of each of its points, the same in all.
+    """
+    settings, own = study["experiments"][experiment], study["methods"][method]
+    tuned = settings.get("tuned", {}).get(method.removesuffix(UNTRAINED), {})
+    keys = ("process", "training", "temperature")
+    for changes in (own, tuned):
+        settings = merge(settings, {key: changes[key] for key in keys if key in changes})
+    usual, training = study["experiments"][experiment]["training"], settings["training"]
+    evaluations = usual["evaluations"] * usual["batch"] // training["batch"]
+    sampling = settings["sampling"] | own_sampler(own, settings["sampling"])
+    return settings | {"training": training | {"evaluations": evaluations}, "sampling": sampling}
+
+
+def own_sampler(own: dict[str, Any], sampling: dict[str, Any]) -> dict[str, Any]:
+    """A method's own sampler, with about as many network evaluations as the experiment's."""
+    if "sampler" not in own:
+        return {}
+    evaluations = sampling["steps"] * PER_STEP.get(sampling["sampler"], 1)
+    steps = max(1, evaluations // PER_STEP.get(own["sampler"], 1))
+    return {"sampler": own["sampler"], "steps": steps}
+
+
+def has_likelihood(study: Study, experiment: str) -> bool:
+    """Whether the models' log-densities of held-out data are asked for."""
+    return not {*LIKELIHOOD}.isdisjoint(study["experiments"][experiment]["metrics"])
+
+
+def null_of(study: Study, experiment: str, method: str) -> str:
+    """The first untrained method of an experiment whose model is that of an untrained one."""
+
+    def model(name: str) -> list[Any]:
+        own, settings = study["methods"][name], settings_of(study, experiment, name)
+        kind = EXAMPLES[own["objective"]]
+        named = own["objective"] if kind != "chain" else kind
+        keys = ("drift", "known", "stride")
+        return [named, settings["process"], settings["sampling"], *(own.get(k) for k in keys)]
+
+    nulls = [m for m in study["experiments"][experiment]["methods"] if m.endswith(UNTRAINED)]
+    return next(name for name in nulls if model(name) == model(method))
 
 
 def is_latent(study: Study, experiment: str) -> bool:
@@ -119,28 +165,46 @@ def _reaches(study: Study, stage: str, job: dict[str, Any]) -> list[Any]:
     if stage == "latent" or method == CEILING:
         return told
     drift = job.get("drift") or study["methods"][method]["drift"]
-    told += [settings["drifts"][drift], settings["process"]]
-    if stage == "drift" or not is_trained(study, str(method)):
+    told.append(settings["drifts"][drift])
+    if stage == "drift":
+        return [*told, settings["process"]]
+    own, settings = study["methods"][method], settings_of(study, job["experiment"], str(method))
+    told += [settings["drifts"].get(own.get("known")), settings.get("temperature")]
+    if stage != "train":
+        told.append(has_likelihood(study, job["experiment"]))
+    if own["objective"] == "none":
         return told
-    told += [settings["network"], settings["training"]]
+    told += [settings["process"], settings["network"]]
+    if is_trained(study, str(method)):
+        told.append(settings["training"])
     return told if stage == "train" else [*told, settings["sampling"]]
 
 
 def home(study: Study, stage: str, job: dict[str, Any]) -> dict[str, Any]:
     """The job whose results serve a job: itself, or that of the experiment that it varies.
 
+    Of methods whose untrained models are one, the first has the results.
+
     Args:
         study: the resolved settings.
         stage: data, latent, drift, train, sample or evaluate.
         job: its wildcards.
     """
+    job = _with_null(study, job)
     base = study["experiments"][job["experiment"]].get("variant_of")
     if base is None or not _serves(study, base, stage, job):
         return job
-    twin = job | {"experiment": base}
+    twin = _with_null(study, job | {"experiment": base})
     if "part" in job and job.get("method") != FLOOR:
         twin["part"] = twins(study, job["experiment"])[job["part"]]
     return job if twin.get("part", 0) is None else twin
+
+
+def _with_null(study: Study, job: dict[str, Any]) -> dict[str, Any]:
+    """The job, or if its method is untrained that of the first method with the same model."""
+    if not str(job.get("method")).endswith(UNTRAINED):
+        return job
+    return job | {"method": null_of(study, job["experiment"], job["method"])}
 
 
 def _serves(study: Study, base: str, stage: str, job: dict[str, Any]) -> bool:

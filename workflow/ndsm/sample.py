@@ -1,4 +1,6 @@
-"""Stage ``sample``: draws from each trained model, or from the fitted mixture itself.
+"""Stage ``sample``: what each model gives, draws and the log-densities of held-out data.
+
+A method without a network is the fitted mixture itself; an untrained one is its model with F_θ = 0.
 
 In latent space what is drawn are codes, and the samples are the images that they decode to. There
 the method ``decoded`` draws from the codes of the training images: the ceiling of all others.
@@ -13,28 +15,48 @@ import torch
 import typer
 from torch import Tensor
 
-from ndsm import fitted, latent, samplers, store
+from ndsm import fitted, inputs, latent, likelihood, samplers, store
 from ndsm.fitted import Fitted
 from ndsm.model import trained
+from ndsm.names import LIKELIHOOD_POINTS
+from ndsm.nets import ScoreNet
+from ndsm.sde import Chain
 from ndsm.streams import Streams, pick_device
 from ndsm.subset import of_each, training_subset
 
 CHUNK = 200  # samples of a replica drawn together: what is between them stays in the cache
-SHOWN = 2000  # codes kept beside the images, for a figure
+FAR, MOST_FAR = 100, 0.01  # deviations from the mean of π beyond which a sample has run away; share
+TOLERANCE = 0.005  # nats of a mean log-density by which twice as many steps may change it
 
 
-def draw(fit: Fitted, weights: Path, spec: dict[str, Any], device: str) -> tuple[Tensor, int]:
-    """Samples of the trained stack, (R, n, d) in working coordinates; evaluations per sample."""
-    sampling = spec["sampling"]
-    streams = Streams([("sample", spec["experiment"], *r) for r in spec["replicas"]], device)
-    net, chain = trained(fit, spec, streams, weights)
-    how = chain.times, sampling["sampler"], sampling["steps"], streams
+def draw(net: ScoreNet, chain: Chain, sampling: dict[str, Any], streams: Streams) -> Tensor:
+    """Samples of the stack, (R, n, d) in working coordinates."""
+    how = chain, sampling["sampler"], sampling["steps"], streams
     y = [
         samplers.generate(net, samplers.prior(chain, min(CHUNK, left), streams), *how)
         for left in range(sampling["samples"], 0, -CHUNK)
     ]
-    per_sample = samplers.evaluations(sampling["sampler"], sampling["steps"]) * net.evaluations
-    return torch.cat(y, 1), per_sample
+    return torch.cat(y, 1)
+
+
+def log_densities(net: ScoreNet, chain: Chain, fit: Fitted, x: Tensor, streams: Streams) -> Tensor:
+    """Log-densities (R, m) of points x (R, m, d), with a line on the solver's error."""
+    log_prob = likelihood.log_prob(net, chain, fit, x, streams)
+    some, usual = x[:, : len(x[0]) // 5], likelihood.STEPS
+    if x.shape[-1] <= likelihood.EXACT:
+        finer = likelihood.log_prob(net, chain, fit, some, streams, 2 * usual)
+        error = (finer - log_prob[:, : some.shape[1]]).mean(1).abs().max().item()
+        print(f"log-density: twice as many steps than {usual} change it by {error:.2g} nats")
+        if error > TOLERANCE:
+            print(f"warning: that is more than {TOLERANCE}; the density may be steep")
+    return log_prob
+
+
+def unseen(data: Path | None, autoencoders: list[Path], spec: dict[str, Any]) -> Tensor:
+    """Held-out points of each replica, (R or 1, m, d): data, or their codes."""
+    files = autoencoders or [data]
+    tensors = [inputs.read_tensors(path, {"held_out": "m d"}, spec) for path in files if path]
+    return torch.stack([each["held_out"][:LIKELIHOOD_POINTS] for each in tensors])
 
 
 def resampled(data: list[Path], spec: dict[str, Any], device: str) -> Tensor:
@@ -57,19 +79,25 @@ def decoded(codes: Tensor, autoencoders: list[Path], device: str) -> Tensor:
     return torch.stack([net.decode(z).half() for net, z in zip(each, codes, strict=True)])
 
 
-def refuse_runaways(samples: Tensor, replicas: list[list[int]]) -> None:
-    """Stops before samples (R, n, d) are written that are not finite, as of a bad training.
+def runaways(y: Tensor, fit: Fitted, replicas: list[list[int]]) -> list[int]:
+    """How many samples y (R, n, d) of each replica are far from π, as of a bad training.
 
     Raises:
-        store.Refused: with the replica and the remedy.
+        store.Refused: more than ``MOST_FAR`` of them, with the replica and the remedy.
     """
-    bad = (~samples.isfinite()).any(-1).sum(-1).tolist()
-    for (n_train, seed), number in zip(replicas, bad, strict=True):
-        if number:
+    weights, means = fit.mixture.log_weights.exp().unsqueeze(-1), fit.mixture.means
+    distance = (y - (weights * means).sum(1, keepdim=True)).abs() / fit.mixture.spread()
+    numbers = (~(distance < FAR)).any(-1).sum(-1).tolist()  # nan is far as well
+    for (n_train, seed), number in zip(replicas, numbers, strict=True):
+        where = f"samples of n_train={n_train}, seed={seed}: {number} of {y.shape[1]}"
+        if number > MOST_FAR * y.shape[1]:
             raise store.Refused(
-                f"samples of n_train={n_train}, seed={seed}: {number} of {samples.shape[1]} are not"
-                " finite; see the log of its training, and lower training.learning_rate"
+                f"{where} are not finite or beyond {FAR} deviations of the data; see the log of"
+                " its training, and lower training.learning_rate"
             )
+        if number:
+            print(f"warning: {where} are beyond {FAR} deviations of the data", flush=True)
+    return numbers
 
 
 @torch.no_grad()
@@ -77,31 +105,43 @@ def main(
     out: Annotated[Path, typer.Option()],
     spec: Annotated[dict[str, Any], typer.Option(parser=json.loads)],
     drift: Annotated[Path | None, typer.Option(help="none: draw training points")] = None,
-    train: Annotated[Path | None, typer.Option(help="none: draw from the drift's law")] = None,
+    train: Annotated[Path | None, typer.Option(help="none: the untrained model")] = None,
+    known: Annotated[Path | None, typer.Option(help="the mixture of dsm_mixture")] = None,
+    data: Annotated[Path | None, typer.Option(help="for the densities of held-out data")] = None,
     autoencoder: Annotated[list[Path], typer.Option(help="one file, or one per replica")] = [],  # noqa: B006
 ) -> None:
     """Draws the samples of one part of one method."""
     device = pick_device(spec["device"])
-    start, evaluations = time.perf_counter(), 0
+    start, tensors, measured = time.perf_counter(), dict[str, Tensor](), dict[str, Any]()
     if drift is None:
         x = resampled(autoencoder, spec, device)
     else:
-        fit = fitted.read(drift, device, spec)
-        if train is None:
-            keys = [("mixture", spec["experiment"], *replica) for replica in spec["replicas"]]
-            y = fit.mixture.sample(spec["sampling"]["samples"], Streams(keys, device))
+        fit = fitted.read(drift, device, spec).tempered(spec["temperature"])
+        name = "mixture" if spec["objective"] == "none" else "sample"
+        streams = Streams([(name, spec["experiment"], *r) for r in spec["replicas"]], device)
+        sampling = spec["sampling"]
+        if spec["objective"] == "none":
+            y = fit.mixture.sample(sampling["samples"], streams)
         else:
-            y, evaluations = draw(fit, train, spec, device)
+            mixture = fitted.read(known, device, spec, "known") if known else None
+            net, chain = trained(fit, spec, streams, train, mixture)
+            y = draw(net, chain, sampling, streams)
+            each = samplers.evaluations(sampling["sampler"], sampling["steps"])
+            measured["network_evaluations"] = each * net.evaluations if train else 0
+        measured["runaways"] = runaways(y, fit, spec["replicas"])
         x = fit.to_data(y).float()
-    tensors = {"samples": x}
-    refuse_runaways(x, spec["replicas"])
     if autoencoder:
-        tensors = {"samples": decoded(x, autoencoder, device), "codes": x[:, :SHOWN].contiguous()}
+        tensors["codes"] = x
+    tensors["samples"] = decoded(x, autoencoder, device) if autoencoder else x
     seconds = round(time.perf_counter() - start, 3)
-    record = store.provenance(
-        spec | {"device": device}, seconds=seconds, network_evaluations=evaluations
-    )
-    store.write_tensors(out, {name: t.cpu() for name, t in tensors.items()}, record)
+    if drift and spec["likelihood"]:
+        points = unseen(data, autoencoder, spec).to(device).expand(len(x), -1, -1)
+        if spec["objective"] == "none":
+            tensors["log_prob"] = fit.log_prob(points)
+        else:
+            tensors["log_prob"] = log_densities(net, chain, fit, points, streams)
+    record = store.provenance(spec | {"device": device}, seconds=seconds, **measured)
+    store.write_tensors(out, {name: t.cpu().contiguous() for name, t in tensors.items()}, record)
     print(f"{x.shape[0]} replicas × {x.shape[1]} samples in {seconds} s", flush=True)
 
 

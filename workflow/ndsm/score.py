@@ -28,6 +28,7 @@ from ndsm import fitted, inputs, store
 from ndsm.cells import COLUMNS
 from ndsm.fitted import Fitted
 from ndsm.model import trained
+from ndsm.names import UNTRAINED
 from ndsm.nets import ScoreNet
 from ndsm.sde import Chain, Jump, variance
 from ndsm.streams import Streams, pick_device
@@ -95,28 +96,34 @@ def main(
     train: Annotated[Path, typer.Option()],
     out: Annotated[Path, typer.Option()],
     spec: Annotated[dict[str, Any], typer.Option(parser=json.loads)],
+    known: Annotated[Path | None, typer.Option(help="the mixture of dsm_mixture")] = None,
 ) -> None:
-    """Writes the tidy rows of ``score_error`` for one part of one method."""
+    """Writes the tidy rows of ``score_error`` for one part of a method, and of it untrained."""
     start, device = time.perf_counter(), pick_device(spec["device"])
     fit, replicas = fitted.read(drift, device, spec), spec["replicas"]
 
     def streams(*level: float) -> Streams:
         return Streams([("score", spec["experiment"], *r, *level) for r in replicas], device)
 
-    net, chain = trained(fit, spec, streams(), train)
+    mixture = fitted.read(known, device, spec, "known") if known else None
     tensors = inputs.read_tensors(data, {"held_out": "m d", "real": "s n d"}, spec)
     held_out = torch.cat([tensors["held_out"], *tensors["real"][:2]]).to(device)
     x = fit.to_working(held_out.expand(len(replicas), -1, -1))
-    indices = {level: noise_index(fit, chain, held_out, level) for level in spec["noise"]}
-    each = [score_error(net, chain, x, n, streams(level)) for level, n in indices.items()]
-    errors = torch.stack(each).mean(0)
-    rows = [
-        (spec["experiment"], spec["method"], n_train, seed, "score_error", error)
-        for (n_train, seed), error in zip(replicas, errors.tolist(), strict=True)
-    ]
+    rows = []
+    for method, weights in {spec["method"]: train, spec["method"] + UNTRAINED: None}.items():
+        net, chain = trained(fit, spec, streams(), weights, mixture)
+        each = [
+            score_error(net, chain, x, noise_index(fit, chain, held_out, level), streams(level))
+            for level in spec["noise"]
+        ]
+        errors = torch.stack(each).mean(0).tolist()
+        rows += [
+            (spec["experiment"], method, n_train, seed, "score_error", error)
+            for (n_train, seed), error in zip(replicas, errors, strict=True)
+        ]
     record = store.provenance(spec, seconds=round(time.perf_counter() - start, 3))
     store.write_table(out, pd.DataFrame(rows, columns=COLUMNS), record)
-    print("\n".join(f"n_train {n}, seed {s}: {value:.5f}" for _, _, n, s, _, value in rows))
+    print("\n".join(f"{m}, n_train {n}, seed {s}: {value:.5f}" for _, m, n, s, _, value in rows))
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from typing import Any
 
 from ndsm.config import ConfigError
 from ndsm.gallery import figures
-from ndsm.names import CEILING, FLOOR, PER_STEP
+from ndsm.names import CEILING, EXAMPLES, FLOOR, UNTRAINED
 from ndsm.parts import Study, parts
 from ndsm.plan import (
     along,
@@ -17,10 +17,12 @@ from ndsm.plan import (
     example_of,
     forward_part,
     frontiers,
+    has_likelihood,
     is_latent,
-    is_trained,
     jobs,
+    null_of,
     place,
+    settings_of,
     shared,
 )
 
@@ -75,6 +77,7 @@ def spec(study: Study, stage: str, **wildcards: str) -> dict[str, Any]:
                     for name in study["experiments"]
                 },
                 "shared": shared(study),
+                "nulls": {name: _nulls(study, name) for name in study["experiments"]},
                 "frontiers": _frontiers(study),
                 "classifiers": [job["images"] for job in jobs(study, "classifier")],
                 "score": {
@@ -90,7 +93,7 @@ def spec(study: Study, stage: str, **wildcards: str) -> dict[str, Any]:
             return {key: study[key] for key in keys} | {"claims": study.get("claims", [])}
         case "figures":
             return {
-                "experiments": {name: _shown(study, name) for name in study["experiments"]},
+                "experiments": {name: _drawn(study, name) for name in study["experiments"]},
                 "frontiers": _frontiers(study),
                 "figures": [figure.name for figure in figures(study)],
             }
@@ -115,6 +118,19 @@ def _shown(study: Study, experiment: str) -> dict[str, Any]:
     keys = ("dataset", "n_train", "methods", "metrics", "variant_of")
     shown = {key: settings[key] for key in keys if key in settings}
     return shown | {"latent": is_latent(study, experiment)}
+
+
+def _drawn(study: Study, experiment: str) -> dict[str, Any]:
+    """The same for figures, in which each untrained model is drawn once."""
+    shown, same = _shown(study, experiment), _nulls(study, experiment)
+    return shown | {"methods": [name for name in shown["methods"] if name not in same]}
+
+
+def _nulls(study: Study, experiment: str) -> dict[str, str]:
+    """Those untrained methods whose results are another's, and whose."""
+    methods = study["experiments"][experiment]["methods"]
+    found = {m: null_of(study, experiment, m) for m in methods if m.endswith(UNTRAINED)}
+    return {name: null for name, null in found.items() if null != name}
 
 
 def _gathered(study: Study, experiment: str) -> dict[str, Any]:
@@ -151,7 +167,8 @@ def _part_spec(study: Study, stage: str, experiment: str, **wildcards: str) -> d
         told |= {"replica": replica, "autoencoder": settings["autoencoder"]}
         return told | {"device": study["device"]}
     if stage == "data":
-        return told | {"dataset": settings["dataset"], "samples": settings["sampling"]["samples"]}
+        told |= {"dataset": settings["dataset"], "samples": settings["sampling"]["samples"]}
+        return told | {"split": study.get("split", "test")}
     if stage == "evaluate":
         told |= {"method": wildcards["method"], "metrics": settings["metrics"]}
         if wildcards["method"] == FLOOR:
@@ -160,15 +177,21 @@ def _part_spec(study: Study, stage: str, experiment: str, **wildcards: str) -> d
     if stage == "drift":
         drift = wildcards["drift"]
         told |= settings["drifts"][drift] | {"drift": drift, "process": settings["process"]}
-        users = [name for name in settings["methods"] if study["methods"][name]["drift"] == drift]
-        return told | {"noised": any(is_trained(study, name) for name in users)}
+        users = [study["methods"][name] for name in settings["methods"]]
+        return told | {
+            "noised": any(
+                own["drift"] == drift and EXAMPLES.get(own["objective"], "bridge") != "bridge"
+                for own in users
+            )
+        }
     method = wildcards["method"]
     told["method"] = method
     if stage == "evaluate":
         return told
     if method == CEILING:
         return told | {"device": study["device"], "sampling": settings["sampling"]}
-    own = study["methods"][method]
+    own, settings = study["methods"][method], settings_of(study, experiment, method)
+    told |= {"drift": own["drift"], "known": own.get("known")}
     told |= {"objective": own["objective"], "stride": own.get("stride", 1)}
     told |= {"alpha": own.get("alpha"), "equivariant": own.get("equivariant", False)}
     told["device"] = study["device"]
@@ -177,13 +200,5 @@ def _part_spec(study: Study, stage: str, experiment: str, **wildcards: str) -> d
         return told | {"noise": study["score"]["noise"]}
     if stage == "train":
         return told | {"training": settings["training"], "weight": own.get("weight", 0)}
-    return told | {"sampling": settings["sampling"] | _own_sampler(own, settings["sampling"])}
-
-
-def _own_sampler(own: dict[str, Any], sampling: dict[str, Any]) -> dict[str, Any]:
-    """A method's own sampler, with about as many network evaluations as the experiment's."""
-    if "sampler" not in own:
-        return {}
-    evaluations = sampling["steps"] * PER_STEP.get(sampling["sampler"], 1)
-    steps = max(1, evaluations // PER_STEP.get(own["sampler"], 1))
-    return {"sampler": own["sampler"], "steps": steps}
+    told |= {"sampling": settings["sampling"], "temperature": settings.get("temperature", 1)}
+    return told | {"likelihood": has_likelihood(study, experiment)}

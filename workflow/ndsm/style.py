@@ -19,17 +19,24 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, Locator, LogLocator, NullLocator
 
 from ndsm import store
+from ndsm.names import UNTRAINED
 
 WIDTH = 7.0  # inches, two columns of a page
 FLOOR_COLOUR = "0.35"
 METRICS = {
+    "nll": "negative log-likelihood (nats)",
+    "kl": "KL divergence (nats)",
+    "mode_shape": "shape of modes (relative error)",
     "energy_distance": "energy distance",
+    "codes_energy_distance": "energy distance of codes",
     "sliced_wasserstein": "sliced Wasserstein",
     "mode_tv": "mode proportions (TV)",
     "class_tv": "class proportions (TV)",
     "log_density_gap": "log-density gap",
     "score_error": "score error",
     "fid": "FID",
+    "kid": "KID",
+    "nearest_ratio": "distance to training images (1 is right)",
     "inception_score": "inception score (high is good)",
     "memorisation": "memorised share",
     "density": "density (high is good)",
@@ -42,7 +49,7 @@ METRICS = {
     "departure_gap": "departure from symmetry (error)",
 }
 # Bounded or nearly constant: a logarithm would only magnify noise.
-LINEAR = frozenset({"inception_score", "memorisation", "density", "coverage"})
+LINEAR = frozenset({"nll", "inception_score", "memorisation", "density", "coverage"})
 
 
 @dataclass(frozen=True)
@@ -56,6 +63,8 @@ class Look:
 
 def looks(groups: Iterable[Sequence[str]]) -> dict[str, Look]:
     """A look for each method, its own among those that are drawn together.
+
+    An untrained model is a dotted line, without markers, in the colour of its method.
 
     Methods of different experiments may share a colour, but no marker. A variant
     (``ndsm_cv_orbit``) looks like what it varies, where it is never drawn beside it.
@@ -75,7 +84,9 @@ def looks(groups: Iterable[Sequence[str]]) -> dict[str, Look]:
         (0, (1, 1)),
         (0, (6, 1, 1, 1, 1, 1)),
     ]
-    groups, number, marker = list(groups), dict[str, int](), dict[str, int]()
+    names = [list(group) for group in groups]
+    groups = [[name for name in group if not name.endswith(UNTRAINED)] for group in names]
+    number, marker = dict[str, int](), dict[str, int]()
     for method in dict.fromkeys(chain.from_iterable(groups)):
         beside = chain.from_iterable(group for group in groups if method in group)
         used = {number[other] for other in beside if other in number}
@@ -85,10 +96,14 @@ def looks(groups: Iterable[Sequence[str]]) -> dict[str, Look]:
         else:
             number[method] = next(k for k in count() if k not in used)
             marker[method] = len(set(marker.values()))
-    return {
+    looks = {
         method: Look(colours[k % 9], markers[marker[method] % 13], dashes[k % 5])
         for method, k in number.items()
     }
+    for name in chain.from_iterable(names):
+        if name not in looks:
+            looks[name] = Look(looks[name.removesuffix(UNTRAINED)].color, "", (0, (1, 2)))
+    return looks
 
 
 def use() -> None:

@@ -162,7 +162,7 @@ def main(
     fit, settings, replicas = fitted.read(drift, device, spec), spec["training"], spec["replicas"]
     subsets = [training_subset(t, *r) for t, r in zip(of_each(data, spec), replicas, strict=True)]
     streams = Streams([("train", spec["experiment"], *r) for r in spec["replicas"]], device)
-    mixture = fitted.read(known, device, spec | {"drift": spec["known"]}) if known else None
+    mixture = fitted.read(known, device, spec, "known") if known else None
     net, chain = build(fit, spec, streams, mixture)
     learned = LearnedAlpha(len(subsets), chain.times) if spec["alpha"] else None
     if spec["equivariant"]:  # the orbits under g x = 1 − x; sampling averages the network over g

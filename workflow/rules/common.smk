@@ -102,6 +102,23 @@ def drift_of(wildcards):
     return result("drift", wildcards, drift=STUDY["methods"][wildcards.method]["drift"])
 
 
+def known_of(wildcards):
+    """The drift whose diffused mixture a method's part knows, if any."""
+    name = STUDY["methods"].get(wildcards.method, {}).get("known")
+    return result("drift", wildcards, drift=name) if name else []
+
+
+def unseen_of(wildcards):
+    """The held-out data of which a method's part gives the density, if asked; else in the codes."""
+    asked = plan.has_likelihood(STUDY, wildcards.experiment)
+    return images_of(wildcards) if asked and not autoencoder_of(wildcards) else []
+
+
+def codes_of(wildcards):
+    """The autoencoders of a method's part; the floor is in the space of images."""
+    return [] if wildcards.method == plan.FLOOR else autoencoder_of(wildcards)
+
+
 def network_of(wildcards):
     """The trained networks of a method's part, if it has any."""
     return result("train", wildcards) if plan.is_trained(STUDY, wildcards.method) else []

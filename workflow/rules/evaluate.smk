@@ -3,6 +3,7 @@ rule evaluate:
         data=images_of,
         samples=samples_of,
         classifier=classifier_of,
+        autoencoder=codes_of,
         code=code("evaluate"),
     output:
         metrics="<results>/evaluate/{experiment}/{method}/{part}.csv",
@@ -20,7 +21,8 @@ rule evaluate:
     params:
         samples=option("samples"),
         classifier=option("classifier"),
+        autoencoder=option("autoencoder"),
         spec=spec("evaluate"),
     shell:
         "python -m ndsm.evaluate --data {input.data} {params.samples} {params.classifier}"
-        " --out {output.metrics} --spec {params.spec:q} > {log} 2>&1"
+        " {params.autoencoder} --out {output.metrics} --spec {params.spec:q} > {log} 2>&1"

@@ -1,6 +1,8 @@
 rule sample:
     input:
         drift=drift_of,
+        known=known_of,
+        data=unseen_of,
         train=network_of,
         autoencoder=autoencoder_of,
         code=code("sample"),
@@ -20,9 +22,11 @@ rule sample:
         gpu=GPU,
     params:
         drift=option("drift"),
+        known=option("known"),
+        data=option("data"),
         train=option("train"),
         autoencoder=option("autoencoder"),
         spec=spec("sample"),
     shell:
-        "python -m ndsm.sample {params.drift} {params.train} {params.autoencoder} --out {output.samples}"
-        " --spec {params.spec:q} > {log} 2>&1"
+        "python -m ndsm.sample {params.drift} {params.known} {params.train} {params.data}"
+        " {params.autoencoder} --out {output.samples} --spec {params.spec:q} > {log} 2>&1"

@@ -2,6 +2,7 @@ rule score:
     input:
         data=images_of,
         drift=drift_of,
+        known=known_of,
         train=network_of,
         code=code("score"),
     output:
@@ -19,7 +20,8 @@ rule score:
         runtime=growing(120),
         gpu=GPU,
     params:
+        known=option("known"),
         spec=spec("score"),
     shell:
-        "python -m ndsm.score --data {input.data} --drift {input.drift} --train {input.train}"
-        " --out {output.metrics} --spec {params.spec:q} > {log} 2>&1"
+        "python -m ndsm.score --data {input.data} --drift {input.drift} {params.known}"
+        " --train {input.train} --out {output.metrics} --spec {params.spec:q} > {log} 2>&1"

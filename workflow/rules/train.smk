@@ -2,6 +2,7 @@ rule train:
     input:
         data=points_of,
         drift=drift_of,
+        known=known_of,
         code=code("train"),
     output:
         weights="<results>/train/{experiment}/{method}/{part}.safetensors",
@@ -19,7 +20,8 @@ rule train:
         gpu=GPU,
     params:
         data=option("data"),
+        known=option("known"),
         spec=spec("train"),
     shell:
-        "python -m ndsm.train {params.data} --drift {input.drift} --out {output.weights}"
+        "python -m ndsm.train {params.data} --drift {input.drift} {params.known} --out {output.weights}"
         " --spec {params.spec:q} > {log} 2>&1"
