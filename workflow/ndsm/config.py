@@ -160,7 +160,12 @@ def _with_variants(
 
 
 def _with_nulls(study: dict[str, Any]) -> dict[str, Any]:
-    """The study with every method's null: after each that has a network its model untrained."""
+    """The study with every method's null: after each that has a network its model untrained.
+
+    A search for settings (``split: validation``) has none.
+    """
+    if study.get("split") == "validation":
+        return study
 
     def beside(name: str) -> list[str]:
         return [name, name + UNTRAINED] if study["methods"][name]["objective"] != "none" else [name]

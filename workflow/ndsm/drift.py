@@ -57,7 +57,7 @@ def main(
     The latter only where something is ``noised`` with it: a baseline is drawn from, no more.
     """
     start = time.perf_counter()
-    process, replicas = spec["process"], spec["replicas"]
+    replicas = spec["replicas"]
     tensors = of_each(data, spec)
     subsets = [training_subset(t, *r) for t, r in zip(tensors, replicas, strict=True)]
     if spec["fit"] not in ("ou", "standard"):
@@ -76,6 +76,7 @@ def main(
     end: dict[str, Any] = {}
     if spec["noised"]:
         streams = Streams([("mismatch", spec["experiment"], *r) for r in spec["replicas"]])
+        process = spec["process"]
         times = grid_of(process)
         chain = Chain(whole.mixture, KERNELS[process["kernel"]], times)
         distance, floor = mismatch(chain, data_sampler(subsets, whole), streams)

@@ -22,7 +22,7 @@ from ndsm.datasets import DATASETS
 from ndsm.distances import spread
 from ndsm.image_metrics import class_shares
 from ndsm.images import is_inverted, upright
-from ndsm.names import FLOOR, LIKELIHOOD_POINTS
+from ndsm.names import FLOOR, likelihood_points
 from ndsm.subset import training_subset
 
 if TYPE_CHECKING:
@@ -178,7 +178,8 @@ class Replica:
 def real_replicas(reference: Reference) -> Iterator[Replica]:
     """The floor: sets of real data, whose density is the true one."""
     known = DATASETS[reference.dataset].has_density
-    log_prob = reference.log_density[:LIKELIHOOD_POINTS] if known else None
+    count = likelihood_points(reference.points.shape[1])
+    log_prob = reference.log_density[:count] if known else None
     for seed, points in enumerate(reference.data["real"]):
         yield Replica(reference, points, seed, log_prob=log_prob)
 

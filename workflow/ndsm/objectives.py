@@ -9,9 +9,9 @@ With s = s_θ(·, t) and λ = v(t):
     ndsm_cv          λ [½‖s(y)‖² + (s(y) − α s(μ))·Z/σ]
     ndsm_anti        λ [¼(‖s(y₊)‖² + ‖s(y₋)‖²) + ½ (s(y₊) − s(y₋))·Z/σ],   y± = μ ± σZ
 
-They minimise E[λ ‖s_θ(y, t) − ∇log p_t(y)‖²] / 2 up to a constant, and are exact at every step size,
-because ∇log p_n(y) = E[−Z_n/σ_n | y_n = y] for any chain with Gaussian kernels: arXiv:2405.15625
-(NDSM and its control variate). With F = F(·, φ), the departure of ``nets``, which on a bridge is
+They minimise E[λ ‖s_θ(y, t) − ∇log p_t(y)‖²] / 2 up to a constant, and are exact at every step
+size, because ∇log p_n(y) = E[−Z_n/σ_n | y_n = y] for any chain with Gaussian kernels:
+arXiv:2405.15625 (NDSM and its control variate). With F = F(·, φ), the departure of ``nets``, which on a bridge is
 minus the velocity (arXiv:2210.02747):
 
     ndsm_flow        ½‖F(y) + dy/dφ‖²                                     (bridge from the data)

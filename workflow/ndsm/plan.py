@@ -29,6 +29,15 @@ def drifts(study: Study, experiment: str) -> list[str]:
     return list(dict.fromkeys(names))
 
 
+def is_noised(study: Study, experiment: str, drift: str) -> bool:
+    """Whether a method simulates the drift's process up to T, where it should have reached π."""
+    names = study["experiments"][experiment]["methods"]
+    own = [study["methods"][name] for name in names]
+    return any(
+        EXAMPLES.get(m["objective"]) in ("chain", "data") and m["drift"] == drift for m in own
+    )
+
+
 def forward_drifts(study: Study) -> dict[str, str]:
     """Names of the two drifts beside each other in the forward process: fitted, and linear (OU)."""
     shown = study["forward"]
@@ -167,7 +176,8 @@ def _reaches(study: Study, stage: str, job: dict[str, Any]) -> list[Any]:
     drift = job.get("drift") or study["methods"][method]["drift"]
     told.append(settings["drifts"][drift])
     if stage == "drift":
-        return [*told, settings["process"]]
+        noised = is_noised(study, job["experiment"], drift)
+        return [*told, settings["process"] if noised else None]
     own, settings = study["methods"][method], settings_of(study, job["experiment"], str(method))
     told += [settings["drifts"].get(own.get("known")), settings.get("temperature")]
     if stage != "train":

@@ -12,9 +12,9 @@ def place(spec: dict[str, Any], stage: str, experiment: str, *steps: str | int) 
 
     Args:
         spec: with ``nulls``: for each experiment those methods whose results are another's, and
-            whose; and with ``shared``: for each variant of an experiment this ``base``, those ``results`` of
-            it that serve (stage/name, or the stage for all), and the number of the part there,
-            or none, for each of its ``parts``.
+            whose; and with ``shared``: for each variant of an experiment this ``base``, those
+            ``results`` of it that serve (stage/name, or the stage for all), and the number of the
+            part there, or none, for each of its ``parts``.
         stage: whose result.
         experiment: the job's.
         steps: what else names the job: the autoencoder, or method or drift, and part.

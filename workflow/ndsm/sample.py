@@ -18,7 +18,7 @@ from torch import Tensor
 from ndsm import fitted, inputs, latent, likelihood, samplers, store
 from ndsm.fitted import Fitted
 from ndsm.model import trained
-from ndsm.names import LIKELIHOOD_POINTS
+from ndsm.names import likelihood_points
 from ndsm.nets import ScoreNet
 from ndsm.sde import Chain
 from ndsm.streams import Streams, pick_device
@@ -26,7 +26,7 @@ from ndsm.subset import of_each, training_subset
 
 CHUNK = 200  # samples of a replica drawn together: what is between them stays in the cache
 FAR, MOST_FAR = 100, 0.01  # deviations from the mean of π beyond which a sample has run away; share
-TOLERANCE = 0.005  # nats of a mean log-density by which twice as many steps may change it
+CHECKED, TOLERANCE = 100, 0.005  # points, and nats that twice as many steps may change their mean
 
 
 def draw(net: ScoreNet, chain: Chain, sampling: dict[str, Any], streams: Streams) -> Tensor:
@@ -42,13 +42,13 @@ def draw(net: ScoreNet, chain: Chain, sampling: dict[str, Any], streams: Streams
 def log_densities(net: ScoreNet, chain: Chain, fit: Fitted, x: Tensor, streams: Streams) -> Tensor:
     """Log-densities (R, m) of points x (R, m, d), with a line on the solver's error."""
     log_prob = likelihood.log_prob(net, chain, fit, x, streams)
-    some, usual = x[:, : len(x[0]) // 5], likelihood.STEPS
-    if x.shape[-1] <= likelihood.EXACT:
-        finer = likelihood.log_prob(net, chain, fit, some, streams, 2 * usual)
-        error = (finer - log_prob[:, : some.shape[1]]).mean(1).abs().max().item()
-        print(f"log-density: twice as many steps than {usual} change it by {error:.2g} nats")
+    if x.shape[-1] <= likelihood.EXACT:  # above, other probes would change it as well
+        steps, some = 2 * likelihood.STEPS, x[:, :CHECKED]
+        finer = likelihood.log_prob(net, chain, fit, some, streams, steps)
+        error = (finer - log_prob[:, :CHECKED]).mean(1).abs().max().item()
+        print(f"log-density: with {steps} steps of the solver it changes by {error:.2g} nats")
         if error > TOLERANCE:
-            print(f"warning: that is more than {TOLERANCE}; the density may be steep")
+            print(f"warning: the log-density is unsure by more than {TOLERANCE} nats", flush=True)
     return log_prob
 
 
@@ -56,7 +56,9 @@ def unseen(data: Path | None, autoencoders: list[Path], spec: dict[str, Any]) ->
     """Held-out points of each replica, (R or 1, m, d): data, or their codes."""
     files = autoencoders or [data]
     tensors = [inputs.read_tensors(path, {"held_out": "m d"}, spec) for path in files if path]
-    return torch.stack([each["held_out"][:LIKELIHOOD_POINTS] for each in tensors])
+    return torch.stack(
+        [each["held_out"][: likelihood_points(each["held_out"].shape[1])] for each in tensors]
+    )
 
 
 def resampled(data: list[Path], spec: dict[str, Any], device: str) -> Tensor:

@@ -9,7 +9,7 @@ from typing import Any
 
 from ndsm.config import ConfigError
 from ndsm.gallery import figures
-from ndsm.names import CEILING, EXAMPLES, FLOOR, UNTRAINED
+from ndsm.names import CEILING, FLOOR, UNTRAINED
 from ndsm.parts import Study, parts
 from ndsm.plan import (
     along,
@@ -19,6 +19,7 @@ from ndsm.plan import (
     frontiers,
     has_likelihood,
     is_latent,
+    is_noised,
     jobs,
     null_of,
     place,
@@ -176,14 +177,10 @@ def _part_spec(study: Study, stage: str, experiment: str, **wildcards: str) -> d
     told["replicas"] = parts(study, experiment)[int(wildcards["part"])]
     if stage == "drift":
         drift = wildcards["drift"]
-        told |= settings["drifts"][drift] | {"drift": drift, "process": settings["process"]}
-        users = [study["methods"][name] for name in settings["methods"]]
-        return told | {
-            "noised": any(
-                own["drift"] == drift and EXAMPLES.get(own["objective"], "bridge") != "bridge"
-                for own in users
-            )
-        }
+        told |= settings["drifts"][drift] | {"drift": drift, "noised": False}
+        if is_noised(study, experiment, drift):
+            told |= {"noised": True, "process": settings["process"]}
+        return told
     method = wildcards["method"]
     told["method"] = method
     if stage == "evaluate":
