@@ -1,7 +1,6 @@
-"""The forward chain: moments, order and stationary law of its kernels, strides, and the pool."""
+"""The forward chain: moments, order and stationary law of its kernels, and its strides."""
 
 import math
-from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -13,8 +12,8 @@ from torch import Tensor
 from ndsm.drift import mismatch
 from ndsm.fits import fit_mixture
 from ndsm.fitted import data_sampler
-from ndsm.mixture import Mixture
-from ndsm.sde import KERNELS, Chain, Kernel, Pool, euler, exponential, signal, time_grid, variance
+from ndsm.mixture import Mixture, standard_normal
+from ndsm.sde import KERNELS, Chain, Kernel, euler, exponential, signal, time_grid, variance
 from ndsm.streams import Streams
 
 Z = 6.0  # standard errors; a false alarm has probability 2e-9 a comparison
@@ -24,12 +23,6 @@ P_VALUE = 1e-7  # of one two-sample test
 def ou(d: int = 1) -> Mixture:
     """The drift of the Ornstein–Uhlenbeck process, float64."""
     return Mixture(torch.zeros(1, 1).double(), torch.zeros(1, 1, d).double())
-
-
-def overlapping() -> Mixture:
-    """Two components in the plane that overlap, so that the drift is nonlinear where data lie."""
-    weights, means = torch.tensor([[0.3, 0.7]]), torch.tensor([[[-1.5, 0.0], [1.5, 0.5]]])
-    return Mixture(weights.double().log(), means.double())
 
 
 def affine_moments(kernel: Kernel, times: Tensor, visited: list[int]) -> tuple[float, float]:
@@ -180,11 +173,24 @@ def test_simulated_law_of_one_component_at_any_stride(stride):
 
 
 def test_simulation_goes_on_from_where_it_stopped():
-    chain = Chain(ou(), exponential, time_grid(0.01, 1.0, 20))
-    y, streams = torch.full((1, 50, 1), 2.0).double(), Streams([("halves",)])
+    """In two halves as in one: the same mean and variance; from the end on nothing moves."""
+    chain, n = Chain(ou(), exponential, time_grid(0.01, 1.0, 20)), 40_000
+    y, streams = torch.full((1, n, 1), 2.0).double(), Streams([("halves",)])
     halves = chain.simulate(chain.simulate(y, 8, streams), 20, streams, start=8)
-    torch.testing.assert_close(halves, chain.simulate(y, 20, Streams([("halves",)])))
+    mean, var = 2 * math.exp(-1), 1 - math.exp(-2)
+    assert abs(halves.mean().item() - mean) < Z * math.sqrt(var / n)
+    assert abs(halves.var().item() - var) < Z * var * math.sqrt(2 / n)
     assert torch.equal(chain.simulate(y, 20, streams, start=20), y)
+
+
+def test_a_simulation_takes_the_same_of_its_streams_however_long_it_is():
+    """So what a replica draws after it does not depend on its stack; shared streams would."""
+    chain, after = Chain(standard_normal(2, 1), exponential, time_grid(0.01, 1.0, 20).float()), []
+    for n in (1, 20):
+        streams = Streams([("a",), ("b",)])
+        chain.simulate(torch.zeros(2, 5, 1), torch.tensor([[3], [n]]), streams)
+        after.append(streams.normal(4))
+    assert torch.equal(*after)
 
 
 @pytest.mark.parametrize("from_data", [False, True])
@@ -197,129 +203,3 @@ def test_strides_are_uniform(from_data):
     assert stats.chisquare(counts[1:].numpy()).pvalue > P_VALUE
     edge = torch.tensor([0.0, 1 - 2**-24])
     assert chain.hops(edge).tolist() == [1, longest]
-
-
-# The pool against full re-simulation.
-
-STEPS, SIZE = 12, 12_000
-
-
-def pool_chain(stride: int) -> Chain:
-    return Chain(overlapping(), exponential, time_grid(0.02, 1.5, STEPS), stride)
-
-
-def ring_data() -> Callable[[Tensor], Tensor]:
-    points = torch.as_tensor(ring(4000, 1))
-    return lambda u: points[(u * len(points)).long()]
-
-
-def observe(pool: Pool, iterations: int, streams: Streams) -> tuple[Tensor, Tensor]:
-    """Particles (iterations, B, d) and their grid indices (iterations, B) after each move."""
-    points, indices = [], []
-    for _ in range(iterations):
-        jump = pool.jump(*streams.uniform(2, SIZE).unbind(1))
-        assert torch.equal(jump.t[..., 0], pool.chain.times[pool.stop])
-        pool.move(jump, streams.normal(SIZE, 2).to(pool.y))
-        points.append(pool.y[0])
-        indices.append(pool.index[0])
-    return torch.stack(points), torch.stack(indices)
-
-
-def resimulate(chain: Chain, n: int, streams: Streams) -> Tensor:
-    """Particles that visit t_n, each simulated from its own data point at t = 0."""
-    data, y, index = ring_data(), None, None
-    y, index = data(streams.uniform(4 * SIZE)), torch.zeros(1, 4 * SIZE).long()
-    while (index < n).any():
-        stop = index + 1 + (streams.uniform(4 * SIZE) * chain.stride).long()
-        h = chain.times[stop.clamp(max=STEPS)] - chain.times[index.clamp(max=STEPS)]
-        mu, sigma = chain.kernel(chain.drift, y, h.unsqueeze(-1))
-        moved = mu + sigma * streams.normal(4 * SIZE, 2).to(y)
-        running = index < n
-        y = torch.where(running.unsqueeze(-1), moved, y)
-        index = torch.where(running, stop, index)
-    return y[index == n][:SIZE]
-
-
-def smallest_p_value(pool: Pool) -> float:
-    """Of Kolmogorov–Smirnov tests at four times along four functions of the particle."""
-    points, indices = observe(pool, STEPS, Streams([("moves",)]))
-    p_values = []
-    for n in (1, 4, 8, STEPS):
-        pair = points[indices == n], resimulate(pool.chain, n, Streams([("again", n)]))
-        for look in (
-            lambda y: y[:, 0],
-            lambda y: y[:, 1],
-            lambda y: y.sum(1),
-            lambda y: y.norm(dim=1),
-        ):
-            p_values.append(stats.ks_2samp(*(look(y).numpy() for y in pair)).pvalue)
-    return min(p_values)
-
-
-class NoFreshData(Pool):
-    """A planted mistake: time starts anew at T, the particle does not."""
-
-    def jump(self, u_hop: Tensor, u_data: Tensor):
-        data, self.data = self.data, lambda _: self.y
-        found = super().jump(u_hop, u_data)
-        self.data = data
-        return found
-
-
-class SameData(Pool):
-    """A planted mistake: each particle always starts from the same data point."""
-
-    def jump(self, u_hop: Tensor, u_data: Tensor):
-        return super().jump(u_hop, torch.linspace(0, 0.999, SIZE).unsqueeze(0))
-
-
-@pytest.mark.parametrize("stride", [1, 5])
-def test_pool_marginals_equal_full_resimulation(stride):
-    """A pool that has run for three rounds; a particle is looked at once per time and round."""
-    pool = Pool(pool_chain(stride), ring_data(), SIZE, Streams([("pool",)]))
-    observe(pool, 2 * STEPS, Streams([("rounds",)]))
-    assert smallest_p_value(pool) > P_VALUE
-
-
-def test_a_pool_that_is_not_restarted_from_data_is_noticed():
-    pool = NoFreshData(pool_chain(1), ring_data(), SIZE, Streams([("pool",)]))
-    observe(pool, 2 * STEPS, Streams([("rounds",)]))
-    assert smallest_p_value(pool) < P_VALUE
-
-
-def test_pool_starts_out_spread_and_meets_every_time_equally_often():
-    pool = Pool(pool_chain(1), ring_data(), SIZE, Streams([("pool",)]))
-    first = torch.bincount(pool.index[0], minlength=STEPS)
-    assert stats.chisquare(first.numpy()).pvalue > P_VALUE
-    _, indices = observe(pool, STEPS, Streams([("moves",)]))
-    assert torch.equal(torch.bincount(indices.flatten()), torch.tensor([0] + [SIZE] * STEPS))
-
-
-def restart_correlation(pool: Pool) -> float:
-    """|z| of the correlation between a particle's starts in consecutive rounds."""
-    points, indices = observe(pool, 2 * STEPS, Streams([("moves",)]))
-    starts = [
-        torch.where((indices[half] == 1).unsqueeze(-1), points[half], 0).sum(0)[:, 0].numpy()
-        for half in (slice(0, STEPS), slice(STEPS, 2 * STEPS))
-    ]
-    return abs(np.corrcoef(*starts)[0, 1]) * math.sqrt(SIZE)
-
-
-def test_pool_draws_fresh_data_in_every_round():
-    arguments = pool_chain(1), ring_data(), SIZE, Streams([("pool",)])
-    assert restart_correlation(Pool(*arguments)) < Z
-    assert restart_correlation(SameData(*arguments)) > Z
-
-
-def test_pool_from_data_jumps_once_from_the_data():
-    """Every jump starts at a data point and crosses 1 to N grid times, all equally often."""
-    chain = Chain(ou(2), exponential, time_grid(0.02, 1.5, STEPS), from_data=True)
-    pool = Pool(chain, lambda u: torch.full((*u.shape, 2), 3.0).double(), SIZE, Streams([(0,)]))
-    streams = Streams([("moves",)])
-    for _ in range(2):
-        jump = pool.jump(*streams.uniform(2, SIZE).unbind(1))
-        torch.testing.assert_close(jump.mu, 3 * signal(jump.t).expand_as(jump.mu))
-        torch.testing.assert_close(jump.sigma, variance(jump.t).sqrt())
-        counts = torch.bincount(pool.stop[0], minlength=STEPS + 1)[1:]
-        assert stats.chisquare(counts.numpy()).pvalue > P_VALUE
-        pool.move(jump, streams.normal(SIZE, 2))
