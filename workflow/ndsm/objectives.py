@@ -11,8 +11,8 @@ With s = s_θ(·, t) and λ = v(t):
 
 They minimise E[λ ‖s_θ(y, t) − ∇log p_t(y)‖²] / 2 up to a constant, and are exact at every step
 size, because ∇log p_n(y) = E[−Z_n/σ_n | y_n = y] for any chain with Gaussian kernels:
-arXiv:2405.15625 (NDSM and its control variate). With F = F(·, φ), the departure of ``nets``, which on a bridge is
-minus the velocity (arXiv:2210.02747):
+arXiv:2405.15625 (NDSM and its control variate). With F = F(·, φ), the departure of ``nets``, which
+on a bridge is minus the velocity (arXiv:2210.02747):
 
     ndsm_flow        ½‖F(y) + dy/dφ‖²                                     (bridge from the data)
     flow_matching    (cos φ + sin φ)² ½‖F(y) + dy/dφ‖²                    (one component, N(0, I))
@@ -93,7 +93,9 @@ def ndsm_flow(departure: Function, bridge: Bridge, noise: Tensor) -> Tensor:
     """½‖F(y) + dy/dφ‖², (R, B): bridges from the data to components of π."""
     a, root_v = torch.cos(bridge.angle), torch.sin(bridge.angle)
     start = bridge.x - bridge.centre
-    end = noise if bridge.factor is None else (bridge.factor @ noise.unsqueeze(-1)).squeeze(-1)
+    end, factor = noise, bridge.factor
+    if factor is not None:
+        end = (factor @ noise.unsqueeze(-1).to(factor)).squeeze(-1)
     y = bridge.centre + a * start + root_v * end
     return 0.5 * (departure(y, bridge.t) - (root_v * start - a * end)).square().sum(-1)
 

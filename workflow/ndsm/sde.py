@@ -158,14 +158,15 @@ class Chain:
 
         It takes one number of each of the streams, however long the paths are.
         """
-        streams = streams.fork()
+        streams, noises = streams.fork(), []
         path = [torch.as_tensor(n, device=y.device).expand(y.shape[:2])]
         while (path[-1] > start).any():  # from the end of the path to its start
             hop = path[-1] if self.from_data else self.hops(streams.uniform(y.shape[1]))
             path.append((path[-1] - hop).clamp(min=start))
-        for stop, index in zip(path[-2::-1], path[:0:-1], strict=True):
+            noises.append(streams.fork())  # of the jump that ends here, however long the path is
+        for stop, index, noise in zip(path[-2::-1], path[:0:-1], noises[::-1], strict=True):
             jump = self.jump(y, index, stop)
-            moved = jump.mu + jump.sigma * streams.normal(*y.shape[1:]).to(y)
+            moved = jump.mu + jump.sigma * noise.normal(*y.shape[1:]).to(y)
             y = torch.where((index < stop).unsqueeze(-1), moved, y)
         return y
 
