@@ -121,8 +121,9 @@ def collect_metrics(results: Path, spec: Spec) -> pd.DataFrame:
             for method, path in paths
         ]
     tables += _scores(results, spec)
-    paths = [results / "gradients" / f"{e}.metrics.csv" for e in spec.get("gradients", [])]
-    tables += [read_cells(path) for path in paths]
+    tables += [
+        read_cells(results / "gradients" / f"{e}.metrics.csv") for e in spec.get("gradients", [])
+    ]
     if derived:
         tables.append(pd.DataFrame(derived, columns=COLUMNS).astype({"n_train": "Int64"}))
     metrics = pd.concat(tables, ignore_index=True)[COLUMNS]

@@ -267,8 +267,8 @@ def side_problems(study: dict[str, Any]) -> Iterator[str]:
             there = [
                 m
                 for m in _trained(study, score["experiment"])
-                if own[m]["objective"] != "ndsm_flow"
-            ]  # which learns a velocity
+                if EXAMPLES[own[m]["objective"]] != "bridge"  # those learn a velocity
+            ]
             for method in score["methods"]:
                 if method not in there:
                     yield unknown("score.methods", method, there)

@@ -17,7 +17,7 @@ share s is uniform.
 """
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -61,10 +61,10 @@ class Examples(Protocol):
     def shuffle(self, streams: Streams) -> None:
         """Begins a block of steps."""
 
-    def draw(self, k: int, u: Tensor) -> Jump | Bridge:
-        """The examples of step k of the block, for uniform numbers u (R, 3, B)."""
+    def draw(self, k: int, u: Tensor) -> Any:
+        """The examples of step k of the block, jumps or bridges, for uniform numbers (R, 3, B)."""
 
-    def move(self, example: Jump | Bridge, noise: Tensor) -> None:
+    def move(self, example: Any, noise: Tensor) -> None:
         """Ends the step whose noise was (R, B, d)."""
 
     def state(self) -> dict[str, Tensor]:

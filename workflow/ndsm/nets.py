@@ -144,7 +144,7 @@ class ScoreNet(nn.Module):
         inputs, offset = y / self.scale, torch.zeros((), device=y.device)
         if self.known:
             offset, seen = self.known.parts(y, t)
-        elif self.sees_drift:
+        elif score is not None and self.score_scale is not None:
             seen = score / self.score_scale
         if self.sees_drift:
             inputs = torch.cat([inputs, seen], -1)

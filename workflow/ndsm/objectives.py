@@ -126,7 +126,7 @@ class Objective:
         return "departure" if self.examples == "bridge" else "forward"
 
 
-LOSSES = {
+LOSSES: dict[str, tuple[Callable[..., Tensor], int]] = {
     "dsm": (denoising, 1),
     "ndsm": (ndsm, 1),
     "ndsm_cv": (ndsm_cv, 2),

@@ -77,7 +77,7 @@ def settings_of(study: Study, experiment: str, method: str) -> dict[str, Any]:
     """
     settings, own = study["experiments"][experiment], study["methods"][method]
     tuned = settings.get("tuned", {}).get(method.removesuffix(UNTRAINED), {})
-    keys = ("process", "training", "temperature")
+    keys = ("process", "training", "temperature", "weight")
     for changes in (own, tuned):
         settings = merge(settings, {key: changes[key] for key in keys if key in changes})
     usual, training = study["experiments"][experiment]["training"], settings["training"]
@@ -186,7 +186,7 @@ def _reaches(study: Study, stage: str, job: dict[str, Any]) -> list[Any]:
         return told
     told += [settings["process"], settings["network"]]
     if is_trained(study, str(method)):
-        told.append(settings["training"])
+        told += [settings["training"], settings.get("weight")]
     return told if stage == "train" else [*told, settings["sampling"]]
 
 

@@ -54,8 +54,8 @@ def log_densities(net: ScoreNet, chain: Chain, fit: Fitted, x: Tensor, streams: 
 
 def unseen(data: Path | None, autoencoders: list[Path], spec: dict[str, Any]) -> Tensor:
     """Held-out points of each replica, (R or 1, m, d): data, or their codes."""
-    files = autoencoders or [data]
-    tensors = [inputs.read_tensors(path, {"held_out": "m d"}, spec) for path in files if path]
+    files = autoencoders or ([data] if data else [])
+    tensors = [inputs.read_tensors(path, {"held_out": "m d"}, spec) for path in files]
     return torch.stack(
         [each["held_out"][: likelihood_points(each["held_out"].shape[1])] for each in tensors]
     )

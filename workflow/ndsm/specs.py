@@ -51,7 +51,8 @@ def text(study: Study, stage: str, **wildcards: str) -> str:
 
 def _options(study: Study, stage: str, wildcards: dict[str, str]) -> int:
     """The length of a command's options that name the replicas' autoencoders."""
-    if stage not in ("drift", "train", "sample"):
+    named = ("drift", "train", "sample", "evaluate")
+    if stage not in named or wildcards.get("method") == FLOOR:
         return 0
     experiment = wildcards["experiment"]
     names = autoencoders(study, experiment, int(wildcards["part"]))
@@ -196,6 +197,6 @@ def _part_spec(study: Study, stage: str, experiment: str, **wildcards: str) -> d
     if stage == "score":
         return told | {"noise": study["score"]["noise"]}
     if stage == "train":
-        return told | {"training": settings["training"], "weight": own.get("weight", 0)}
+        return told | {"training": settings["training"], "weight": settings.get("weight", 0)}
     told |= {"sampling": settings["sampling"], "temperature": settings.get("temperature", 1)}
     return told | {"likelihood": has_likelihood(study, experiment)}

@@ -172,7 +172,7 @@ def main(
     steps = settings["evaluations"] // cost
     names = [name for name, _ in net.network.named_parameters()]
     spec = spec | {"device": device}
-    files = [*data, drift, *[known] * bool(known), *sources.files("train")]
+    files = [*data, drift, *([known] if known else []), *sources.files("train")]
     with Checkpoint(out, spec, files) as checkpoint:
         source = examples(chain, points, spec["objective"], settings, streams)
         how = spec["objective"], settings, streams, checkpoint, learned, spec["weight"]
