@@ -1,0 +1,242 @@
+"""Log-densities by the probability flow, and the diffused mixture, against closed forms."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from ndsm import likelihood
+from ndsm.diffused import Diffused, diffused
+from ndsm.fitted import Fitted
+from ndsm.likelihood import log_prob
+from ndsm.mixture import Mixture, standard_normal
+from ndsm.nets import ScoreNet, Zero
+from ndsm.samplers import generate, prior
+from ndsm.sde import Chain, exponential, signal, time_grid, variance
+from ndsm.streams import Streams
+
+Z = 6.0  # standard errors; a false alarm has probability 2e-9 a comparison
+
+
+def double(mixture: Mixture) -> Mixture:
+    return Mixture(**{name: tensor.double() for name, tensor in mixture.tensors().items()})
+
+
+def plain(mixture: Mixture, scale: float = 1.0, shift: float = 0.0) -> Fitted:
+    """A mixture in working coordinates x = shift + scale y."""
+    d = mixture.means.shape[-1]
+    return Fitted(
+        mixture, torch.full((1, 1, d), shift).double(), torch.full((1, 1, 1), scale).double()
+    )
+
+
+class Gaussian(nn.Module):
+    """The exact F of data N(m, C) under the OU process, C = U diag(λ) Uᵀ."""
+
+    def __init__(self, mean: Tensor, covariance: Tensor) -> None:
+        super().__init__()
+        self.mean, (self.spectrum, self.basis) = mean, torch.linalg.eigh(covariance)
+
+    def forward(self, y: Tensor, t: Tensor) -> Tensor:
+        """F at y (R, B, d) and t (R, B, 1)."""
+        a, v, m = signal(t), variance(t), self.mean @ self.basis
+        z = y @ self.basis
+        return (v.sqrt() * (a * (self.spectrum - 1) * z + m) / (a * a * self.spectrum + v)) @ (
+            self.basis.mT
+        )
+
+
+def gaussian(d: int) -> tuple[Tensor, Tensor]:
+    """A mean and a covariance that is neither round nor diagonal."""
+    factor = torch.eye(d).double() * 0.6 + 0.3 * torch.ones(d, d).double().tril()
+    return torch.linspace(-1, 1, d).double(), factor @ factor.mT
+
+
+def normal_log_prob(x: Tensor, mean: Tensor, covariance: Tensor) -> Tensor:
+    return torch.distributions.MultivariateNormal(mean, covariance).log_prob(x)
+
+
+def chain_of(drift: Mixture, T: float = 16.0, **how: bool) -> Chain:  # noqa: N803
+    return Chain(drift, exponential, time_grid(1e-8, T, 100), **how)
+
+
+# Log-densities.
+
+
+def gaussian_error(steps: int, d: int = 3) -> float:
+    """Largest error of the log-density of a Gaussian over some points."""
+    mean, covariance = gaussian(d)
+    drift = double(standard_normal(1, d))
+    net = ScoreNet(drift, Gaussian(mean, covariance))
+    x = torch.linspace(-2, 2, 7 * d).double().view(1, -1, d)
+    found = log_prob(net, chain_of(drift), plain(drift), x, Streams([("any",)]), steps)
+    return (found - normal_log_prob(x, mean, covariance)).abs().max().item()
+
+
+def test_density_of_a_gaussian_is_exact_of_order_four():
+    assert gaussian_error(32) < 1e-4
+    steps = [2, 4, 8]
+    errors = [gaussian_error(n) for n in steps]
+    order = -np.polyfit(np.log(steps), np.log(errors), 1)[0]
+    assert order > 3.5
+
+
+def test_a_missing_divergence_would_be_noticed(monkeypatch):
+    """A planted mistake: the integral of the divergence of half of the coordinates alone."""
+    half = torch.eye(3)
+    half[2] = 0
+    monkeypatch.setattr(likelihood.torch, "eye", lambda n: half)
+    assert gaussian_error(32) > 0.1
+
+
+def modes(covariance: str) -> Mixture:
+    """Three components in the plane; with covariances of their own if ``full``."""
+    means = torch.tensor([[[-2.0, 0.0], [1.0, 1.5], [0.5, -1.0]]]).double()
+    weights = torch.tensor([[0.5, 0.3, 0.2]]).double().log()
+    if covariance != "full":
+        return Mixture(weights, means)
+    factors = torch.tensor([[[0.5, 0], [0.3, 0.4]], [[0.9, 0], [-0.4, 0.7]], [[0.2, 0], [0, 1.1]]])
+    return Mixture(weights, means, factors.double().unsqueeze(0))
+
+
+def fits(covariance: str) -> Fitted:
+    """The mixture with working coordinates that are a scale, or for ``tied`` a matrix."""
+    fit = plain(modes(covariance), 0.7, 0.3)
+    if covariance != "tied":
+        return fit
+    factor = torch.tensor([[[0.8, 0.0], [0.4, 0.5]]]).double()
+    return Fitted(fit.mixture, fit.shift, factor)
+
+
+LINEAR = plain(double(standard_normal(1, 2)), 1.4, 0.2)  # of the process, for data of ``fits``
+POINTS = torch.tensor([[[-1.5, 0.2], [0.4, 0.9], [0.0, 0.0], [2.0, -1.0], [0.3, 3.0]]]).double()
+
+
+@pytest.mark.parametrize("covariance", ["spherical", "tied", "full"])
+def test_an_untrained_model_has_the_density_of_its_mixture(covariance):
+    """F_θ = 0: of NDSM in closed form, of the known mixture through the flow from N(0, I)."""
+    fit, streams = fits(covariance), Streams([("any",)])
+    chain = chain_of(fit.mixture, ends_in_pi=True)
+    found = log_prob(ScoreNet(fit.mixture, Zero(2)), chain, fit, POINTS, streams)
+    torch.testing.assert_close(found, fit.log_prob(POINTS))
+    drift = LINEAR.mixture
+    net = ScoreNet(drift, Zero(2), known=diffused(fit, LINEAR))
+    through = log_prob(net, chain_of(drift), LINEAR, POINTS, streams, steps=128)
+    torch.testing.assert_close(through, fit.log_prob(POINTS), atol=2e-3, rtol=0)
+
+
+def test_an_affine_map_of_the_data_changes_the_density_by_its_determinant():
+    fit, streams = fits("tied"), Streams([("any",)])
+    net, chain = ScoreNet(fit.mixture, Zero(2)), chain_of(fit.mixture)
+    a = torch.tensor([[2.0, 0.0], [0.7, 0.4]]).double()
+    moved = Fitted(fit.mixture, fit.shift @ a.mT + 1, (a @ fit.factor))
+    before = log_prob(net, chain, fit, POINTS, streams)
+    after = log_prob(net, chain, moved, POINTS @ a.mT + 1, streams)
+    torch.testing.assert_close(after, before - math.log(0.8))
+
+
+def hutchinson_z(monkeypatch: pytest.MonkeyPatch, wrong: bool) -> float:
+    """|z| of the mean error of 400 estimates of a log-density in 20 dimensions."""
+    d, n = 20, 400
+    mean, covariance = gaussian(d)
+    drift = double(standard_normal(1, d))
+    net, x = ScoreNet(drift, Gaussian(mean, covariance)), 0.3 * torch.ones(1, n, d).double()
+    monkeypatch.setattr(likelihood, "PROBES", 1)
+    if wrong:
+        monkeypatch.setattr(Streams, "uniform", lambda self, *shape: torch.ones(1, *shape))
+    found = log_prob(net, chain_of(drift), plain(drift), x, Streams([("probes",)]), 12)
+    error = (found - normal_log_prob(x, mean, covariance))[0]
+    assert wrong or error.std() > 0.1  # it is an estimate
+    return (error.mean().abs() / error.std() * math.sqrt(n)).item()
+
+
+def test_hutchinsons_estimate_is_unbiased(monkeypatch):
+    """Probes of random signs; with all signs equal the off-diagonal terms stay."""
+    with monkeypatch.context() as patch:
+        assert hutchinson_z(patch, wrong=False) < Z
+    with monkeypatch.context() as patch:
+        assert hutchinson_z(patch, wrong=True) > Z
+
+
+def test_the_sampler_draws_from_the_density():
+    """Mean of −log p over draws is the entropy of a Gaussian, 1.5 (1 + log 2π) + ½ log det C."""
+    mean, covariance = gaussian(3)
+    drift = double(standard_normal(1, 3))
+    net, chain, streams = (
+        ScoreNet(drift, Gaussian(mean, covariance)),
+        chain_of(drift),
+        Streams([(0,)]),
+    )
+    y = generate(net, prior(chain, 4000, streams).double(), chain, "heun", 100, streams)
+    value = -log_prob(net, chain, plain(drift), y, streams)[0]
+    entropy = 1.5 * (1 + math.log(2 * math.pi)) + 0.5 * torch.logdet(covariance).item()
+    assert abs(value.mean().item() - entropy) < Z * value.std().item() / math.sqrt(4000)
+
+
+# The diffused mixture.
+
+
+def log_pi_t(fit: Fitted, y: Tensor, t: float) -> Tensor:
+    """Log density of a mixture under the linear process, component by component."""
+    a, v, scale = math.exp(-t), 1 - math.exp(-2 * t), LINEAR.factor.item()
+    parts = []
+    for k in range(3):
+        factor = fit.factor[0] if fit.factor.shape[-1] > 1 else fit.factor[0] * torch.eye(2)
+        if fit.mixture.scale_tril is not None:
+            factor = factor @ fit.mixture.scale_tril[0, k]
+        covariance = a**2 * (factor @ factor.mT) / scale**2 + v * torch.eye(2)
+        mean = a * LINEAR.to_working(fit.to_data(fit.mixture.means))[0, k]
+        parts.append(fit.mixture.log_weights[0, k] + normal_log_prob(y, mean, covariance))
+    return torch.stack(parts).logsumexp(0)
+
+
+def score_error(known: Diffused, fit: Fitted) -> float:
+    """Largest error of the score with F_θ = 0, over points and times."""
+    net, worst = ScoreNet(LINEAR.mixture, Zero(2), known=known), 0.0
+    for t in (1e-3, 0.1, 1.0, 4.0):
+        y = POINTS.clone().requires_grad_()
+        (truth,) = torch.autograd.grad(log_pi_t(fit, y, t).sum(), y)
+        found = net(POINTS, torch.full((1, 5, 1), t).double())
+        worst = max(worst, ((found - truth).abs() / (1 + truth.abs())).max().item())
+    return worst
+
+
+@pytest.mark.parametrize("covariance", ["spherical", "tied", "full"])
+def test_the_score_of_a_diffused_mixture_is_exact(covariance):
+    fit = fits(covariance)
+    known = diffused(fit, LINEAR)
+    assert score_error(known, fit) < 1e-6
+    wrong = Diffused(**vars(known) | {"spectra": 1.1 * known.spectra})
+    assert score_error(wrong, fit) > 0.01
+
+
+def test_axes_of_their_own_need_no_basis():
+    """Diagonal covariances: the same through a basis and without."""
+    mixture = modes("full")
+    assert mixture.scale_tril is not None
+    straight = Mixture(mixture.log_weights, mixture.means, mixture.scale_tril * torch.eye(2))
+    known = diffused(plain(straight, 0.7), LINEAR)
+    assert known.bases is None
+    tilted = diffused(fits("full"), LINEAR)
+    assert tilted.bases is not None and tilted.bases.shape == (1, 3, 2, 2)
+    assert score_error(known, plain(straight, 0.7)) < 1e-6
+
+
+def test_the_whitened_score_has_unit_variance():
+    """Under π_t, where components do not overlap: at all times within a tenth. It is the score."""
+    means = 40 * torch.tensor([[[-1.0, 0.0], [1.0, 0.0]]]).double()
+    fit = plain(Mixture(torch.tensor([[0.5, 0.5]]).double().log(), means))
+    linear = plain(double(standard_normal(1, 2)), 40.0)
+    known, streams = diffused(fit, linear), Streams([("draws",)])
+    x = linear.to_working(fit.to_data(fit.mixture.sample(20_000, streams)))
+    for t in (1e-4, 1e-2, 0.5, 4.0):
+        times = torch.full((1, 20_000, 1), t).double()
+        y = signal(times) * x + variance(times).sqrt() * streams.normal(20_000, 2)
+        _, unit = known.parts(y, times)
+        assert unit.square().mean().sqrt().item() == pytest.approx(1, abs=0.1)
+        score = ScoreNet(linear.mixture, Zero(2), known=known)(y, times)
+        torch.testing.assert_close(
+            unit / unit[0, 0, 0], score / score[0, 0, 0], rtol=1e-5, atol=1e-5
+        )
