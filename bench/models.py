@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ndsm import fitted, train
+from ndsm.examples import Examples
 from ndsm.fits import fit_ou
 from ndsm.fitted import Fitted, data_sampler
 from ndsm.mixture import Mixture
@@ -21,7 +22,8 @@ from ndsm.streams import Streams
 Settings = dict[str, Any]
 
 PROCESS = {"kernel": "exponential", "steps": 100, "t_min": 1e-2, "T": 4.0}
-TRAINING = {"batch": 128, "learning_rate": 5e-3, "ema": 0.999}
+TRAINING: Settings = {"batch": 128, "learning_rate": 5e-3, "ema": 0.1, "pool": 32}
+NETWORK = {"type": "mlp", "sees_drift": False, "width": 64, "depth": 3}
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,7 @@ def invented(
     components: int = 20,
     n: int = 2000,
     replicas: int = 20,
-    network: Settings | None = None,
+    network: Settings = NETWORK,
     **how: Any,
 ) -> Stack:
     """A stack on normal data, with an invented mixture as its drift (one component for ``dsm``)."""
@@ -81,7 +83,6 @@ def invented(
     unit = torch.ones(replicas, 1, 1)
     fit = Fitted(Mixture(weights, means), torch.zeros(replicas, 1, d), unit)
     points = torch.randn(n, d, generator=generator)
-    network = network or {"type": "mlp", "width": 64, "depth": 3}
     return stack([points] * replicas, fit, objective, network, **how)
 
 
@@ -91,12 +92,27 @@ def linear(subsets: list[Tensor]) -> Fitted:
     return fitted.stack(fits).to("cpu", torch.float32)
 
 
-def trained(model: Stack, objective: str, evaluations: int, **changes: Any) -> None:
-    """Trains a stack as the study does, without a word, and leaves its averaged weights in it."""
+def trained(
+    model: Stack,
+    objective: str,
+    evaluations: int,
+    source: Examples | None = None,
+    **changes: Any,
+) -> None:
+    """Trains a stack as the study does, without a word, and leaves its averaged weights in it.
+
+    Args:
+        model: the stack.
+        objective: what to train with.
+        evaluations: network evaluations per particle.
+        source: its examples, if they are there already.
+        changes: of ``TRAINING``.
+    """
     settings = TRAINING | {"evaluations": evaluations} | changes
     how = objective, settings, model.streams
     with contextlib.redirect_stdout(io.StringIO()):
-        averages = train.train(model.net, model.chain, model.data, *how)[0]
+        source = source or train.examples(model.chain, model.data, *how)
+        averages = train.train(model.net, source, *how)[0]
     with torch.no_grad():
         for weight, average in zip(model.net.parameters(), averages, strict=True):
             weight.copy_(average)

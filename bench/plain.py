@@ -7,12 +7,13 @@ processes that a stack is compared with: python bench/plain.py data.safetensors 
 
 import math
 import sys
+from typing import Any
 
 import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-WIDTH, DEPTH, FREQUENCIES, RATE, EMA = 64, 3, 6, 5e-3, 0.999
+WIDTH, DEPTH, FREQUENCIES, RATE, EMA = 64, 3, 6, 5e-3, 0.1
 T_MIN, T, N = 1e-3, 4.0, 100
 
 
@@ -24,14 +25,19 @@ def network(d: int) -> nn.Sequential:
     return nn.Sequential(*layers, nn.Linear(WIDTH, d))
 
 
+@torch.no_grad()
+def follow(average: Any, weights: Any, before: Tensor | int) -> None:
+    """Moves the average, of so many steps before, towards the weights; see ``ndsm.adam``."""
+    decay = (1 - 1 / (int(before) + 1)) ** (1 / EMA - 1)
+    torch._foreach_lerp_(average, weights, 1 - decay)
+
+
 def train(x: Tensor, steps: int, batch: int, seed: int = 0) -> nn.Module:
     """Trains one model on points x (n, d) and gives its average."""
     torch.manual_seed(seed)
     x = (x - x.mean(0)) / x.std()
     net = network(x.shape[1])
-    average = torch.optim.swa_utils.AveragedModel(
-        net, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(EMA)
-    )
+    average = torch.optim.swa_utils.AveragedModel(net, multi_avg_fn=follow)
     optimiser = torch.optim.Adam(net.parameters(), lr=RATE, fused=True)
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimiser,

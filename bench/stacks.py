@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -15,13 +15,13 @@ import yaml
 
 from bench import plain
 from bench.measure import Row, ceiling, in_turns, one_thread, ratios, row, significant
-from bench.models import invented, steps
+from bench.models import NETWORK, TRAINING, Stack, invented, steps
 from ndsm import config, specs
-from ndsm.sde import Chain, Pool
+from ndsm.examples import Pool
 
 ROOT = Path(__file__).parents[1]
 REPLICAS, BATCH, BUDGET = 20, 256, 1000
-MLP = {"type": "mlp", "width": 64, "depth": 3}
+POOL, LAPS = 32, 7  # batches of a pool; how often each of them moves in a timing
 
 
 def study() -> dict[str, Any]:
@@ -31,6 +31,7 @@ def study() -> dict[str, Any]:
     own = raw["experiments"]["weighted_modes"]
     own |= {"methods": ["dsm"], "n_train": [2000], "metrics": ["energy_distance"]}
     own["training"] = {"evaluations": BUDGET, "batch": BATCH}
+    own["network"] = {"sees_drift": False}  # as in plain.py
     smaller = {"seeds": REPLICAS, "replicas_per_job": REPLICAS}
     return config.resolve(
         {key: raw[key] for key in kept} | smaller | {"experiments": {"weighted_modes": own}}
@@ -81,7 +82,7 @@ def one_job() -> Iterator[Row]:
 def steps_only() -> Iterator[Row]:
     """The same without starts of processes, a thread each."""
     number, x = 100, torch.randn(2000, 2)
-    model = invented(2, replicas=REPLICAS, network=MLP)
+    model = invented(2, replicas=REPLICAS)
     works = [
         lambda: steps(model, "dsm", number, batch=BATCH),
         lambda: plain.train(x, number, BATCH),
@@ -96,11 +97,11 @@ def steps_only() -> Iterator[Row]:
 
 def objectives() -> Iterator[Row]:
     """A step of ``ndsm_cv`` against one of ``dsm``, per network evaluation."""
-    unet = {"type": "unet", "width": 16, "depth": 1}
+    unet = {"type": "unet", "sees_drift": False, "width": 16, "depth": 1}
     cases: list[tuple[str, int, int, int, dict[str, Any]]] = [
-        ("d = 2", 2, 20, 200, MLP),
-        ("d = 16", 16, 20, 100, MLP | {"width": 128}),
-        ("d = 64", 64, 20, 60, MLP | {"width": 128}),
+        ("d = 2", 2, 20, 200, NETWORK),
+        ("d = 16", 16, 20, 100, NETWORK | {"width": 128}),
+        ("d = 64", 64, 20, 60, NETWORK | {"width": 128}),
         ("U-Net, 14×14", 196, 1, 10, unet),
     ]
     for name, d, replicas, number, network in cases:
@@ -120,27 +121,55 @@ def pool() -> Iterator[Row]:
     process = {"kernel": "exponential", "steps": 50, "t_min": 1e-2, "T": 4.0}
     model = invented(16, "ndsm", process=process, stride=1)
     chain, streams = model.chain, model.streams
-    particles = Pool(chain, model.data, BATCH, streams)
+    particles = Pool(chain, model.data, BATCH, 10, streams)
 
     def moved() -> None:
-        for _ in range(10):
-            jump = particles.jump(*streams.uniform(2, BATCH).unbind(1))
-            particles.move(jump, streams.normal(*particles.y.shape[1:]))
+        particles.shuffle(streams)
+        for k in range(particles.block):
+            jump = particles.draw(k, streams.uniform(2, BATCH))
+            particles.move(jump, streams.normal(*jump.mu.shape[1:]))
 
     def simulated() -> None:
         x_0 = model.data(streams.uniform(BATCH))
         n = 1 + (streams.uniform(BATCH) * chain.steps).long()
-        Chain.jump(chain, chain.simulate(x_0, n - 1, streams), n - 1, n)
+        chain.jump(chain.simulate(x_0, n - 1, streams), n - 1, n)
 
-    found = [10 * ratio for ratio in ratios(moved, simulated)]
+    found = [particles.block * ratio for ratio in ratios(moved, simulated)]
     note = "20 replicas, batch 256, d = 16, 20 components, to a uniform n of 50; stride 1"
     yield row("pool : full simulation, per iteration", found, "≥ 10", note)
+
+
+def moving(model: Stack, laps: int) -> Callable[[], None]:
+    """Steps of ``ndsm_cv`` with a pool of so many batches, which is there before they start."""
+    number, batch = LAPS * POOL, TRAINING["batch"]
+    source = Pool(model.chain, model.data, batch, laps, model.streams)
+    return lambda: steps(model, "ndsm_cv", number, source=source)
+
+
+def parts_of_cv() -> Iterator[Row]:
+    """What a step of ``ndsm_cv`` costs with the drift as an input, and with a pool of batches."""
+    replicas = 10
+    for d, width in ((2, 64), (16, 128)):
+        network = NETWORK | {"width": width}
+        blind = invented(d, "ndsm_cv", replicas=replicas, network=network)
+        network |= {"sees_drift": True}
+        seeing = invented(d, "ndsm_cv", replicas=replicas, network=network)
+        with one_thread():
+            works = [moving(seeing, POOL), moving(blind, POOL), moving(seeing, 1)]
+            times = in_turns(works, repeats=5).T
+        title = "a step of ndsm_cv whose network sees the drift : one that does not"
+        note = f"{replicas} replicas, 20 components, batch {TRAINING['batch']}, width {width}"
+        note += f", {LAPS * POOL} steps; a thread; the pool's start excluded"
+        yield row(f"{title}, d = {d}", (times[0] / times[1]).tolist(), "≤ 1.1", note)
+        title = f"a step with a pool of {POOL} batches : a pool of one batch"
+        note = f"ndsm_cv, whose network sees the drift; {note}"
+        yield row(f"{title}, d = {d}", (times[0] / times[2]).tolist(), "≤ 1.1", note)
 
 
 def arithmetic() -> Iterator[Row]:
     """The arithmetic rate of a whole training step over that of a large matrix product."""
     number, width, d = 60, 128, 2
-    model = invented(d, replicas=REPLICAS, network=MLP | {"width": width})
+    model = invented(d, replicas=REPLICAS, network=NETWORK | {"width": width})
     weights = sum(w[0].numel() for w in model.net.parameters() if w.shape[1] > 1)
     first = (d + 13) * width  # of its inputs no gradient is taken
     work = 2 * (3 * weights - first) * BATCH * REPLICAS * number
@@ -156,5 +185,5 @@ def arithmetic() -> Iterator[Row]:
 
 def rows() -> Iterator[Row]:
     """All rows of this module."""
-    for part in (one_job, steps_only, objectives, pool, arithmetic):
+    for part in (one_job, steps_only, objectives, parts_of_cv, pool, arithmetic):
         yield from part()

@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 Run = Callable[..., subprocess.CompletedProcess[str]]
-SETTINGS = {"evaluations": 60, "batch": 32, "learning_rate": 3e-3, "ema": 0.99}
+SETTINGS = {"evaluations": 60, "batch": 32, "learning_rate": 3e-3, "ema": 0.1, "pool": 2}
 
 
 def job_spec(objective: str = "ndsm_anti", **changes: Any) -> dict[str, Any]:
@@ -20,12 +20,13 @@ def job_spec(objective: str = "ndsm_anti", **changes: Any) -> dict[str, Any]:
     return {
         "experiment": "modes",
         "objective": objective,
+        "known": None,
         "stride": 3,
         "alpha": None,
         "process": {"kernel": "exponential", "steps": 15, "t_min": 1e-3, "T": 3.0},
         "equivariant": False,
         "weight": 0,
-        "network": {"type": "mlp", "width": 8, "depth": 2},
+        "network": {"type": "mlp", "sees_drift": False, "width": 8, "depth": 2},
         "training": SETTINGS,
     } | changes
 

@@ -23,6 +23,7 @@ SPEC = {
         for e, m in METRICS.items()
     },
     "shared": {},
+    "nulls": {},
     "frontiers": {},
     "gradients": ["rings"],
     "forward": ["rings"],
@@ -61,6 +62,7 @@ def results(tmp_path):
                     record(tmp_path / "train" / name, replicas, seconds=TRAIN_SECONDS, **cost)
                 x = np.stack([np.full((300, 4), 1000 * n + s) for n, s in replicas])
                 drawn = {"seconds": 1.0, "network_evaluations": 19}
+                drawn |= {"runaways": [1] * len(replicas)}
                 tensors(tmp_path / "sample" / name, replicas, drawn, samples=x)
                 rows = [
                     (e, method, n, s, m, rng.uniform(1, 2)) for n, s in replicas for m in metrics
@@ -200,6 +202,35 @@ def test_cost(tables):
     assert (trained.sampling_seconds, trained.replicas, trained.parameters) == (2.0, 6, 1000)
     assert (trained.training_evaluations, trained.sampling_evaluations) == (1000, 19)
     assert mixture.training_seconds == mixture.parameters == mixture.training_evaluations == 0
+    assert trained.runaways == 6
+
+
+def test_what_a_method_knows_is_fitted_at_its_cost(results):
+    """The fits of ``ou`` and of ``mixture`` take half a second each, for each replica."""
+    spec = SPEC | {"methods": SPEC["methods"] | {"dsm": {"drift": "ou", "known": "mixture"}}}
+    cost = aggregate.collect_cost(results, spec).set_index(["experiment", "method"])
+    assert cost.drift_seconds["rings", "dsm"] == 6 * 2 * FIT_SECONDS
+    assert cost.drift_seconds["rings", "ndsm_cv"] == 6 * FIT_SECONDS
+    share = aggregate.collect_metrics(results, spec).query("metric == 'drift_over_training'")
+    ratio = share[(share.method == "dsm") & (share.n_train == 50)].value
+    np.testing.assert_allclose(ratio, 2 * FIT_SECONDS / (TRAIN_SECONDS / 4))
+
+
+def test_untrained_models_that_are_one_have_rows_each_and_no_cost(results):
+    for p, replicas in enumerate(PARTS):
+        rows = [("e", "m", n, s, "energy_distance", n + s) for n, s in replicas]
+        table(results / f"evaluate/rings/dsm_untrained/{p}.csv", rows)
+    nulls = {name: {"drift": "ou", "untrained": True} for name in ("dsm_untrained", "b_untrained")}
+    rings = SPEC["experiments"]["rings"]
+    rings = rings | {"methods": [*rings["methods"], *nulls]}
+    spec = SPEC | {"methods": SPEC["methods"] | nulls, "experiments": {"rings": rings}}
+    spec |= {"nulls": {"rings": {"b_untrained": "dsm_untrained"}}}
+    metrics = aggregate.collect_metrics(results, spec)
+    for name in nulls:
+        own = metrics[(metrics.method == name) & (metrics.experiment == "rings")]
+        assert list(own.value) == list(own.n_train + own.seed) and len(own) == 6
+        assert set(own.metric) == {"energy_distance"}  # no share of a training that there is not
+    assert set(aggregate.collect_cost(results, spec).method) == {"gmm", "dsm", "ndsm_cv"}
 
 
 def test_samples_are_those_of_the_first_seed(tables):

@@ -199,6 +199,46 @@ def test_data_saved(metrics):
     assert found.effect[1] == 0 and "5 of 5 seeds" in found.note[1]
 
 
+def test_a_trained_method_is_put_beside_its_own_untrained_model(metrics):
+    """Once for each comparison, whatever the baselines; a threshold or a saving has no such row."""
+    null = curve("ndsm_cv_untrained", 0.8).astype({"n_train": "Int64"})
+    # Of dsm there is no untrained model here.
+    pair = [claim(n_train=[50, 2000]), claim(baseline="ndsm_cv_untrained", method="dsm")]
+    others = [
+        claim(baseline="dsm", n_train=50),  # again
+        claim(id="C5", metric="size_to_match:energy_distance"),
+        claim(id="C2", at_most=1.0),
+    ]
+    del others[-1]["baseline"]
+    table = claims.evaluate(pair + others, pd.concat([metrics, null]), **FAST)
+    table = table[table.verdict != "not run"]
+    rows = list(zip(table.id, table.method, table.baseline, table.n_train, strict=True))
+    assert rows == [
+        ("C1", "ndsm_cv", "dsm", 50),
+        ("C1", "ndsm_cv", "ndsm_cv_untrained", 50),
+        ("C1", "ndsm_cv", "dsm", 2000),
+        ("C1", "ndsm_cv", "ndsm_cv_untrained", 2000),
+        ("C1", "dsm", "ndsm_cv_untrained", 200),
+        ("C1", "ndsm_cv", "dsm", 50),
+        ("C2", "ndsm_cv", "at most 1.0", 200),
+        ("C5", "ndsm_cv", "dsm", 200),
+    ]
+    wide = pd.concat([metrics, null]).query("n_train == 2000").groupby("method")["value"].mean()
+    expected = 1 - wide["ndsm_cv"] / wide["ndsm_cv_untrained"]  # not against dsm
+    assert table.effect[3] == pytest.approx(expected) and expected == pytest.approx(0.5, abs=0.05)
+
+
+def test_the_untrained_model_is_that_of_the_methods_own_experiment(metrics):
+    """Also where the baseline is elsewhere."""
+    null = curve("ndsm_cv_untrained", 0.8).astype({"n_train": "Int64"})
+    elsewhere = pd.concat([metrics, null]).assign(experiment="other")
+    elsewhere["value"] *= 10
+    found = pd.concat([metrics, null, elsewhere])
+    table = claims.evaluate([claim(baseline_experiment="other")], found, **FAST)
+    assert list(table.baseline[:2]) == ["dsm in other", "ndsm_cv_untrained"]
+    assert table.effect[1] == pytest.approx(0.5, abs=0.05)
+
+
 @pytest.mark.parametrize(
     "bad",
     [

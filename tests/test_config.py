@@ -12,6 +12,7 @@ from conftest import ROOT
 from ndsm import config, documents, specs
 from ndsm.datasets import DATASETS
 from ndsm.metrics import METRICS
+from ndsm.names import EXAMPLES
 from ndsm.objectives import OBJECTIVES
 from ndsm.sde import KERNELS
 
@@ -70,7 +71,7 @@ BAD = [
     ("defaults.training.evaluations", "4e3", r"evaluations: '4e3' .*1.0e\+3"),
     ("defaults.training.learning_rate", float("nan"), r"learning_rate: nan"),
     ("defaults.training.learning_rate", 0, r"learning_rate: 0 .*more than 0"),
-    ("defaults.training.ema", 1.0, r"training.ema: 1.0 .*less than 1"),
+    ("defaults.training.ema", 0.5, r"training.ema: 0.5 .*less than 0.5"),
     ("defaults.process.steps", 0, r"process.steps: 0 is too small"),
     ("defaults.sampling.steps", -4, r"sampling.steps: -4 is too small"),
     ("defaults.network.width", 0, r"network.width: 0 is too small"),
@@ -196,7 +197,7 @@ BAD = [
     # claims
     ("claims.0.id", "C10", r"claims.0.id: 'C10' .*allowed: C1"),
     ("claims.0.experiment", "weighted_mods", r"claims.0.experiment: .*'weighted_modes'"),
-    ("claims.0.method", "ndsm_jum", r"claims.0.method: 'ndsm_jum' .*'ndsm_jump'"),
+    ("claims.0.method", "ndsm_flo", r"claims.0.method: 'ndsm_flo' .*'ndsm_flow'"),
     ("claims.0.baseline", "dms", r"claims.0.baseline: 'dms' .*'dsm'"),
     ("claims.0.metric", "energy_distanc", r"claims.0.metric: .*'energy_distance'"),
     ("claims.0.n_train", 60, r"claims.0.n_train: 60 is unknown; allowed: 50, 100"),
@@ -306,10 +307,11 @@ def test_a_claim_alone_asks_for_its_experiments_alone() -> None:
 
 def test_names_of_the_schema_are_those_of_the_code() -> None:
     assert set(config.OBJECTIVES["enum"]) == {"none", *OBJECTIVES}
-    process = config.SCHEMA["$defs"]["experiment"]["properties"]["process"]
-    assert set(process["properties"]["kernel"]["enum"]) == set(KERNELS)
-    assert {metric.asks for metric in METRICS.values()} <= {
-        *(None, "image", "has_density", "shares", "symmetry")
+    assert set(EXAMPLES) == set(OBJECTIVES)
+    process = config.SCHEMA["$defs"]["process"]["properties"]
+    assert set(process["kernel"]["enum"]) == set(KERNELS)
+    assert {metric.asks for metric in METRICS.values()} == {
+        *(None, "image", "vector", "latent", "modes", "has_density", "shares", "symmetry")
     }
     assert all(isinstance(dataset.image, bool) for dataset in DATASETS.values())
 

@@ -1,4 +1,4 @@
-"""On a graphics card: the same numbers as on the processor, stacks, and resuming to the same bits."""
+"""On a graphics card: the processor's numbers, stacks, and resuming to the same bits."""
 
 from pathlib import Path
 from typing import Any

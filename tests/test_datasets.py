@@ -151,14 +151,60 @@ def test_pool_size():
     assert datasets.pool_size({"name": "digits"}) == 1000
     assert datasets.pool_size({"name": "pinwheel"}) == 20_000
     assert datasets.pool_size({"name": "pinwheel", "pool": 70}) == 70
+    assert datasets.pool_size({"name": "pinwheel", "pool": 70}, "validation") == 47
+    assert datasets.pool_size({"name": "digits", "shares": [0.7, 0.2, 0.1]}) == 137
+    assert datasets.pool_size({"name": "digits", "shares": [0.7, 0.2, 0.1]}, "validation") == 92
+
+
+def shared(x: np.ndarray, y: np.ndarray) -> float:
+    """The share of the points x (n, d) that are among y (m, d)."""
+    there = {row.tobytes() for row in y}
+    return float(np.mean([row.tobytes() in there for row in x]))
+
+
+PLANE = {"name": "rings", "pool": 70, "held_out": 60}
+
+
+@pytest.mark.parametrize(
+    "dataset, sizes",
+    [
+        (PLANE, (47, 23)),
+        ({"name": "digits"}, (667, 333)),
+        ({"name": "digits", "shares": [0.7, 0.2, 0.1]}, (94, 47)),
+        ({"name": "digits", "symmetry": {"share": 0.4, "departure": 0.4}}, (667, 333)),
+    ],
+)
+def test_validation_sees_neither_the_test_set_nor_what_is_trained_on(dataset, sizes):
+    """It is a third of the pool, in its place: trained on by the test split, and there alone."""
+    test, search = (datasets.prepare(dataset, 50, split=name) for name in ("test", "validation"))
+    assert (len(search["pool"]), len(search["held_out"])) == sizes
+    assert sizes[0] >= datasets.pool_size(dataset, "validation")
+    assert shared(search["held_out"], search["pool"]) == 0
+    assert shared(test["held_out"], search["held_out"]) == 0
+    assert shared(test["held_out"], search["pool"]) == 0
+    assert shared(search["held_out"], test["pool"]) == 1  # a pool that is not cut is noticed
+    for name in ("", "_labels"):
+        whole = np.concatenate([search[f"pool{name}"], search[f"held_out{name}"]])
+        np.testing.assert_array_equal(whole, test[f"pool{name}"])
+
+
+def test_labels_and_the_rarest_class_are_those_of_validation():
+    plane = datasets.prepare(PLANE, 50, split="validation")
+    radius = np.hypot(*plane["held_out"].T)
+    np.testing.assert_array_equal(plane["held_out_labels"], np.rint(radius) - 1)
+    dataset = {"name": "digits", "shares": [0.7, 0.1, 0.2]}
+    test, search = (datasets.prepare(dataset, 50, split=name) for name in ("test", "validation"))
+    assert len(search["rarest"]) == (search["held_out_labels"] == 1).sum() > 0
+    assert shared(search["rarest"], search["held_out"]) == 1
+    assert shared(search["rarest"], test["rarest"]) == 0
 
 
 def test_stage_writes_what_was_prepared(tmp_path):
     dataset = {"name": "rings", "pool": 70, "held_out": 60}
-    spec = {"experiment": "e", "dataset": dataset, "samples": 50}
+    spec = {"experiment": "e", "dataset": dataset, "samples": 50, "split": "validation"}
     data.main(tmp_path / "e.safetensors", spec)
     tensors = inputs.read_tensors(tmp_path / "e.safetensors")
-    arrays = datasets.prepare(dataset, 50)
+    arrays = datasets.prepare(dataset, 50, split="validation")
     assert tensors.keys() == arrays.keys()
     for name, array in arrays.items():
         np.testing.assert_allclose(tensors[name].numpy(), array, rtol=1e-6)

@@ -22,21 +22,27 @@ def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("study")
     planar = {"name": "weighted_modes", "pool": 500, "held_out": 400}
     for name, dataset in {"planar": planar, "digits": {"name": "digits"}}.items():
-        spec = {"experiment": name, "dataset": dataset, "samples": 300}
+        spec = {"experiment": name, "dataset": dataset, "samples": 300, "split": "test"}
         data.main(folder / f"{name}.safetensors", spec)
     classifier.main(folder / "eye.safetensors", {"dataset": {"name": "digits"}})
     return folder
 
 
-def run(folder, name, metric_names, samples=None, replicas=(), eye=None):
-    """Evaluates samples (R, n, d) of the method m, or real data where there are none."""
+def run(folder, name, metric_names, samples=None, replicas=(), eye=None, coders=(), **more):
+    """Evaluates samples (R, n, d) of the method m, or real data where there are none.
+
+    ``more`` are further tensors of their file, ``coders`` the files of the autoencoders.
+    """
     spec = {"experiment": name, "method": "real", "metrics": metric_names}
     path = None
     if samples is not None:
         path = folder / "samples.safetensors"
-        store.write_tensors(path, {"samples": torch.tensor(samples, dtype=torch.float32)}, {})
+        arrays = {"samples": samples, **more}
+        tensors = {key: torch.tensor(x, dtype=torch.float32) for key, x in arrays.items()}
+        store.write_tensors(path, tensors, {})
         spec |= {"method": "m", "replicas": replicas}
-    evaluate.main(folder / f"{name}.safetensors", folder / "out.csv", spec, path, eye)
+    told = [folder / f"{name}.safetensors", folder / "out.csv", spec, path, eye]
+    evaluate.main(*told, list(coders))
     return pd.read_csv(folder / "out.csv", dtype={"n_train": "Int64"})
 
 
@@ -67,6 +73,49 @@ def test_floor(folder):
     assert sorted(set(table.seed)) == [0, 1, 2, 3, 4] and len(table) == 10
     floor = table[table.metric == "energy_distance"].value
     assert floor.abs().max() < 0.02  # 300 against 400 points of one law
+
+
+def test_likelihoods_of_models_and_of_real_data(folder):
+    """A model whose density is the true one times 0.8 is off by log 1.25; real data are not."""
+    held_out = inputs.read_tensors(folder / "planar.safetensors")["held_out"].numpy()
+    truth = datasets.weighted_modes().log_density(held_out)
+    log_prob = np.stack([truth, truth + np.log(0.8)])[:, :300]  # of the first points alone
+    names = ["kl", "nll", "mode_shape"]
+    samples = np.stack([held_out, held_out])
+    table = run(folder, "planar", names, samples, [[50, 0], [50, 1]], log_prob=log_prob)
+    wide = table.pivot(index="seed", columns="metric", values="value")
+    np.testing.assert_allclose(wide.kl, [0, np.log(1.25)], atol=1e-5)
+    np.testing.assert_allclose(wide.nll, -truth[:300].mean() + wide.kl, atol=1e-5)
+    assert (wide.mode_shape < 1e-5).all()
+    floor = run(folder, "planar", names).pivot(index="seed", columns="metric", values="value")
+    assert len(floor) == 5 and (floor.kl == 0).all() and (floor.mode_shape > 0.05).all()
+    np.testing.assert_allclose(floor.nll, -truth.mean(), rtol=1e-6)
+
+
+def test_real_data_have_no_density_that_is_not_known(folder):
+    dataset = {"name": "pinwheel", "pool": 50, "held_out": 50}
+    spec = {"experiment": "arms", "dataset": dataset, "samples": 40, "split": "test"}
+    data.main(folder / "arms.safetensors", spec)
+    assert set(run(folder, "arms", ["nll", "mode_tv"]).metric) == {"mode_tv"}
+    drawn = {"samples": np.zeros((1, 40, 2)), "replicas": [[9, 0]]}
+    table = run(folder, "arms", ["nll", "mode_tv"], **drawn, log_prob=np.full((1, 50), -2.0))
+    assert table.set_index("metric").value["nll"] == 2
+
+
+def test_codes_are_compared_with_those_of_the_replicas_own_autoencoder(folder):
+    """Two autoencoders whose codes differ by a shift: taken for each other they are far off."""
+    rng, files = default_rng(0), []
+    for k in range(2):
+        files.append(folder / f"codes{k}.safetensors")
+        held_out = torch.tensor(rng.standard_normal((397, 3)) + 5 * k).float()
+        store.write_tensors(files[-1], {"held_out": held_out}, {})
+    codes = rng.standard_normal((2, 300, 3)) + 5 * np.arange(2)[:, None, None]
+    blank, replicas = np.zeros((2, 300, 64)), [[9, 0], [9, 1]]
+    eye, names = folder / "eye.safetensors", ["codes_energy_distance", "nearest_ratio"]
+    drawn = "digits", names[:1], blank, replicas, eye, files
+    assert (run(folder, *drawn, codes=codes).value.abs() < 0.03).all()
+    assert (run(folder, *drawn, codes=codes[::-1].copy()).value > 1).all()
+    assert run(folder, "digits", names, eye=eye).empty  # real data have neither
 
 
 def test_classifier_and_image_metrics(folder):
@@ -100,7 +149,7 @@ def test_classifier_and_image_metrics(folder):
 def test_classes_in_unequal_shares(folder):
     """Samples with the true shares are near the floor; with equal ones they are not."""
     dataset = {"name": "digits", "shares": [0.7, 0.2, 0.1]}
-    spec = {"experiment": "rare", "dataset": dataset, "samples": 100}
+    spec = {"experiment": "rare", "dataset": dataset, "samples": 100, "split": "test"}
     data.main(folder / "rare.safetensors", spec)
     tensors = inputs.read_tensors(folder / "rare.safetensors")
     pool, labels = tensors["pool"].numpy(), tensors["pool_labels"].numpy()
@@ -119,7 +168,7 @@ def test_classes_in_unequal_shares(folder):
 def test_branches_of_a_symmetry(folder):
     """The classifier sees upright images; a model that makes one branch alone is found out."""
     dataset = {"name": "digits", "symmetry": {"share": 0.4, "departure": 0.4}}
-    spec = {"experiment": "mirror", "dataset": dataset, "samples": 300}
+    spec = {"experiment": "mirror", "dataset": dataset, "samples": 300, "split": "test"}
     data.main(folder / "mirror.safetensors", spec)
     pool = inputs.read_tensors(folder / "mirror.safetensors")["pool"].numpy()
     upright = pool[~images.is_inverted(pool)][:300]

@@ -276,6 +276,19 @@ def test_methods_of_one_legend_differ_though_never_drawn_together():
     assert len({(look.color, look.marker) for look in found.values()}) == 5
 
 
+def test_an_untrained_model_is_dotted_in_the_colour_of_its_method():
+    """And changes no other look: it takes no colour, marker or dashes from the methods."""
+    methods = ["gmm", "dsm", "ndsm_cv", "ndsm_flow"]
+    plain = style.looks([methods])
+    found = style.looks([["gmm", *(each for m in methods[1:] for each in (m, f"{m}_untrained"))]])
+    assert {m: found[m] for m in methods} == plain
+    for method in methods[1:]:
+        null = found[f"{method}_untrained"]
+        assert null.color == found[method].color and null.marker == ""
+        assert null.linestyle == (0, (1, 2))
+    assert all(look.linestyle != (0, (1, 2)) and look.marker for look in plain.values())
+
+
 def test_fonts_are_readable_in_print():
     sizes = [plt.rcParams[f"{part}.labelsize"] for part in ("axes", "xtick", "ytick")]
     assert min(*sizes, plt.rcParams["axes.titlesize"], plt.rcParams["legend.fontsize"]) >= 7

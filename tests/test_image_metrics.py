@@ -42,6 +42,88 @@ def test_fid_of_few_samples():
     assert image_metrics.fid(x, x + np.float32(1)) == pytest.approx(34, rel=1e-5)
 
 
+def kid_by_loops(x, y):
+    """By the definition, pair by pair."""
+
+    def kernel(a, b):
+        return (a @ b / len(a) + 1) ** 3
+
+    within = [
+        np.mean([kernel(a, b) for i, a in enumerate(z) for j, b in enumerate(z) if i != j])
+        for z in (x, y)
+    ]
+    return sum(within) - 2 * np.mean([kernel(a, b) for a in x for b in y])
+
+
+@pytest.mark.parametrize("sizes", [(40, 30), (7, 90)])
+def test_kid_by_its_definition(sizes, monkeypatch):
+    x, y = normal(40, sizes[0], 5, shift=0.3), normal(41, sizes[1], 5)
+    expected = kid_by_loops(x, y)
+    assert image_metrics.kid(x, y) == pytest.approx(expected, rel=1e-9)
+    monkeypatch.setattr(image_metrics, "ROWS", 16)  # in blocks that do not divide the points
+    assert image_metrics.kid(x, y) == pytest.approx(expected, rel=1e-9)
+    single = image_metrics.kid(x.astype(np.float32), y.astype(np.float32))
+    assert single == pytest.approx(expected, abs=1e-5)
+
+
+def test_kid_is_unbiased():
+    """Two halves of one law, 400 times: a mean of zero within five standard errors, either sign.
+
+    Points beside themselves, the V-statistic's bias, are noticed.
+    """
+    values, biased = np.empty((2, 400))
+    for i in range(400):
+        z = normal([42, i], 60, 4)
+        x, y = z[:30], z[30:]
+        values[i] = image_metrics.kid(x, y)
+        biased[i] = values[i]
+        for part in (x, y):
+            own = ((np.square(part).sum(1) / 4 + 1) ** 3).mean()
+            between = kid_within(part)
+            biased[i] += (own - between) / 30
+    error = values.std() / 400**0.5
+    assert abs(values.mean()) < 5 * error
+    assert biased.mean() > 10 * biased.std() / 400**0.5
+    assert 0.2 < (values < 0).mean() < 0.8
+
+
+def kid_within(x):
+    """Mean kernel of different pairs of points."""
+    kernel = (x @ x.T / x.shape[1] + 1) ** 3
+    return (kernel.sum() - np.trace(kernel)) / (len(x) * (len(x) - 1))
+
+
+def test_kid_of_known_laws():
+    """One dimension: E k is 1 + 3 m m' + 3 q q' + c c', of first, second and third moments."""
+    x, y = normal(43, 3000, 1, shift=1.0), normal(44, 3000, 1)
+    first, second, third = 1.0, 2.0 - 1.0, 4.0  # differences of the moments of N(1, 1) and N(0, 1)
+    expected = 3 * first**2 + 3 * second**2 + third**2
+    assert image_metrics.kid(x, y) == pytest.approx(expected, rel=0.15)
+
+
+def test_nearest_ratio():
+    """1 for new draws within the scatter of medians, 0 for copies, above 1 for broken samples."""
+    training, y = normal(45, 500, 10), normal(46, 2000, 10)
+    fresh = [image_metrics.nearest_ratio(normal([47, i], 2000, 10), training, y) for i in range(10)]
+    assert abs(np.mean(fresh) - 1) < 0.02 and max(np.abs(np.array(fresh) - 1)) < 0.05
+    # Over as many held-out images as there are samples.
+    few = image_metrics.nearest_ratio(normal(50, 300, 10), training, y)
+    assert few == image_metrics.nearest_ratio(normal(50, 300, 10), training, y[:300])
+    copies = training[default_rng(0).integers(500, size=2000)]
+    assert image_metrics.nearest_ratio(copies, training, y) == 0
+    blurred = copies + 0.3 * normal(48, 2000, 10)
+    # Each stays at about 0.3 √10 from its own image; new points are about 2.5 from the nearest.
+    nearest = np.median(cdist(y, training).min(1))
+    ratio = image_metrics.nearest_ratio(blurred, training, y)
+    assert ratio == pytest.approx(0.3 * 10**0.5 / nearest, rel=0.1) and ratio < 0.5
+    broken = normal(49, 2000, 10) * 3
+    expected = np.median(cdist(broken, training).min(1)) / nearest
+    ratio = image_metrics.nearest_ratio(broken, training, y)
+    assert ratio == pytest.approx(expected) and ratio > 2
+    # Distances from the held-out points in place of the training ones: copies would not be seen.
+    assert np.median(cdist(copies, y).min(1)) / nearest > 0.7
+
+
 def test_inception_score_of_known_cases():
     certain = np.eye(10, dtype=np.float32)[np.arange(200) % 10]
     assert image_metrics.inception_score(certain) == pytest.approx(10)

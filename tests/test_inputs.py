@@ -196,7 +196,7 @@ def test_a_damaged_result_stops_the_study_and_removed_is_made_again(
     for name, reader in (
         ("tables/cost.csv", "figures"),
         ("evaluate/weighted_modes/gmm/0.csv", "aggregate"),
-        ("drift/weighted_modes/gmm/0.safetensors", "train/weighted_modes/ndsm_jump/0"),
+        ("drift/weighted_modes/gmm/0.safetensors", "train/weighted_modes/ndsm_flow/0"),
     ):
         damaged, log = tree / "results/smoke" / name, tree / f"results/smoke/logs/{reader}.log"
         content = bytearray(damaged.read_bytes())

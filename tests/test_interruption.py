@@ -122,7 +122,9 @@ def test_a_training_killed_at_random_moments_ends_with_the_same_bytes(
     for number in (signal.SIGKILL, signal.SIGTERM, signal.SIGKILL, signal.SIGTERM, None):
         process = start("python", "-c", DRIVER, *told, "--out", killed / "0.safetensors")
         assert process.stdout
-        resumed += "going on from" in process.stdout.readline()
+        pool, first = process.stdout.readline(), process.stdout.readline()
+        assert pool.startswith("pool of ")
+        resumed += "going on from" in first
         if number:
             time.sleep(moments.uniform(0, 0.3))
             process.send_signal(number)
@@ -159,7 +161,8 @@ def test_a_damaged_checkpoint_is_said_and_one_of_other_settings_removed(
         (tmp_path / f"{name}.checkpoint").touch()
     capsys.readouterr()
     train.main([data], fit, out, told)
-    warning, *_ = capsys.readouterr().out.splitlines()
+    said = capsys.readouterr().out.splitlines()
+    (warning,) = [line for line in said if line.startswith("warning")]
     assert warning.startswith(f"warning: {left} is damaged") and "starts over" in warning
     assert out.read_bytes() == whole
     assert files_of(tmp_path) == {"0.safetensors", "0.json", "10.0123456789ab.checkpoint"}
@@ -195,8 +198,14 @@ STUDY = {
         "metrics": ["energy_distance"],
         "drifts": {"gmm": FIT},
         "process": PROCESS,
-        "network": {"type": "mlp", "width": 8, "depth": 2},
-        "training": {"evaluations": 2000, "batch": 32, "learning_rate": 2e-3, "ema": 0.9},
+        "network": {"type": "mlp", "sees_drift": True, "width": 8, "depth": 2},
+        "training": {
+            "evaluations": 2000,
+            "batch": 32,
+            "learning_rate": 2e-3,
+            "ema": 0.1,
+            "pool": 8,
+        },
         "sampling": {"sampler": "heun", "steps": 4, "samples": 200},
     },
     "experiments": {

@@ -135,7 +135,99 @@ def test_log_density_gap():
     assert gap == metrics.log_density_gap(*log_p[::-1])
 
 
+def test_nll_and_kl_of_gaussians():
+    """Held-out N(0, 1) in two dimensions, the model N(0, 2²): both have closed forms.
+
+    KL = 2 (log 2 + 1/8 − 1/2). The model's density is known at the first 3,000 of the points alone;
+    the true one at others in their place is noticed.
+    """
+    y = normal(40, 4000)
+    truth = stats.norm.logpdf(y).sum(1)
+    log_prob = stats.norm(scale=2).logpdf(y[:3000]).sum(1)
+    expected = 2 * (np.log(2) + 1 / 8 - 1 / 2)
+    error = (truth[:3000] - log_prob).std() / 3000**0.5
+    assert abs(metrics.kl(log_prob, truth) - expected) < 5 * error < 0.1
+    entropy = np.log(2 * np.pi) + 2 * np.log(2) + 1 / 4
+    assert abs(metrics.nll(log_prob) - entropy) < 5 * log_prob.std() / 3000**0.5
+    assert metrics.kl(truth[:3000], truth) == 0
+    others = metrics.kl(log_prob, np.roll(truth, 1000))
+    assert abs(others - metrics.kl(log_prob, truth)) > 1e-3
+
+
+def test_nll_in_single_precision_is_that_in_double():
+    log_prob = (1e3 + normal(41, 100_000, 1)[:, 0]).astype(np.float32)
+    expected = -log_prob.astype(np.float64).mean()
+    assert metrics.nll(log_prob) == pytest.approx(expected, rel=1e-12)
+    assert metrics.kl(log_prob, np.full(100_000, 1e3)) == pytest.approx(1e3 + expected, abs=1e-9)
+
+
+CENTRES = np.array([[0.0, 0.0], [30.0, 0.0], [0.0, 30.0]])
+ROOTS = np.array([[[2.0, 0.0], [1.0, 0.5]], [[1.0, 0.0], [0.0, 1.0]], [[0.3, 0.0], [0.0, 0.6]]])
+
+
+def moded(seed, n, stretch=1.0, labels=(0, 1, 2)):
+    """Points of three Gaussian modes far apart, covariances stretched by a factor; and labels."""
+    generator = default_rng(seed)
+    modes = generator.choice(labels, n)
+    z = generator.standard_normal((n, 2, 1))
+    return CENTRES[modes] + stretch**0.5 * (ROOTS[modes] @ z)[..., 0], modes
+
+
+@pytest.mark.parametrize("stretch", [0.5, 1.5, 3.0])
+def test_mode_shape_of_stretched_modes(stretch):
+    """Covariances off by a factor s are off by |s − 1|, whatever their sizes and shapes."""
+    (x, _), (y, labels) = moded(42, 30_000, stretch), moded(43, 30_000)
+    assert metrics.mode_shape(x, y, labels) == pytest.approx(abs(stretch - 1), rel=0.05)
+
+
+def test_mode_shape_of_one_law_is_near_zero_and_of_a_round_one_is_not():
+    """The floor falls like n^−½; modes of the right trace and the wrong shape are found out."""
+    floor = {}
+    for n in (2000, 32_000):
+        values = [metrics.mode_shape(moded([44, i], n)[0], *moded([45, i], n)) for i in range(5)]
+        floor[n] = np.mean(values)
+    assert floor[32_000] < 0.03 and 3 < floor[2000] / floor[32_000] < 5.5
+    y, labels = moded(46, 30_000)
+    x, modes = moded(47, 30_000)
+    width = (np.square(ROOTS).sum((1, 2)) / 2) ** 0.5  # round, as wide on the whole
+    x = CENTRES[modes] + width[modes, None] * normal(48, 30_000)
+    covariances = ROOTS @ ROOTS.transpose(0, 2, 1)
+    wrong = width[:, None, None] ** 2 * np.eye(2) - covariances
+    expected = (
+        np.linalg.norm(wrong, axis=(1, 2)) / np.linalg.norm(covariances, axis=(1, 2))
+    ).mean()
+    assert metrics.mode_shape(x, y, labels) == pytest.approx(expected, rel=0.05)
+    assert expected > 0.3
+
+
+def test_mode_shape_by_the_definition_and_for_lost_modes():
+    """A mode without two samples is wrong by all of it; each mode counts alike."""
+    (x, x_modes), (y, labels) = moded(49, 900, labels=(0, 1)), moded(50, 1200)
+    labels = labels + 3  # labels need not start at zero
+    errors = [1.0]
+    for mode in (0, 1):
+        own, truth = x[x_modes == mode], np.cov(y[labels == mode + 3].T)
+        errors.append(np.linalg.norm(np.cov(own.T) - truth) / np.linalg.norm(truth))
+    assert metrics.mode_shape(x, y, labels) == pytest.approx(np.mean(errors), rel=1e-9)
+    one = np.concatenate([x, CENTRES[2:]])
+    assert metrics.mode_shape(one, y, labels) == pytest.approx(np.mean(errors), rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    "experiment, there",
+    [
+        ({"dataset": {"name": "weighted_modes"}}, {"vector", "modes", "has_density"}),
+        ({"dataset": {"name": "pinwheel", "pool": 9}}, {"vector", "modes", "pool"}),
+        ({"dataset": {"name": "digits", "shares": [1]}, "space": "pixel"}, {"image", "shares"}),
+        ({"dataset": {"name": "digits"}, "space": "latent"}, {"image", "vector", "latent"}),
+    ],
+)
+def test_traits(experiment, there):
+    assert metrics.traits(experiment) == there | {"name"}
+
+
 def test_registry():
     maximised = {name for name, entry in metrics.METRICS.items() if entry.better == "max"}
     assert maximised == MAXIMISED
-    assert all(entry.better in ("min", "max") for entry in metrics.METRICS.values())
+    for entry in metrics.METRICS.values():
+        assert entry.better in ("min", "max") and entry.of in ("samples", "method", "model")

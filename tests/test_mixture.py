@@ -129,14 +129,22 @@ def test_log_prob_in_data_units_is_normalised(covariance):
     assert abs((no_jacobian.sum() * cell).item() - 1) > 0.01
 
 
+@pytest.mark.parametrize("temperature", [1.0, 0.3])
 @pytest.mark.parametrize("covariance", COVARIANCES)
-def test_log_prob_against_scipy(covariance):
-    """SciPy's normal densities with the components carried to data units."""
+def test_log_prob_against_scipy(covariance, temperature):
+    """SciPy's normal densities with the components carried to data units.
+
+    A temperature multiplies their covariances and moves no mean; the factor alone moves them.
+    """
     fit = pair(covariance)
     x = clusters(5)
-    found = fit.log_prob(torch.as_tensor(x).expand(2, -1, -1))
-    identity = torch.eye(3, dtype=torch.float64)
-    a = fit.factor * identity if fit.factor.shape[-1] == 1 else fit.factor
+    points = torch.as_tensor(x).expand(2, -1, -1)
+    found = fit.tempered(temperature).log_prob(points)
+    if temperature < 1:
+        moved = Fitted(fit.mixture, fit.shift, fit.factor * temperature**0.5)
+        assert (moved.log_prob(points) - found).abs().mean() > 0.1
+    identity = temperature**0.5 * torch.eye(3, dtype=torch.float64)
+    a = fit.factor * identity if fit.factor.shape[-1] == 1 else fit.factor @ identity
     means = fit.to_data(fit.mixture.means)
     for r in range(2):
         terms = [

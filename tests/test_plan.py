@@ -128,7 +128,7 @@ def test_a_job_is_told_only_what_it_needs() -> None:
     train = specs.spec(study, "train", experiment="digits", method="ndsm_jump", part="0")
     assert set(train) == {
         *("experiment", "method", "objective", "stride", "alpha", "equivariant", "network"),
-        *("training", "process", "replicas", "device", "weight"),
+        *("training", "process", "replicas", "device", "weight", "drift", "known"),
     }
     floor = specs.spec(study, "evaluate", experiment="digits", method="real", part="0")
     assert set(floor) == {"experiment", "method", "metrics"}
@@ -190,18 +190,20 @@ def test_jobs_of_a_big_study() -> None:
     count = {stage: len(plan.jobs(big(), stage)) for stage in stages}
     # 50 × 100 replicas in stacks of 50 are 100 parts, of the two variants 100 and 20. The shorter
     # training shares fits and the mixture's samples, the fewer steps the trainings as well.
+    # Untrained models share all with the shorter training; those of ndsm and ndsm_cv are one.
     assert count == {
         "data": 1,
         "latent": 0,
         "drift": 3 * 100,
         "train": 5 * (100 + 100),
-        "sample": 6 * 100 + 5 * (100 + 20),
-        "evaluate": 6 * 100 + 5 * (100 + 20) + 1,
+        "sample": 6 * 100 + 5 * (100 + 20) + 4 * (100 + 20),
+        "evaluate": 6 * 100 + 5 * (100 + 20) + 4 * (100 + 20) + 1,
         "score": 5 * 100,
     }
     count = {stage: len(plan.jobs(big(latent=True), stage)) for stage in stages}
     assert count["latent"] == 5000 and count["drift"] == 3 * 100
-    assert count["sample"] == 7 * 100 + 5 * (100 + 20)  # and the decoded images themselves
+    expected = 7 * 100 + 5 * (100 + 20) + 4 * (100 + 20)  # and the decoded images themselves
+    assert count["sample"] == expected
 
 
 @pytest.mark.parametrize("latent", [False, True])
@@ -227,17 +229,19 @@ def test_commands_of_a_big_study_are_short(latent: bool) -> None:
         at_most: len(specs.text(big(latent, replicas_per_job=at_most), "aggregate"))
         for at_most in (10, 50, 100, 5000)
     }
-    assert lengths[5000] < 4000
+    assert lengths[5000] < 6000
     # The number of its twin for each part of a variant, and nothing else that grows.
     assert lengths[10] - lengths[5000] < 6 * (500 + 100)
     for stage in ("drift", "train", "sample", "evaluate"):
         study = big(latent, replicas_per_job=5000)
         told = {key: str(value) for key, value in plan.jobs(study, stage)[0].items()}
-        if latent and stage != "evaluate":  # whose command names 5,000 autoencoders
+        if latent:  # the command names 5,000 autoencoders
             with pytest.raises(config.ConfigError, match="allowed: up to 1[0-9]{3}$"):
                 specs.text(study, stage, **told)
         else:
             assert len(specs.text(study, stage, **told)) < 80_000
+    floor = {"experiment": told["experiment"], "method": "real", "part": "0"}
+    assert len(specs.text(study, "evaluate", **floor)) < 300  # it has no autoencoder
 
 
 def test_a_command_that_is_too_long_is_refused(monkeypatch: Any) -> None:

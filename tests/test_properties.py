@@ -128,7 +128,8 @@ def inputs(study: dict[str, Any], stage: str, job: dict[str, Any]) -> Iterable[s
         codes = plan.autoencoders(study, experiment, job["part"])
         asked += [("latent", job | {"codes": name}) for name in codes]
     if method not in (FLOOR, CEILING):
-        asked.append(("drift", job | {"drift": study["methods"][method]["drift"]}))
+        own = study["methods"][method]
+        asked += [("drift", job | {"drift": own[k]}) for k in ("drift", "known") if k in own]
     if stage != "train" and plan.is_trained(study, method):
         asked.append(("train", job))
     if stage == "evaluate" and method != FLOOR:
@@ -141,7 +142,8 @@ def inputs(study: dict[str, Any], stage: str, job: dict[str, Any]) -> Iterable[s
 
 def gathered(study: dict[str, Any]) -> list[str]:
     """The places where the stages that gather results look for them: those of the plan."""
-    told, found = {"shared": plan.shared(study)}, []
+    whole = specs.spec(study, "aggregate")
+    told, found = {key: whole[key] for key in ("shared", "nulls")}, []
     for stage in plan.PLACES:
         for job in (job for e in study["experiments"] for job in plan.own_jobs(study, stage, e)):
             found.append(str(results.place(told, stage, *job.values()).with_suffix("")))

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from ndsm import samplers
 from ndsm.mixture import Mixture
 from ndsm.nets import ScoreNet
-from ndsm.sde import Chain, signal, time_grid, variance
+from ndsm.sde import Chain, signal, time_grid, time_of_angle, variance
 from ndsm.sde import exponential as exponential_kernel
 from ndsm.streams import Streams
 
@@ -39,6 +39,11 @@ class GaussianDeparture(nn.Module):
 
 
 NET = ScoreNet(DRIFT, GaussianDeparture())
+
+
+def chain_to(end: float, t_min: float = 1e-4, **how: bool) -> Chain:
+    """The process of data N(M, S2) up to a time."""
+    return Chain(DRIFT, exponential_kernel, time_grid(t_min, end, 100), **how)
 
 
 def law(t: float) -> tuple[float, float]:
@@ -71,9 +76,9 @@ def flow_error(steps: int, solver: Callable[..., Tensor]) -> float:
     exact = M + math.sqrt(S2) * (y - mean) / math.sqrt(var)
 
     def departure(y: Tensor, phi: Tensor) -> Tensor:
-        return NET.departure(y, samplers.time_of_angle(phi).expand_as(y))
+        return NET.departure(y, time_of_angle(phi).expand_as(y))
 
-    return (solver(departure, y, samplers.angles(T, steps)) - exact).abs().max().item()
+    return (solver(departure, y, samplers.angles(chain_to(T), steps)) - exact).abs().max().item()
 
 
 def first_order(departure: Callable[[Tensor, Tensor], Tensor], y: Tensor, phi: Tensor) -> Tensor:
@@ -92,13 +97,15 @@ def test_heun_and_adams_have_order_two(solver):
 
 
 def test_angles():
-    phi = samplers.angles(T, 10)
+    phi = samplers.angles(chain_to(T), 10)
     assert phi[-1] == 0 and len(phi) == 11
     torch.testing.assert_close(phi.diff(), phi.diff()[:1].expand(10))
-    t = samplers.time_of_angle(phi)
+    t = time_of_angle(phi)
     assert t[0].item() == pytest.approx(T)
     torch.testing.assert_close(torch.cos(phi), signal(t))
     torch.testing.assert_close(torch.sin(phi), variance(t).sqrt())
+    whole = samplers.angles(chain_to(T, ends_in_pi=True), 10)
+    torch.testing.assert_close(whole, torch.linspace(math.pi / 2, 0, 11).double())
 
 
 # The reverse SDE.
@@ -180,24 +187,24 @@ def z_scores(y: Tensor, mean: float, var: float) -> tuple[float, float]:
     )
 
 
-CHAIN = Chain(DRIFT, exponential_kernel, time_grid(1e-4, 6.0, 100))
-
-
+@pytest.mark.parametrize("ends_in_pi", [False, True])
 @pytest.mark.parametrize(
     "sampler, steps",
     [("adams", 40), ("heun", 40), ("edm", 40), ("euler", 800), ("exponential", 800)],
 )
-def test_generate_ends_at_the_data(sampler, steps):
+def test_generate_ends_at_the_data(sampler, steps, ends_in_pi):
     """From draws of π ≈ p_T to mean and variance of the data, within sampling error."""
     streams = Streams([("generate", sampler)])
     start = DRIFT.sample(4000, streams)
-    y = samplers.generate(NET, start, CHAIN.times, sampler, steps, streams)
+    chain = chain_to(6.0, ends_in_pi=ends_in_pi)
+    y = samplers.generate(NET, start, chain, sampler, steps, streams)
     assert max(z_scores(y, M, S2)) < Z
     assert z_scores(y, M, 1.5 * S2)[1] > Z and z_scores(y + 0.06, M, S2)[0] > Z
 
 
+@pytest.mark.parametrize("ends_in_pi", [False, True])
 @pytest.mark.parametrize("sampler", ["adams", "heun", "edm", "euler", "exponential"])
-def test_evaluations_are_counted_and_stay_on_the_grid(sampler):
+def test_evaluations_are_counted_and_stay_on_the_grid(sampler, ends_in_pi):
     """The network is asked as often as is said, and never below t_min or beyond T."""
     seen = []
 
@@ -207,31 +214,32 @@ def test_evaluations_are_counted_and_stay_on_the_grid(sampler):
             return super().forward(y, t)
 
     streams = Streams([("count",)])
-    net = ScoreNet(DRIFT, Recorder())
-    samplers.generate(net, DRIFT.sample(10, streams), CHAIN.times, sampler, 12, streams)
+    net, chain = ScoreNet(DRIFT, Recorder()), chain_to(6.0, ends_in_pi=ends_in_pi)
+    samplers.generate(net, DRIFT.sample(10, streams), chain, sampler, 12, streams)
     assert len(seen) == samplers.evaluations(sampler, 12)
     assert max(seen) == pytest.approx(6.0)
     # Adams never asks where it ends, only a step before.
-    last = (
-        samplers.time_of_angle(samplers.angles(6.0, 12)[-2]).item() if sampler == "adams" else 1e-4
-    )
-    assert min(seen) == pytest.approx(last)
+    before = time_of_angle(samplers.angles(chain, 12)[-2]).item()
+    assert min(seen) == pytest.approx(before if sampler == "adams" else 1e-4)
 
 
 @pytest.mark.parametrize("from_data", [False, True])
 def test_prior_of_one_component_is_standard_normal(from_data):
-    chain = Chain(DRIFT, exponential_kernel, time_grid(1e-3, 2.0, 20), from_data=from_data)
-    y = samplers.prior(chain, 40_000, Streams([("prior",)]))
+    y = samplers.prior(chain_to(2.0, from_data=from_data), 40_000, Streams([("prior",)]))
     assert max(z_scores(y, 0, 1)) < Z
 
 
 def test_prior_is_pushed_as_the_data_are():
-    """Overlapping components: one long jump moves even π, as much as quadrature says."""
+    """Overlapping components: one long jump moves even π, as much as quadrature says.
+
+    Where the process ends in π itself, draws are of π and nothing is pushed.
+    """
     means = torch.tensor([[[-1.0], [1.0]]]).double()
     drift = Mixture(torch.full((1, 2), -math.log(2)).double(), means)
     chain = Chain(drift, exponential_kernel, time_grid(1e-3, 1.0, 6), from_data=True)
     streams = Streams([("prior", 2)])
-    pushed, still = samplers.prior(chain, 40_000, streams), drift.sample(40_000, streams)
+    exact = Chain(drift, exponential_kernel, chain.times, from_data=True, ends_in_pi=True)
+    pushed, still = (samplers.prior(each, 40_000, streams) for each in (chain, exact))
     y = torch.linspace(-9, 9, 2001).double().view(1, -1, 1)
     mu, sigma = exponential_kernel(drift, y, torch.ones_like(y))
     second = (drift.log_prob(y).softmax(1) * (mu**2 + sigma**2)[..., 0]).sum().item()
@@ -239,3 +247,17 @@ def test_prior_is_pushed_as_the_data_are():
         square = draws.square()
         error = square.std().item() / 200
         assert abs(square.mean().item() - moment) < Z * error < abs(square.mean().item() - other)
+
+
+@pytest.mark.parametrize("T", [4.0, 18.0, 30.0])
+@pytest.mark.parametrize("sampler", ["adams", "heun"])
+def test_samples_are_right_however_long_the_process(sampler, T):  # noqa: N803
+    """In single precision the angle of T passes π/2 from 18 on; the data are still reached."""
+    drift = Mixture(torch.zeros(1, 1), torch.zeros(1, 1, 1))
+    chain = Chain(drift, exponential_kernel, time_grid(1e-4, T, 100).float())
+    net, streams = ScoreNet(drift, GaussianDeparture()), Streams([("long", T)])
+    assert samplers.angles(chain, 10)[0].item() <= math.pi / 2
+    y = samplers.generate(net, drift.sample(4000, streams), chain, sampler, 40, streams)
+    assert max(z_scores(y.double(), M, S2)) < Z
+    top = torch.asin(torch.sqrt(variance(torch.tensor(20.0))))  # planted: the old way, and its end
+    assert not torch.isfinite(samplers.time_of_angle(top))

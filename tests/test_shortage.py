@@ -31,7 +31,7 @@ def errors(tree: Path) -> list[str]:
 def data_job(out: Path) -> list[str]:
     """The data stage as a job runs it."""
     dataset = {"name": "weighted_modes", "pool": 500, "held_out": 500}
-    told = {"experiment": "modes", "samples": 200, "dataset": dataset}
+    told = {"experiment": "modes", "samples": 200, "split": "test", "dataset": dataset}
     return ["-m", "ndsm.data", "--out", str(out), "--spec", json.dumps(told)]
 
 

@@ -13,7 +13,10 @@ from torch import Tensor
 from conftest import SETTINGS, job_spec
 from ndsm import drift, fitted, inputs, sample, store, train
 from ndsm.distances import energy_distance
+from ndsm.fits import fit_mixture, fit_ou
 from ndsm.fitted import Fitted
+from ndsm.mixture import Mixture
+from ndsm.names import likelihood_points
 from ndsm.streams import Streams
 
 
@@ -29,7 +32,7 @@ def run_stages(folder: Path, x: Tensor, objective: str, **changes: Any) -> tuple
     drift.main([paths["data"]], paths["drift"], job | fitting | {"noised": True})
     train.main([paths["data"]], paths["drift"], paths["train"], job)
     sampling = {"sampler": "heun", "steps": 15, "samples": 2000}
-    told = job | {"sampling": sampling}
+    told = job | {"sampling": sampling, "temperature": 1, "likelihood": False}
     sample.main(paths["sample"], told, drift=paths["drift"], train=paths["train"])
     return inputs.read_tensors(paths["sample"])["samples"], fitted.read(paths["drift"], "cpu", job)
 
@@ -43,8 +46,8 @@ def ring(n: int, seed: int) -> Tensor:
 
 def test_training_brings_samples_nearer_to_the_data(tmp_path):
     """Than the mixture that the network starts from; the floor of 2,000 points is about 0.001."""
-    settings = {"evaluations": 1600, "batch": 256, "learning_rate": 5e-3, "ema": 0.99}
-    network = {"type": "mlp", "width": 32, "depth": 2}
+    settings = {"evaluations": 1600, "batch": 256, "learning_rate": 5e-3, "ema": 0.1, "pool": 16}
+    network = {"type": "mlp", "sees_drift": True, "width": 32, "depth": 2}
     samples, fit = run_stages(
         tmp_path, ring(400, 0), "ndsm_anti", stride=8, network=network, training=settings
     )
@@ -77,12 +80,105 @@ def test_what_is_given_for_each_replica_is_used_for_it(tmp_path):
         drift.main([*files, files[0]], out, job)
 
 
-@pytest.mark.parametrize("bad", [math.nan, math.inf])
-def test_samples_that_are_not_finite_are_refused(bad):
-    samples = torch.zeros(2, 30, 2)
-    samples[1, 4, 0] = bad
-    with pytest.raises(store.Refused, match=r"n_train=200, seed=7: 1 of 30 are not finite"):
-        sample.refuse_runaways(samples, [[50, 7], [200, 7]])
+def two_modes() -> Fitted:
+    """π for two replicas: mean (4, 0), and a root mean variance of 3 for a coordinate."""
+    means = torch.tensor([[[0.0, 0.0], [8.0, 0.0]]]).double().expand(2, -1, -1)
+    mixture = Mixture(torch.full((2, 2), -math.log(2)).double(), means)
+    return Fitted(mixture, torch.zeros(2, 1, 2).double(), torch.ones(2, 1, 1).double())
+
+
+def far_samples(number: int, value: float) -> Tensor:
+    """A thousand samples of two replicas, some of the second's that far from the mean of π."""
+    y = torch.zeros(2, 1000, 2).double()
+    y[1, :number, 0] = 4 - value
+    return y
+
+
+@pytest.mark.parametrize("value", [301.0, -301.0, math.nan, math.inf, -math.inf])
+def test_runaways_are_counted_and_logged(value, capsys):
+    """Up to one in a hundred; not a number is far as well."""
+    replicas = [[50, 7], [200, 7]]
+    assert sample.runaways(far_samples(10, value), two_modes(), replicas) == [0, 10]
+    assert capsys.readouterr().out == (
+        "warning: samples of n_train=200, seed=7: 10 of 1000 are beyond 100 deviations"
+        " of the data\n"
+    )
+
+
+@pytest.mark.parametrize("value", [301.0, math.nan])
+def test_too_many_runaways_are_refused(value):
+    message = r"^samples of n_train=200, seed=7: 11 of 1000 are not finite or .*learning_rate$"
+    with pytest.raises(store.Refused, match=message):
+        sample.runaways(far_samples(11, value), two_modes(), [[50, 7], [200, 7]])
+
+
+def test_samples_within_a_hundred_deviations_are_no_runaways(capsys):
+    """Deviations of π, about its mean: 299 from there are less than 100 of them."""
+    for value in (299.0, -299.0):
+        assert sample.runaways(far_samples(500, value), two_modes(), [[50, 7], [200, 7]]) == [0, 0]
+    assert not capsys.readouterr().out
+
+
+# Models without training, whose law is known.
+
+
+def known_model(folder: Path, objective: str, **told: Any) -> tuple[dict[str, Tensor], Fitted]:
+    """What ``sample`` writes of a mixture alone or an untrained model, and the fitted drift."""
+    held_out = {"held_out": ring(1200, 1)}
+    store.write_tensors(folder / "data.safetensors", held_out, {})
+    points = [ring(300, seed).double().numpy() for seed in (0, 1)]
+    fits = [fit_ou(x) if objective == "dsm" else fit_mixture(x, "full", 3, 0) for x in points]
+    fit = fitted.stack(fits).to("cpu", torch.float32)
+    fitted.write(folder / "drift.safetensors", fit, {})
+    job = job_spec(objective, stride=1, replicas=[[300, 0], [300, 1]], device="cpu", method="any")
+    sampling = {"sampler": "heun", "steps": 5, "samples": 20_000}
+    job |= {"sampling": sampling, "temperature": 1.0, "likelihood": True} | told
+    paths = {name: folder / f"{name}.safetensors" for name in ("drift", "data")}
+    sample.main(folder / "sample.safetensors", job, **paths)
+    measured = inputs.read_record(folder / "sample.safetensors")["measured"]
+    assert measured.get("network_evaluations", 0) == 0 and measured["runaways"] == [0, 0]
+    return inputs.read_tensors(folder / "sample.safetensors"), fit
+
+
+def covariance_z(x: Tensor, expected: Tensor) -> float:
+    """Largest |z| of the second moments of samples x (n, d) about the mean."""
+    offset = (x - x.mean(0)).double()
+    products = (offset.unsqueeze(2) * offset.unsqueeze(1)).flatten(1)
+    error = (products.mean(0) - expected.flatten()) / products.std(0) * len(x) ** 0.5
+    return error.abs().max().item()
+
+
+def moments(fit: Fitted, replica: int, factor: float) -> Tensor:
+    """Covariance of π in data units, those of its components multiplied by a factor."""
+    one = fit.one(replica).to("cpu", torch.float64)
+    w, means = one.mixture.log_weights[0].exp(), one.to_data(one.mixture.means)[0]
+    within = torch.eye(means.shape[1]).double().expand(len(w), -1, -1)
+    if one.mixture.scale_tril is not None:
+        within = one.mixture.scale_tril[0] @ one.mixture.scale_tril[0].mT
+    root = one.factor[0] if one.factor.shape[-1] > 1 else one.factor[0] * torch.eye(2).double()
+    within = factor * root @ within @ root.mT
+    offset = means - (w.unsqueeze(1) * means).sum(0)
+    outer = offset.unsqueeze(2) * offset.unsqueeze(1)
+    return (w.view(-1, 1, 1) * (within + outer)).sum(0)
+
+
+@pytest.mark.parametrize(
+    "objective, temperature", [("none", 1.0), ("none", 0.4), ("ndsm_flow", 1.0), ("dsm", 1.0)]
+)
+def test_a_model_without_training_has_the_law_of_its_mixture(tmp_path, objective, temperature):
+    """Samples and log-densities of held-out points; of dsm the mixture is one Gaussian.
+
+    Without the temperature both would be others.
+    """
+    written, fit = known_model(tmp_path, objective, temperature=temperature)
+    points = ring(1200, 1).expand(2, -1, -1)[:, : likelihood_points(2)]
+    law = fit.to("cpu", torch.float64).tempered(temperature).log_prob(points.double())
+    assert written["log_prob"].shape == (2, 1000)
+    torch.testing.assert_close(written["log_prob"].double(), law, atol=2e-4, rtol=1e-5)
+    for replica in range(2):
+        x = written["samples"][replica]
+        assert covariance_z(x, moments(fit, replica, temperature)) < 6
+        assert covariance_z(x, moments(fit, replica, 2 * temperature)) > 12
 
 
 def test_same_settings_twice_give_the_same_files(tmp_path):

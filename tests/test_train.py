@@ -14,6 +14,7 @@ from conftest import SETTINGS, job_spec
 from ndsm import checkpoint, fitted, inputs, store, train
 from ndsm.checkpoint import Checkpoint
 from ndsm.control import LearnedAlpha
+from ndsm.examples import FromData
 from ndsm.fits import fit_mixture, fit_ou
 from ndsm.fitted import Fitted, data_sampler
 from ndsm.model import build, trained
@@ -42,22 +43,30 @@ def run_stack(
     covariance: str = "tied",
     dtype: torch.dtype = torch.float64,
     keep: Checkpoint | None = None,
+    known: str | None = None,
     **changes: Any,
 ) -> list[Tensor]:
-    """EMA weights of a stack of replicas after a few dozen steps."""
+    """Averaged weights of a stack of replicas after a few dozen steps.
+
+    With ``known``, the covariance of the mixture of ``dsm_mixture``, the drift is the linear one.
+    """
     x = [modes(n, seed).to(dtype) for n, seed, _ in replicas]
+    points = [subset.double().numpy() for subset in x]
     fits = [
-        fit_mixture(subset.double().numpy(), covariance, k, seed)
-        for subset, (_, seed, k) in zip(x, replicas, strict=True)
+        fit_mixture(each, known or covariance, k, seed)
+        for each, (_, seed, k) in zip(points, replicas, strict=True)
     ]
     job, streams = job_spec(**changes), Streams([("train", n, seed) for n, seed, _ in replicas])
-    fit = fitted.stack(fits).to("cpu", dtype)
-    net, chain = build(fit, job, streams)
+    fit = mixture = fitted.stack(fits).to("cpu", dtype)
+    if known:
+        fit = fitted.stack([fit_ou(each) for each in points]).to("cpu", dtype)
+    net, chain = build(fit, job, streams, mixture if known else None)
     net, chain = net.to(dtype), Chain(**vars(chain) | {"times": chain.times.to(dtype)})
     data = data_sampler(x, fit)
     learned = LearnedAlpha(len(x), chain.times) if job["alpha"] else None
-    rest = job["objective"], job["training"], streams, keep, learned
-    return train.train(net, chain, data, *rest)[0]
+    how = job["objective"], job["training"], streams
+    source = train.examples(chain, data, *how)
+    return train.train(net, source, *how, keep, learned)[0]
 
 
 def largest_difference(alone: list[Tensor], stacked: list[Tensor], replica: int) -> float:
@@ -68,19 +77,24 @@ def largest_difference(alone: list[Tensor], stacked: list[Tensor], replica: int)
     )
 
 
+EULER = job_spec()["process"] | {"kernel": "euler", "T": 0.3}
+SEEING = job_spec()["network"] | {"sees_drift": True}
+
+
 @pytest.mark.parametrize(
-    "objective, covariance, alpha",
+    "objective, covariance, changes",
     [
-        *((name, "tied", None) for name in OBJECTIVES),
-        ("ndsm_anti", "full", None),
-        ("ndsm_cv", "tied", "learned"),
+        *((name, "tied", {}) for name in OBJECTIVES),
+        ("ndsm_anti", "full", {"process": EULER}),  # it has no exponential kernel
+        ("ndsm_flow", "full", {}),
+        ("ndsm_cv", "tied", {"alpha": "learned", "network": SEEING}),
+        ("dsm", "tied", {"known": "tied"}),
+        ("dsm", "full", {"known": "full", "network": SEEING}),
     ],
 )
-def test_a_replica_alone_and_in_a_stack_are_trained_alike(objective, covariance, alpha):
+def test_a_replica_alone_and_in_a_stack_are_trained_alike(objective, covariance, changes):
     """To rounding in double precision; padded components and unequal subsets are in the stack."""
-    changes = {"objective": objective, "covariance": covariance, "alpha": alpha}
-    if covariance == "full":  # for which there is no exponential kernel
-        changes["process"] = job_spec()["process"] | {"kernel": "euler", "T": 0.3}
+    changes = changes | {"objective": objective, "covariance": covariance}
     stacked = run_stack(REPLICAS, **changes)
     for i, replica in enumerate(REPLICAS):
         assert largest_difference(run_stack([replica], **changes), stacked, i) < 1e-8
@@ -162,7 +176,7 @@ def interrupt_at(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
 def test_interrupted_training_goes_on_to_the_same_bits(
     objective, alpha, tmp_path, monkeypatch, capsys
 ):
-    monkeypatch.setattr(train, "BLOCK", 5)
+    monkeypatch.setattr(FromData, "block", 5)
     monkeypatch.setattr(checkpoint, "PERIOD", 0.0)
     changes = {"objective": objective, "alpha": alpha, "dtype": torch.float32}
     whole = run_stack(REPLICAS, **changes)
@@ -180,7 +194,7 @@ def test_interrupted_training_goes_on_to_the_same_bits(
 
 def test_a_checkpoint_that_forgets_something_is_noticed(tmp_path, monkeypatch):
     """A planted mistake: the random streams are not put back."""
-    monkeypatch.setattr(train, "BLOCK", 5)
+    monkeypatch.setattr(FromData, "block", 5)
     monkeypatch.setattr(checkpoint, "PERIOD", 0.0)
     whole, out = run_stack(REPLICAS), tmp_path / "0.safetensors"
     with monkeypatch.context() as patch, pytest.raises(Interrupted):
@@ -200,7 +214,7 @@ def test_a_checkpoint_of_other_settings_is_not_used(tmp_path):
 
 def test_losses_after_resuming_are_those_of_an_uninterrupted_run(tmp_path, monkeypatch):
     """Resumed after the last tick but one of 41 steps, and between two ticks."""
-    monkeypatch.setattr(train, "BLOCK", 5)
+    monkeypatch.setattr(FromData, "block", 5)
     monkeypatch.setattr(checkpoint, "PERIOD", 0.0)
     changes = {"objective": "dsm", "training": SETTINGS | {"evaluations": 41}}
     seen, usual = [], train.log_progress
@@ -223,7 +237,7 @@ def test_losses_after_resuming_are_those_of_an_uninterrupted_run(tmp_path, monke
 
 def test_divergence_stops_with_step_time_and_remedy():
     settings = SETTINGS | {"learning_rate": 1e6, "evaluations": 400}
-    network = {"type": "mlp", "width": 16, "depth": 3}
+    network = {"type": "mlp", "sees_drift": False, "width": 16, "depth": 3}
     with pytest.raises(store.Refused) as refusal:
         run_stack(REPLICAS, dtype=torch.float32, training=settings, network=network)
     message = str(refusal.value)
@@ -241,7 +255,7 @@ def test_divergence_names_the_first_bad_step_and_its_times(monkeypatch):
         bad[0] = False
         return torch.where(bad, torch.inf, loss)
 
-    monkeypatch.setitem(OBJECTIVES, "dsm", type(goal)(bad_late, 1, from_data=True))
+    monkeypatch.setitem(OBJECTIVES, "dsm", type(goal)(bad_late, 1, "data"))
     with pytest.raises(store.Refused, match=r"at step 10, at times up to t = 1\.69"):
         run_stack(REPLICAS, objective="dsm", training=SETTINGS | {"evaluations": 80})
 
@@ -253,7 +267,7 @@ def test_divergence_after_the_last_tick_is_not_missed(monkeypatch):
     def bad_end(score, jump, noise):
         return goal.loss(score, jump, noise) + (math.nan if next(calls) == 58 else 0)
 
-    monkeypatch.setitem(OBJECTIVES, "dsm", type(goal)(bad_end, 1, from_data=True))
+    monkeypatch.setitem(OBJECTIVES, "dsm", type(goal)(bad_end, 1, "data"))
     with pytest.raises(store.Refused, match="at step 59"):
         run_stack(REPLICAS, objective="dsm", training=SETTINGS | {"evaluations": 59})
 
@@ -295,14 +309,15 @@ def gaussian_error(objective: str, evaluations: int) -> float:
     scaled: Fitted = fit_ou(x.double().numpy()).to("cpu", torch.float32)
     # Working coordinates in which the mean is not zero, so that there is a mean to be learned.
     fit = Fitted(scaled.mixture, scaled.shift - 0.5 * scaled.factor, scaled.factor)
-    settings = {"evaluations": evaluations, "batch": 256, "learning_rate": 2e-2, "ema": 0.99}
-    job = job_spec(
-        objective, stride=10, network={"type": "mlp", "width": 32, "depth": 2}, training=settings
-    )
+    settings = {"evaluations": evaluations, "batch": 256, "learning_rate": 2e-2}
+    settings |= {"ema": 0.05, "pool": 16}
+    network = {"type": "mlp", "sees_drift": False, "width": 32, "depth": 2}
+    job = job_spec(objective, stride=10, network=network, training=settings)
     streams = Streams([("gauss", objective)])
     net, chain = build(fit, job, streams)
     data = data_sampler([x], fit)
-    ema, losses = train.train(net, chain, data, objective, settings, streams)
+    source = train.examples(chain, data, objective, settings, streams)
+    ema, losses = train.train(net, source, objective, settings, streams)
     assert losses[-1] < losses[0]
     net.network.load_state_dict(dict(zip(net.network.state_dict(), ema, strict=True)))
     points = fit.to_working(x.unsqueeze(0))

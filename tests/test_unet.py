@@ -81,11 +81,10 @@ def test_its_samples_have_the_symmetry(averaged: bool) -> None:
     wrapped: nn.Module = Odd(network) if averaged else network
     drift = standard_normal(1, 64)
     net = ScoreNet(type(drift)(drift.log_weights.double(), drift.means.double()), wrapped)
-    grid = time_grid(0.1, 3.0, 20)
-    assert Chain(net.drift, exponential, grid).steps == 20
+    chain = Chain(net.drift, exponential, time_grid(0.1, 3.0, 20))
     with torch.no_grad():
         x, mirrored = (
-            samplers.generate(net, start, grid, "heun", 5, Streams([("a",)])) for start in (y, -y)
+            samplers.generate(net, start, chain, "heun", 5, Streams([("a",)])) for start in (y, -y)
         )
     assert net.evaluations == (2 if averaged else 1)
     assert bool((x + mirrored).abs().max() < 1e-9) == averaged

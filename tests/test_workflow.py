@@ -78,6 +78,27 @@ def test_every_claim_has_a_verdict(smoke: Path) -> None:
     assert set(claims.verdict) <= {"supported", "contradicted", "inconclusive"}
 
 
+def test_untrained_models_are_measured_and_claims_put_beside_them(smoke: Path) -> None:
+    """Where two are one model, the second has the first one's results; cost.csv has no such row."""
+    results = smoke / "results" / "smoke"
+    metrics, cost, claims = (
+        pd.read_csv(results / f"{name}.csv") for name in ("tables/metrics", "tables/cost", "claims")
+    )
+    kl = metrics[(metrics.experiment == "weighted_modes") & (metrics.metric == "kl")]
+    wide = kl.pivot(index=["n_train", "seed"], columns="method", values="value")
+    pair = wide["ndsm_anti_untrained"], wide["ndsm_cv_learned_untrained"]
+    assert pair[0].equals(pair[1]) and pair[0].notna().sum() == 6
+    assert not (results / "sample" / "weighted_modes" / "ndsm_anti_untrained").exists()
+    assert (wide["real"].dropna() == 0).all()  # the true density has no divergence from itself
+    assert not cost.method.str.endswith("_untrained").any() and (cost.runaways == 0).all()
+    rows = claims[(claims.metric == "kl") & (claims.method == "ndsm_flow")]
+    own = rows[rows.baseline == "ndsm_flow_untrained"].set_index("n_train").effect
+    assert list(own.index) == [50, 100]
+    means = wide.groupby("n_train").mean()
+    expected = 1 - means["ndsm_flow"] / means["ndsm_flow_untrained"]
+    np.testing.assert_allclose(own, expected, rtol=1e-6)
+
+
 def test_second_run_does_nothing(smoke: Path) -> None:
     assert planned(smoke) == {}
 
@@ -101,7 +122,7 @@ def test_editing_objectives_reruns_training_and_what_follows(edited: Path) -> No
 
 def test_a_setting_reruns_only_what_it_reaches(edited: Path) -> None:
     path = edited / "workflow" / "studies" / "smoke.yaml"
-    path.write_text(path.read_text().replace("sampler: adams", "sampler: euler"))
+    path.write_text(path.read_text().replace("sampler: adams", "sampler: heun"))
     rules = planned(edited)
     assert {"sample", "evaluate", "figures"} <= set(rules)
     assert not {"data", "drift", "train", "classifier"} & set(rules)
@@ -145,8 +166,8 @@ def test_dry_run_of_profile(tree: Path, profile: str) -> None:
         for experiment in SETTINGS["experiments"].values()
         for method in experiment["methods"]
     )
-    # Of digits_latent's variants two change what its two networks learn, one how they are sampled.
-    assert rules["train"] == trained + 2 * 2
+    # Of digits_latent's variants two change what its three networks learn, one how they sample.
+    assert rules["train"] == trained + 2 * 3
 
 
 def test_a_claim_alone_runs_its_experiments_alone(tree: Path) -> None:
@@ -170,10 +191,13 @@ def test_a_file_of_your_own_is_the_whole_study(tree: Path) -> None:
     assert "results/default/" not in said and "digits" not in said
 
 
+SPREAD = ["dsm_mixture", "ndsm_anti", "ndsm_flow"]
+
+
 def test_a_stack_spread_over_jobs_gives_the_same_table(smoke: Path, tree: Path) -> None:
     """One replica a job against all in one: vectors, a U-Net, an autoencoder, the learned score."""
     chosen = {
-        "weighted_modes": {"methods": ["gmm", "ndsm_anti"], "n_train": [100]},
+        "weighted_modes": {"methods": ["gmm", *SPREAD], "n_train": [100]},
         "digits_imbalance": {},
         "digits_latent": {"methods": ["ndsm_jump"]},
     }
@@ -192,7 +216,7 @@ def test_a_stack_spread_over_jobs_gives_the_same_table(smoke: Path, tree: Path) 
     both = parts.merge(whole, on=keys, how="left", suffixes=("", "_whole"))
     assert (
         len(both) == len(parts) > 60
-        and len(list((tree / "results").rglob("train/*/*/2.json"))) == 3
+        and len(list((tree / "results").rglob("train/*/*/2.json"))) == len(SPREAD) + 2
     )
     np.testing.assert_allclose(both.value, both.value_whole, rtol=1e-4)
 

@@ -40,7 +40,8 @@ class Adam:
     def step(self, gradients: list[Tensor], rate: float) -> None:
         """One update with the given learning rate."""
         self.steps += 1
-        steps = [torch.tensor(float(self.steps), device=w.device) for w in self.weights]
+        # One tensor for all: on a graphics card each would be a transfer of its own.
+        steps = [torch.tensor(float(self.steps), device=self.weights[0].device)] * len(self.weights)
         # The fused step reads numbers in the order in which they lie, whatever their strides are.
         gradients = [
             g if g.stride() == w.stride() else torch.empty_like(w).copy_(g)

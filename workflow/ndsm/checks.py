@@ -89,6 +89,12 @@ def _dataset_problems(key: str, experiment: dict[str, Any], split: str) -> Itera
     yield from _image_problems(key, experiment)
     there_is = traits(experiment)
     suited = [m for m, entry in METRICS.items() if not entry.asks or entry.asks in there_is]
+    sampling = experiment["sampling"]
+    if (images := sampling.get("decoded")) and experiment.get("space") != "latent":
+        yield f"{key}.sampling.decoded: {images} in pixel space; allowed: nothing, or space: latent"
+    elif images and images > sampling["samples"]:
+        limit = f"allowed: up to sampling.samples, {sampling['samples']}"
+        yield f"{key}.sampling.decoded: {images} is more than there are; {limit}"
     for metric in experiment["metrics"]:
         if metric not in suited:
             state = "does not suit " + name if metric in METRICS else "is unknown"

@@ -72,7 +72,7 @@ def nearest_ratio(x: Array, training: Array, y: Array) -> float:
     """How far samples stay from the training images, over how far new images are: 1 is right.
 
     Far below it the samples stay near images that were trained on; far above it they are broken.
-    Each is a median of distances to the nearest training image.
+    Each is a median of distances to the nearest training image, over as many images.
 
     Args:
         x: samples, (n, d).
@@ -80,7 +80,7 @@ def nearest_ratio(x: Array, training: Array, y: Array) -> float:
         y: held-out images, (m, d).
     """
     medians = []
-    for points in (x, y):
+    for points in (x, y[: len(x)]):
         closest = training[nearest(points, training)]
         medians.append(np.median(np.linalg.norm(points - closest, axis=1)))
     return float(medians[0] / medians[1])

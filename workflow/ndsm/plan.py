@@ -165,7 +165,7 @@ def frontiers(study: Study) -> list[str]:
 def _reaches(study: Study, stage: str, job: dict[str, Any]) -> list[Any]:
     """The settings of its experiment that reach a job, or any job before it."""
     settings, method = study["experiments"][job["experiment"]], job.get("method")
-    told = [settings["dataset"], settings["sampling"]["samples"]]
+    told = [settings["dataset"], *(settings["sampling"].get(k) for k in ("samples", "decoded"))]
     if stage == "evaluate":
         told.append(settings["metrics"])
     if stage == "data" or method == FLOOR:

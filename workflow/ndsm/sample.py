@@ -132,9 +132,10 @@ def main(
             measured["network_evaluations"] = each * net.evaluations if train else 0
         measured["runaways"] = runaways(y, fit, spec["replicas"])
         x = fit.to_data(y).float()
+    tensors["samples"] = x
     if autoencoder:
-        tensors["codes"] = x
-    tensors["samples"] = decoded(x, autoencoder, device) if autoencoder else x
+        images = x[:, : spec["sampling"].get("decoded")]
+        tensors |= {"codes": x, "samples": decoded(images, autoencoder, device)}
     seconds = round(time.perf_counter() - start, 3)
     if drift and spec["likelihood"]:
         points = unseen(data, autoencoder, spec).to(device).expand(len(x), -1, -1)

@@ -169,7 +169,9 @@ def _part_spec(study: Study, stage: str, experiment: str, **wildcards: str) -> d
         told |= {"replica": replica, "autoencoder": settings["autoencoder"]}
         return told | {"device": study["device"]}
     if stage == "data":
-        told |= {"dataset": settings["dataset"], "samples": settings["sampling"]["samples"]}
+        sampling = settings["sampling"]
+        told |= {"dataset": settings["dataset"]}
+        told["samples"] = sampling.get("decoded", sampling["samples"])
         return told | {"split": study.get("split", "test")}
     if stage == "evaluate":
         told |= {"method": wildcards["method"], "metrics": settings["metrics"]}
