@@ -10,9 +10,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator
 
 from ndsm import style
-from ndsm.curves import read_metrics
+from ndsm.curves import NULLS, read_metrics
 from ndsm.inputs import read_table
-from ndsm.names import CEILING, FLOOR
+from ndsm.names import CEILING, FLOOR, UNTRAINED
 from ndsm.style import Look
 
 SHOWN = ("fid", "inception_score")
@@ -65,12 +65,13 @@ def frontier(tables: Path, spec: Spec, look: dict[str, Look], experiment: str) -
         style.value_axis(row[0], metric, of.value.to_numpy(), floor)
         row[0].set_ylabel(style.METRICS[metric])
     figure.suptitle(f"{experiment}, {runs.n_train.iloc[0]} training images", fontsize=8.5)
-    style.legend(figure, axes.flat, columns=5)
+    style.legend(figure, axes.flat, columns=4)
     return figure
 
 
 def _line(panel: Axes, rows: pd.DataFrame, cost: str, look: Look, label: str) -> None:
     """One method: its means over seeds, joined, with a band; a level where it has no network."""
+    label = NULLS if label.endswith(UNTRAINED) else label
     drawn: dict[str, Any] = {"color": look.color, "ls": look.linestyle, "label": label}
     if not rows.network_evaluations.any():
         panel.axhline(rows.value.mean(), lw=0.9, **drawn)

@@ -12,8 +12,10 @@ from matplotlib.ticker import FixedLocator
 
 from ndsm import style
 from ndsm.inputs import read_table
-from ndsm.names import FLOOR
+from ndsm.names import FLOOR, UNTRAINED
 from ndsm.style import Look
+
+NULLS = "untrained, in the method's colour"  # one entry of the legend for all of them
 
 Spec = dict[str, Any]
 
@@ -49,7 +51,7 @@ def learning_curve(tables: Path, spec: Spec, look: dict[str, Look], experiment: 
         panel.set_xlabel("training points")
     for panel in axes.flat[len(names) :]:
         panel.set_axis_off()
-    style.legend(figure, axes.flat, columns=5)
+    style.legend(figure, axes.flat, columns=4)
     return figure
 
 
@@ -145,12 +147,15 @@ def departure(tables: Path, spec: Spec, look: dict[str, Look], experiment: str) 
 
 
 def _curve(axes: Axes, rows: pd.DataFrame, x: str, y: str, look: Look, label: str) -> None:
-    """Mean over seeds with a band from the lowest to the highest seed."""
+    """Mean over seeds with a band from the lowest to the highest seed; of a null the mean alone."""
     over = rows.groupby(x)[y].agg(["mean", "min", "max"]).sort_index()
     at = over.index.to_numpy(dtype=float)
+    label = NULLS if label.endswith(UNTRAINED) else label
     axes.plot(
         at, over["mean"], color=look.color, marker=look.marker, ls=look.linestyle, label=label
     )
+    if label == NULLS:
+        return
     axes.fill_between(at, over["min"], over["max"], color=look.color, alpha=0.1, lw=0)
 
 
@@ -210,7 +215,8 @@ def cost_quality(tables: Path, spec: Spec, look: dict[str, Look], experiment: st
             methods = [m for m in spec["experiments"][name]["methods"] if (name, m) in cost.index]
             for null in {*spec["experiments"][name]["methods"]} - {*methods}:
                 y = largest.loc[largest.method == null, "value"].mean()
-                panel.axhline(y, color=look[null].color, ls=look[null].linestyle, lw=0.9)
+                style_of = {"color": look[null].color, "ls": look[null].linestyle, "lw": 0.9}
+                panel.axhline(y, label=NULLS, **style_of)
             for j, method in enumerate(methods):
                 y = largest.loc[largest.method == method, "value"]
                 at = cost.loc[(name, method), x]
@@ -231,7 +237,7 @@ def cost_quality(tables: Path, spec: Spec, look: dict[str, Look], experiment: st
         pair[0].set_title(f"{name}\n{style.METRICS.get(metric, metric)}")
         for panel, label in zip(pair, ["s per replica", "evaluations"], strict=True):
             panel.set_xlabel(label)
-    style.legend(figure, axes.flat, columns=5)
+    style.legend(figure, axes.flat, columns=4)
     return figure
 
 

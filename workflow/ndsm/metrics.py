@@ -146,7 +146,7 @@ BRANCHES = ("seen.features", "inverted", "reference.seen.features", "reference.i
 
 METRICS = {
     "nll": Metric(nll, ("log_prob",), asks="vector", of="model"),
-    "kl": Metric(kl, ("log_prob", "reference.log_density"), asks="has_density", of="model"),
+    "kl": Metric(kl, ("log_prob", "reference.log_density"), asks="has_density", of="method"),
     "mode_shape": Metric(
         mode_shape, ("samples", "reference.points", "reference.labels"), asks="modes"
     ),

@@ -34,7 +34,7 @@ def _sample_panels(
     methods += [CEILING] if CEILING in set(table.method) else []
     sizes = sorted({table.n_train.quantile(q, interpolation="lower") for q in shares})
     panels = 1 + len(methods)
-    wide = panels if panels <= 6 else -(-panels // 2)
+    wide = min(panels, 6)
     deep = -(-panels // wide)
     height = len(sizes) * (deep * (style.WIDTH / wide + 0.12) + 0.25)
     figure = plt.figure(figsize=(style.WIDTH, height))
@@ -81,7 +81,7 @@ def codes(tables: Path, spec: Spec, look: dict[str, Look], experiment: str) -> F
     data = table.loc[table.method == CEILING, columns].to_numpy()
     methods = [m for m in spec["experiments"][experiment]["methods"] if m in set(table.method)]
     centre, axes_of = data.mean(0), np.linalg.svd(data - data.mean(0), full_matrices=False)[2][:2]
-    wide = min(5, 1 + len(methods))
+    wide = min(6, 1 + len(methods))
     deep = -(-(1 + len(methods)) // wide)
     figure, axes = plt.subplots(
         deep, wide, figsize=(style.WIDTH, deep * (style.WIDTH / wide + 0.2)), squeeze=False

@@ -135,7 +135,7 @@ def use() -> None:
     )
 
 
-def wrapped(method: str, at: int = 18) -> str:
+def wrapped(method: str, at: int = 16) -> str:
     """A method's name on as many lines as a narrow panel needs, broken after underscores."""
     lines = [""]
     for word in method.replace("_", "_ ").split():
