@@ -261,7 +261,7 @@ def versus(title: str, ours: Curve, theirs: Curve, goal: Goal, untrained: Values
     note += f"; {never} of theirs never got there" if never else ""
     null = untrained[goal.metric]
     met = int((null <= goal.value).sum())
-    note += f"; ours untrained {np.median(null):.2g}"
+    note += f"; ours untrained {np.median(null):.2g}, {null.min():.2g} to {null.max():.2g}"
     note += f", which meets the goal in {met} seeds" if met else ""
     return row(title, (b / a).tolist(), "" if met else "≥ 1", note)
 

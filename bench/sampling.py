@@ -3,7 +3,8 @@
 With the linear drift one trained network serves both: its denoiser is Karras's. Each sampler takes
 the fewest steps on a list with which its energy distance, in the mean over the replicas, is within
 a quarter of that of the probability flow solved exactly. A last row has our own model, trained as
-long on the same data: its draws start from the mixture, all that it has untrained.
+long on the same data: its draws start from the mixture, all that it has untrained. Where those are
+good enough already the row is held to no bound.
 """
 
 from collections.abc import Callable, Iterator
@@ -97,5 +98,6 @@ def rows() -> Iterator[Row]:
         ours = f"{distance(own_model.fit, nonlinear, fewer):.2g} in {fewer} steps"
         title = f"10,000 samples: {OURS}, its prior included : azula's {name}"
         note = f"{setting}; energy distance {ours} : {reached}"
-        untrained = f"ours untrained {distance(own_model.fit, nonlinear, 0):.2g}"
-        yield row(title, found, "≥ 1", f"{note}; {untrained}")
+        untrained = distance(own_model.fit, nonlinear, 0)
+        note += f"; ours untrained {untrained:.2g}" + ", within the goal" * (untrained <= goal)
+        yield row(title, found, "≥ 1" if untrained > goal else "", note)

@@ -75,7 +75,7 @@ OWN = [
         {"decoded": 9},
         r"digits.sampling.decoded: 9 in pixel space; .*",
     ),
-    ("experiments.digits_latent.sampling.decoded", 201, r"decoded: 201 is more .* samples, 200$"),
+    ("experiments.digits_latent.sampling.decoded", 201, r"decoded: 201 is more .*samples, 200$"),
     ("experiments.digits_latent.sampling.decoded", 1, r"sampling.decoded: 1 is too small"),
     # what there is to measure
     ("experiments.digits.metrics", ["nll"], r"digits.metrics: 'nll' does not suit digits"),
