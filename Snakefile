@@ -14,7 +14,7 @@ min_version("9.27")
 # The code that runs is this tree's, however the package is installed.
 sys.path.insert(0, os.path.join(workflow.basedir, "workflow"))
 
-from ndsm import config as settings, gallery, plan, sources, specs
+from ndsm import config as settings, gallery, methods, plan, sources, specs
 
 # A file given by --configfile is a whole study: no other is merged with it.
 if "experiments" not in config:

@@ -88,7 +88,8 @@ def test_likelihoods_of_models_and_of_real_data(folder):
     np.testing.assert_allclose(wide.nll, -truth[:300].mean() + wide.kl, atol=1e-5)
     assert (wide.mode_shape < 1e-5).all()
     floor = run(folder, "planar", names).pivot(index="seed", columns="metric", values="value")
-    assert len(floor) == 5 and (floor.kl == 0).all() and (floor.mode_shape > 0.05).all()
+    assert "kl" not in floor  # the true density has no divergence from itself
+    assert len(floor) == 5 and (floor.mode_shape > 0.05).all()
     np.testing.assert_allclose(floor.nll, -truth.mean(), rtol=1e-6)
 
 

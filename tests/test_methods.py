@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from ndsm import config, plan, results, specs
+from ndsm.methods import is_trained, null_of, settings_of
 from test_config import DELETED, SMOKE, changed, refusal
 
 OWN = [
@@ -138,15 +139,15 @@ def test_tuned_settings_are_over_the_methods_and_these_over_the_experiments() ->
     own = {"training": {"batch": 64, "ema": 0.2}, "process": {"T": 3.0, "t_min": 1e-2}}
     study = dsm_with(own, {"training": {"batch": 16}, "process": {"t_min": 2e-2}})
     usual = study["experiments"]["weighted_modes"]
-    found = plan.settings_of(study, "weighted_modes", "dsm")
+    found = settings_of(study, "weighted_modes", "dsm")
     assert found["process"] == usual["process"] | {"T": 3.0, "t_min": 2e-2}
     told = {"batch": 16, "ema": 0.2, "evaluations": 80}
     assert found["training"] == usual["training"] | told
     rest = {key for key in usual if found[key] != usual[key]}
     assert rest == {"process", "training"}
     # For no other method, and in no other experiment are they what the search found here.
-    assert plan.settings_of(study, "weighted_modes", "ndsm_flow") == usual
-    elsewhere = plan.settings_of(study, "digits", "dsm")
+    assert settings_of(study, "weighted_modes", "ndsm_flow") == usual
+    elsewhere = settings_of(study, "digits", "dsm")
     assert elsewhere["training"]["batch"] == 64 and elsewhere["process"]["t_min"] == 1e-2
 
 
@@ -158,18 +159,18 @@ def test_another_batch_has_as_many_evaluations_of_points(batch: int, evaluations
     assert told["training"]["evaluations"] == evaluations
     assert 0 <= 40 * 32 - told["training"]["evaluations"] * batch < batch
     own = dsm_with({"training": {"batch": batch}}, {})
-    assert plan.settings_of(own, "weighted_modes", "dsm")["training"] == told["training"]
+    assert settings_of(own, "weighted_modes", "dsm")["training"] == told["training"]
 
 
 def test_a_variant_keeps_what_the_search_found_and_its_own_budget() -> None:
     raw = changed("experiments.digits_latent.tuned", {"edm": {"training": {"batch": 64}}})
     study = config.resolve(raw)
     budgets = [
-        plan.settings_of(study, name, "edm")["training"]["evaluations"]
+        settings_of(study, name, "edm")["training"]["evaluations"]
         for name in ("digits_latent", "digits_latent_short")
     ]
     assert budgets == [20, 10]
-    edm = plan.settings_of(study, "digits_latent", "edm")["process"]
+    edm = settings_of(study, "digits_latent", "edm")["process"]
     assert edm["t_min"] == 8e-6 and edm["log_noise"] == [-0.5, 1.2] and edm["T"] == 4.0
 
 
@@ -202,7 +203,7 @@ def test_each_method_with_a_network_has_its_untrained_model_after_it() -> None:
     assert study["methods"]["edm_untrained"] == edm | {"untrained": True}
     trained = {job["method"] for job in plan.jobs(study, "train")}
     assert trained and not any(name.endswith("_untrained") for name in trained)
-    assert not plan.is_trained(study, "edm_untrained") and plan.is_trained(study, "edm")
+    assert not is_trained(study, "edm_untrained") and is_trained(study, "edm")
 
 
 def test_a_validation_split_has_no_untrained_models() -> None:
@@ -239,7 +240,7 @@ def test_untrained_models_are_one_where_nothing_but_training_differs(
     raw["defaults"]["drifts"]["gmm2"] = copy.deepcopy(raw["defaults"]["drifts"]["gmm"])
     study, name = config.resolve(raw), "weighted_modes"
     own = "ndsm_anti_untrained"
-    assert plan.null_of(study, name, own) == (NULL if shared else own)
+    assert null_of(study, name, own) == (NULL if shared else own)
     told = specs.spec(study, "aggregate")["nulls"]
     assert told[name] == ({own: NULL} if shared else {})
     drawn = {j["method"] for j in plan.jobs(study, "sample") if j["experiment"] == name}
@@ -253,7 +254,7 @@ def test_models_of_other_examples_or_mixtures_are_others() -> None:
     study = config.resolve(SMOKE)
     methods = study["experiments"]["weighted_modes"]["methods"]
     nulls = [m for m in methods if m.endswith("_untrained")]
-    found = {m: plan.null_of(study, "weighted_modes", m) for m in nulls}
+    found = {m: null_of(study, "weighted_modes", m) for m in nulls}
     assert len(nulls) == 7
     assert {m: null for m, null in found.items() if null != m} == {"ndsm_anti_untrained": NULL}
 

@@ -16,7 +16,8 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from conftest import ROOT, snakemake
-from ndsm import checks, config, gallery, plan, results, specs
+from ndsm import checks, config, gallery, messages, plan, results, specs
+from ndsm.methods import is_trained
 from ndsm.names import CEILING, FLOOR
 
 STUDIES = ["workflow/studies/smoke.yaml", "config.yaml", "workflow/studies/mnist.yaml"]
@@ -130,7 +131,7 @@ def inputs(study: dict[str, Any], stage: str, job: dict[str, Any]) -> Iterable[s
     if method not in (FLOOR, CEILING):
         own = study["methods"][method]
         asked += [("drift", job | {"drift": own[k]}) for k in ("drift", "known") if k in own]
-    if stage != "train" and plan.is_trained(study, method):
+    if stage != "train" and is_trained(study, method):
         asked.append(("train", job))
     if stage == "evaluate" and method != FLOOR:
         asked.append(("sample", job))
@@ -178,9 +179,9 @@ def test_a_mutated_study_is_refused_in_plain_lines_or_planned(name: str) -> None
 
 
 MISTAKES = [
-    (checks, "_method_problems", lambda *_: []),
+    (checks, "method_problems", lambda *_: []),
     (config, "side_problems", lambda *_: []),
-    (checks, "short", str),
+    (messages, "short", str),
 ]
 
 

@@ -16,17 +16,10 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 from jsonschema.validators import extend
 
-from ndsm.checks import (
-    allowed,
-    as_list,
-    claim_problems,
-    experiment_problems,
-    short,
-    shown,
-    side_problems,
-    unknown,
-)
+from ndsm.checks import claim_problems, experiment_problems, side_problems
 from ndsm.datasets import DATASETS
+from ndsm.messages import allowed, as_list, short, shown, unknown
+from ndsm.methods import merge
 from ndsm.names import UNTRAINED
 
 WORKFLOW = Path(__file__).resolve().parents[1]
@@ -208,15 +201,6 @@ def _for_claim(study: dict[str, Any], claim: str) -> dict[str, Any]:
     gone = {side for side in sides if study.get(side, {}).get("experiment") not in names}
     rest = {key: value for key, value in study.items() if key not in gone}
     return rest | {"experiments": kept, "claims": claims}
-
-
-def merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
-    """``base`` with ``over`` laid on it: mappings key by key, anything else replaced."""
-    merged = dict(base)
-    for key, value in over.items():
-        both = isinstance(value, dict) and isinstance(merged.get(key), dict)
-        merged[key] = merge(merged[key], value) if both else value
-    return merged
 
 
 def is_image(experiment: dict[str, Any]) -> bool:

@@ -8,9 +8,10 @@ Used by the Snakefile alone; ``study`` is what ``config.resolve`` made.
 from collections.abc import Collection
 from typing import Any
 
-from ndsm.config import is_image, merge
+from ndsm.config import is_image
 from ndsm.datasets import DATASETS
-from ndsm.names import CEILING, EXAMPLES, FLOOR, LIKELIHOOD, PER_STEP, UNTRAINED
+from ndsm.methods import has_likelihood, is_noised, is_trained, null_of, settings_of, trained
+from ndsm.names import CEILING, FLOOR, UNTRAINED
 from ndsm.parts import Study, codes, parts, twins
 
 
@@ -27,15 +28,6 @@ def drifts(study: Study, experiment: str) -> list[str]:
     if study.get("forward", {}).get("experiment") == experiment:
         names += forward_drifts(study).values()
     return list(dict.fromkeys(names))
-
-
-def is_noised(study: Study, experiment: str, drift: str) -> bool:
-    """Whether a method simulates the drift's process up to T, where it should have reached π."""
-    names = study["experiments"][experiment]["methods"]
-    own = [study["methods"][name] for name in names]
-    return any(
-        EXAMPLES.get(m["objective"]) in ("chain", "data") and m["drift"] == drift for m in own
-    )
 
 
 def forward_drifts(study: Study) -> dict[str, str]:
@@ -61,57 +53,6 @@ def example_of(study: Study, images: str) -> str:
     """An experiment with the images of a classifier."""
     names = [e for e, settings in study["experiments"].items() if is_image(settings)]
     return next(e for e in names if images_of(study, e) == images)
-
-
-def is_trained(study: Study, method: str) -> bool:
-    """Whether the method has a trained network."""
-    own = study["methods"].get(method, {"objective": "none"})
-    return own["objective"] != "none" and "untrained" not in own
-
-
-def settings_of(study: Study, experiment: str, method: str) -> dict[str, Any]:
-    """An experiment's settings as they are for one of its methods, with what is the method's own.
-
-    That is what the method says itself, and over it what the experiment's search found best for it.
-    Another batch comes with fewer or more evaluations of each of its points, the same in all.
-    """
-    settings, own = study["experiments"][experiment], study["methods"][method]
-    tuned = settings.get("tuned", {}).get(method.removesuffix(UNTRAINED), {})
-    keys = ("process", "training", "temperature", "weight")
-    for changes in (own, tuned):
-        settings = merge(settings, {key: changes[key] for key in keys if key in changes})
-    usual, training = study["experiments"][experiment]["training"], settings["training"]
-    evaluations = usual["evaluations"] * usual["batch"] // training["batch"]
-    sampling = settings["sampling"] | own_sampler(own, settings["sampling"])
-    return settings | {"training": training | {"evaluations": evaluations}, "sampling": sampling}
-
-
-def own_sampler(own: dict[str, Any], sampling: dict[str, Any]) -> dict[str, Any]:
-    """A method's own sampler, with about as many network evaluations as the experiment's."""
-    if "sampler" not in own:
-        return {}
-    evaluations = sampling["steps"] * PER_STEP.get(sampling["sampler"], 1)
-    steps = max(1, evaluations // PER_STEP.get(own["sampler"], 1))
-    return {"sampler": own["sampler"], "steps": steps}
-
-
-def has_likelihood(study: Study, experiment: str) -> bool:
-    """Whether the models' log-densities of held-out data are asked for."""
-    return not {*LIKELIHOOD}.isdisjoint(study["experiments"][experiment]["metrics"])
-
-
-def null_of(study: Study, experiment: str, method: str) -> str:
-    """The first untrained method of an experiment whose model is that of an untrained one."""
-
-    def model(name: str) -> list[Any]:
-        own, settings = study["methods"][name], settings_of(study, experiment, name)
-        kind = EXAMPLES[own["objective"]]
-        named = own["objective"] if kind != "chain" else kind
-        keys = ("drift", "known", "stride")
-        return [named, settings["process"], settings["sampling"], *(own.get(k) for k in keys)]
-
-    nulls = [m for m in study["experiments"][experiment]["methods"] if m.endswith(UNTRAINED)]
-    return next(name for name in nulls if model(name) == model(method))
 
 
 def is_latent(study: Study, experiment: str) -> bool:
@@ -238,9 +179,9 @@ def _has(study: Study, stage: str, job: dict[str, Any]) -> bool:
 
 def _methods(study: Study, stage: str, experiment: str) -> list[str]:
     """The methods that have a job of the stage, and in latent space the ceiling."""
-    methods = [*study["experiments"][experiment]["methods"]]
     if stage == "train":
-        return [m for m in methods if is_trained(study, m)]
+        return trained(study, experiment)
+    methods = [*study["experiments"][experiment]["methods"]]
     return [*methods, CEILING] if is_latent(study, experiment) else methods
 
 

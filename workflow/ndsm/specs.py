@@ -9,6 +9,7 @@ from typing import Any
 
 from ndsm.config import ConfigError
 from ndsm.gallery import figures
+from ndsm.methods import has_likelihood, is_noised, null_of, settings_of
 from ndsm.names import CEILING, FLOOR, UNTRAINED
 from ndsm.parts import Study, parts
 from ndsm.plan import (
@@ -17,13 +18,9 @@ from ndsm.plan import (
     example_of,
     forward_part,
     frontiers,
-    has_likelihood,
     is_latent,
-    is_noised,
     jobs,
-    null_of,
     place,
-    settings_of,
     shared,
 )
 

@@ -110,7 +110,7 @@ def known_of(wildcards):
 
 def unseen_of(wildcards):
     """The held-out data of which a method's part gives the density, if asked; else in the codes."""
-    asked = plan.has_likelihood(STUDY, wildcards.experiment)
+    asked = methods.has_likelihood(STUDY, wildcards.experiment)
     return images_of(wildcards) if asked and not autoencoder_of(wildcards) else []
 
 
@@ -121,7 +121,7 @@ def codes_of(wildcards):
 
 def network_of(wildcards):
     """The trained networks of a method's part, if it has any."""
-    return result("train", wildcards) if plan.is_trained(STUDY, wildcards.method) else []
+    return result("train", wildcards) if methods.is_trained(STUDY, wildcards.method) else []
 
 
 def samples_of(wildcards):

@@ -1,0 +1,143 @@
+"""What a schema cannot say of an experiment's methods and of the drifts that they name.
+
+Each check yields one line per problem. Used by ``checks`` alone.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+from ndsm.messages import allowed, as_list, shown, unknown
+from ndsm.names import EXAMPLES
+
+CHAIN_OBJECTIVES = sorted(name for name, kind in EXAMPLES.items() if kind == "chain")
+LINEAR = ["dsm", "flow_matching"]  # of data to N(0, I)
+ODE_SAMPLERS = ["adams", "edm", "heun"]  # which follow the probability flow
+# One within-component variance: what the exponential kernel, sampler and the long jump need.
+ISOTROPIC = ["spherical", "tied"]
+
+
+def method_problems(key: str, experiment: dict[str, Any], methods: dict[str, Any]) -> Iterator[str]:
+    """Methods, the drifts that they name, and what these allow."""
+    process, drifts = experiment["process"], experiment["drifts"]
+    if process["t_min"] >= process["T"]:
+        limit = f"allowed: less than T, {shown(process['T'])}"
+        yield f"{key}.process.t_min: {shown(process['t_min'])} is too large; {limit}"
+        return
+    for method in experiment.get("tuned", {}):
+        if method not in methods:
+            yield unknown(f"{key}.tuned", method, methods)
+    for method in experiment["methods"]:
+        if method not in methods:
+            yield unknown(f"{key}.methods", method, methods)
+            continue
+        named = {
+            role: methods[method][role] for role in ("drift", "known") if role in methods[method]
+        }
+        strange = {role: name for role, name in named.items() if name not in drifts}
+        for role, name in strange.items():
+            yield unknown(f"methods.{method}.{role}", name, drifts) + f" in {key}"
+        if strange:
+            continue
+        for name in named.values():
+            yield from _fit_problems(f"{key}.drifts.{name}", drifts[name], experiment)
+        yield from _objective_problems(key, method, methods[method], experiment)
+        yield from _own_problems(key, method, methods[method], experiment)
+
+
+def _own_problems(
+    key: str, method: str, settings: dict[str, Any], experiment: dict[str, Any]
+) -> Iterator[str]:
+    """What is a method's own, in place of the experiment's: its process, its tuned settings."""
+    tuned = experiment.get("tuned", {}).get(method, {})
+    process = experiment["process"] | settings.get("process", {}) | tuned.get("process", {})
+    if process["t_min"] >= process["T"]:
+        limit = f"allowed: less than T, {shown(process['T'])}"
+        yield f"{key}.process.t_min: {shown(process['t_min'])} is too large for {method}; {limit}"
+    stride, steps = settings.get("stride", 1), process["steps"]
+    if stride > steps:
+        limit = f"allowed: up to process.steps, {steps}"
+        yield f"methods.{method}.stride: {stride} is more than the grid has; {limit}"
+    if (
+        stride > 1
+        and process["kernel"] != "exponential"
+        and settings["objective"] in CHAIN_OBJECTIVES
+    ):
+        others = f"allowed: 1, or kernel exponential in {key}"
+        yield f"methods.{method}.stride: {stride} with kernel {process['kernel']}; {others}"
+    for changes, where in ((settings, f"methods.{method}"), (tuned, f"{key}.tuned.{method}")):
+        if settings["objective"] == "none" and (given := {"process", "training"} & changes.keys()):
+            yield f"{where}.{min(given)}: is given with objective none; allowed: temperature"
+        if settings["objective"] != "none" and "temperature" in changes:
+            yield f"{where}.temperature: is given with a network; allowed: objective none"
+
+
+def _fit_problems(key: str, drift: dict[str, Any], experiment: dict[str, Any]) -> Iterator[str]:
+    """A mixture needs more points than components; an orbit needs a group, labels need classes."""
+    symmetry = "symmetry" in experiment["dataset"]
+    if (drift["fit"] == "orbit" or drift.get("symmetric")) and not symmetry:
+        what = "fit: 'orbit'" if drift["fit"] == "orbit" else "symmetric: True"
+        yield f"{key}.{what} without a symmetry; allowed: a dataset with symmetry"
+    covariance = drift.get("covariance", "spherical")
+    if drift["fit"] in ("labels", "orbit") and covariance != "spherical":
+        yield f"{key}.covariance: {covariance!r} with fit {drift['fit']}; allowed: spherical"
+    if drift["fit"] == "standard" and experiment.get("space") != "latent":
+        yield f"{key}.fit: 'standard' in pixel space; allowed: other fits, or space: latent"
+    if drift["fit"] == "labels":
+        return
+    if drift["fit"] == "orbit":
+        for number in as_list(drift["n_components"]):
+            if number % 2:
+                yield f"{key}.n_components: {number} with fit orbit; allowed: even numbers"
+    fewest, smallest = min(as_list(drift.get("n_components", 1))), min(experiment["n_train"])
+    if fewest > smallest:
+        limit = f"allowed: one of them up to the smallest n_train, {smallest}"
+        yield f"{key}.n_components: {fewest} components are more than points; {limit}"
+
+
+def _objective_problems(
+    key: str, method: str, settings: dict[str, Any], experiment: dict[str, Any]
+) -> Iterator[str]:
+    """What an objective asks of its drift, and of the chain and sampler built on it."""
+    objective, stride = settings["objective"], settings.get("stride", 1)
+    drift, process = experiment["drifts"][settings["drift"]], experiment["process"]
+    kernel = (process | settings.get("process", {}))["kernel"]
+    covariance = drift.get("covariance", "spherical")
+    where = f"{key}.drifts.{settings['drift']}.covariance: {covariance!r} with"
+    isotropic = f"allowed: {', '.join(ISOTROPIC)}"
+    chain = objective in CHAIN_OBJECTIVES
+    if objective in LINEAR and drift["fit"] != "ou":
+        ou = [name for name, other in experiment["drifts"].items() if other["fit"] == "ou"]
+        linear = f"is not linear, as {objective} asks; {allowed(settings['drift'], ou)}"
+        yield f"methods.{method}.drift: {settings['drift']!r} {linear}"
+    if "known" in settings:
+        if objective != "dsm":
+            given = f"methods.{method}.known: {settings['known']!r} with objective {objective}"
+            yield f"{given}; allowed: objective dsm"
+        elif experiment["drifts"][settings["known"]]["fit"] in ("ou", "standard"):
+            fits = [n for n, other in experiment["drifts"].items() if "covariance" in other]
+            yield unknown(f"methods.{method}.known", settings["known"], fits) + f" in {key}"
+    sampler = settings.get("sampler", experiment["sampling"]["sampler"])
+    if objective == "ndsm_flow" and sampler not in ODE_SAMPLERS:
+        others = f"allowed: {', '.join(ODE_SAMPLERS)}"
+        yield f"methods.{method}.sampler: {sampler!r} with objective ndsm_flow; {others}"
+    if stride > 1 and not chain:
+        others = f"allowed: 1, or objective {', '.join(CHAIN_OBJECTIVES)}"
+        yield f"methods.{method}.stride: {stride} with objective {objective}; {others}"
+    for name in {"weight", "sampler"} & settings.keys():
+        if objective == "none":
+            given = f"methods.{method}.{name}: {settings[name]} with objective none"
+            yield f"{given}, which draws from the drift's law; allowed: nothing"
+    if "alpha" in settings and objective != "ndsm_cv":
+        given = f"methods.{method}.alpha: {settings['alpha']} with objective {objective}"
+        yield f"{given}; allowed: objective ndsm_cv"
+    if settings.get("equivariant") and not (drift["fit"] == "ou" and drift.get("symmetric")):
+        others = f"allowed: a drift with fit ou and symmetric true in {key}"
+        yield f"methods.{method}.drift: {settings['drift']!r} with equivariant; {others}"
+    if covariance in ISOTROPIC or objective == "none":
+        return
+    if chain and kernel == "exponential":
+        yield f"{where} kernel exponential ({method}); {isotropic}, or kernel euler"
+    if objective == "ndsm_jump":
+        yield f"{where} objective ndsm_jump ({method}); {isotropic}"
+    if sampler == "exponential":
+        yield f"{where} sampler exponential ({method}); {isotropic}, or sampler adams or euler"

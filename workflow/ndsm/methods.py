@@ -1,0 +1,83 @@
+"""The methods of an experiment: which are trained, and the settings that each has of its own.
+
+Used by the Snakefile alone; ``study`` is what ``config.resolve`` made.
+"""
+
+from typing import Any
+
+from ndsm.names import EXAMPLES, LIKELIHOOD, PER_STEP, UNTRAINED
+from ndsm.parts import Study
+
+
+def is_trained(study: Study, method: str) -> bool:
+    """Whether the method has a trained network."""
+    own = study["methods"].get(method, {"objective": "none"})
+    return own["objective"] != "none" and "untrained" not in own
+
+
+def trained(study: Study, experiment: str) -> list[str]:
+    """The methods of an experiment that have a trained network."""
+    return [m for m in study["experiments"][experiment]["methods"] if is_trained(study, m)]
+
+
+def has_likelihood(study: Study, experiment: str) -> bool:
+    """Whether the models' log-densities of held-out data are asked for."""
+    return not {*LIKELIHOOD}.isdisjoint(study["experiments"][experiment]["metrics"])
+
+
+def is_noised(study: Study, experiment: str, drift: str) -> bool:
+    """Whether a method simulates the drift's process up to T, where it should have reached π."""
+    names = study["experiments"][experiment]["methods"]
+    own = [study["methods"][name] for name in names]
+    return any(
+        EXAMPLES.get(m["objective"]) in ("chain", "data") and m["drift"] == drift for m in own
+    )
+
+
+def settings_of(study: Study, experiment: str, method: str) -> dict[str, Any]:
+    """An experiment's settings as they are for one of its methods, with what is the method's own.
+
+    That is what the method says itself, and over it what the experiment's search found best for it.
+    Another batch comes with fewer or more evaluations of each of its points, the same in all.
+    """
+    settings, own = study["experiments"][experiment], study["methods"][method]
+    tuned = settings.get("tuned", {}).get(method.removesuffix(UNTRAINED), {})
+    keys = ("process", "training", "temperature", "weight")
+    for changes in (own, tuned):
+        settings = merge(settings, {key: changes[key] for key in keys if key in changes})
+    usual, training = study["experiments"][experiment]["training"], settings["training"]
+    evaluations = usual["evaluations"] * usual["batch"] // training["batch"]
+    sampling = settings["sampling"] | own_sampler(own, settings["sampling"])
+    return settings | {"training": training | {"evaluations": evaluations}, "sampling": sampling}
+
+
+def own_sampler(own: dict[str, Any], sampling: dict[str, Any]) -> dict[str, Any]:
+    """A method's own sampler, with about as many network evaluations as the experiment's."""
+    if "sampler" not in own:
+        return {}
+    evaluations = sampling["steps"] * PER_STEP.get(sampling["sampler"], 1)
+    steps = max(1, evaluations // PER_STEP.get(own["sampler"], 1))
+    return {"sampler": own["sampler"], "steps": steps}
+
+
+def null_of(study: Study, experiment: str, method: str) -> str:
+    """The first untrained method of an experiment whose model is that of an untrained one."""
+
+    def model(name: str) -> list[Any]:
+        own, settings = study["methods"][name], settings_of(study, experiment, name)
+        kind = EXAMPLES[own["objective"]]
+        named = own["objective"] if kind != "chain" else kind
+        keys = ("drift", "known", "stride")
+        return [named, settings["process"], settings["sampling"], *(own.get(k) for k in keys)]
+
+    nulls = [m for m in study["experiments"][experiment]["methods"] if m.endswith(UNTRAINED)]
+    return next(name for name in nulls if model(name) == model(method))
+
+
+def merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    """``base`` with ``over`` laid on it: mappings key by key, anything else replaced."""
+    merged = dict(base)
+    for key, value in over.items():
+        both = isinstance(value, dict) and isinstance(merged.get(key), dict)
+        merged[key] = merge(merged[key], value) if both else value
+    return merged
