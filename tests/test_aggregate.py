@@ -7,8 +7,7 @@ import pandas as pd
 import pytest
 
 from ndsm import aggregate, inputs, store
-from ndsm.summary import cell
-from ndsm.verdict import MAXIMISED
+from ndsm.summary import cell, markdown, summarise
 
 SIZES, SEEDS = [50, 200], range(3)
 PARTS = [[[50, 0], [50, 1], [50, 2], [200, 0]], [[200, 1], [200, 2]]]
@@ -157,9 +156,13 @@ def test_best_follows_the_metric_and_leaves_out_the_floor(tables):
     assert not summary.best[summary.method == "real"].any()  # though its values are the lowest
 
 
-def test_directions_are_those_of_the_metrics():
-    metrics = pytest.importorskip("ndsm.metrics")
-    assert {name for name, m in metrics.METRICS.items() if m.better == "max"} == MAXIMISED
+def test_a_diagnostic_metric_has_no_best():
+    values = [["rings", "dsm", 50, 0, metric, 0.5] for metric in ("fid", "nearest_ratio")]
+    columns = ["experiment", "method", "n_train", "seed", "metric", "value"]
+    spec = {"methods": ["dsm"], "experiments": {"rings": {"metrics": ["fid", "nearest_ratio"]}}}
+    summary = summarise(pd.DataFrame(values, columns=columns), spec)
+    assert list(summary.best) == [True, False]
+    assert "| nearest_ratio (1 is right) |" in markdown(summary, "tiny", {})
 
 
 def test_bold_in_markdown_and_tex_is_the_best(tables):

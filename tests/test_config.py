@@ -200,6 +200,12 @@ BAD = [
     ("claims.0.method", "ndsm_flo", r"claims.0.method: 'ndsm_flo' .*'ndsm_flow'"),
     ("claims.0.baseline", "dms", r"claims.0.baseline: 'dms' .*'dsm'"),
     ("claims.0.metric", "energy_distanc", r"claims.0.metric: .*'energy_distance'"),
+    ("claims.7.metric", "nearest_ratio", r"claims.7.metric: 'nearest_ratio' is unknown; .*fid"),
+    (
+        "experiments.digits_latent.thresholds",
+        {"nearest_ratio": [1]},
+        r"digits_latent.thresholds: 'nearest_ratio' is unknown",
+    ),
     ("claims.0.n_train", 60, r"claims.0.n_train: 60 is unknown; allowed: 50, 100"),
     ("claims.0.n_train", DELETED, r"claims.0.n_train: is missing, .* several; allowed: 50, 100"),
     ("claims.8.experiment", "digits_latent_short", r"claims.8.metric: .* in digits_latent_short"),

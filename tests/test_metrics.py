@@ -9,6 +9,7 @@ from scipy.spatial.distance import cdist
 from sklearn.neighbors import KNeighborsClassifier
 
 from ndsm import distances, metrics
+from ndsm.names import DIAGNOSTIC
 from ndsm.verdict import MAXIMISED
 
 
@@ -229,5 +230,8 @@ def test_traits(experiment, there):
 def test_registry():
     maximised = {name for name, entry in metrics.METRICS.items() if entry.better == "max"}
     assert maximised == MAXIMISED
+    neither = {name for name, entry in metrics.METRICS.items() if entry.better == "neither"}
+    assert neither == {*DIAGNOSTIC}
     for entry in metrics.METRICS.values():
-        assert entry.better in ("min", "max") and entry.of in ("samples", "method", "model")
+        assert entry.better in ("min", "max", "neither")
+        assert entry.of in ("samples", "method", "model")

@@ -12,7 +12,7 @@ from ndsm.messages import allowed, as_list, shown, unknown
 from ndsm.method_checks import CHAIN_OBJECTIVES, method_problems
 from ndsm.methods import trained
 from ndsm.metrics import METRICS, traits
-from ndsm.names import CEILING, EXAMPLES, FLOOR, MATCH, SECONDS, UNTRAINED
+from ndsm.names import CEILING, DIAGNOSTIC, EXAMPLES, FLOOR, MATCH, SECONDS, UNTRAINED
 
 GRADIENT_METRICS = ["objective_variance", "gradient_variance", "gradient_bias"]
 SCORE_METRICS = ["score_error"]
@@ -64,9 +64,10 @@ def _dataset_problems(key: str, experiment: dict[str, Any], split: str) -> Itera
         if metric not in suited:
             state = "does not suit " + name if metric in METRICS else "is unknown"
             yield f"{key}.metrics: {shown(metric)} {state}; {allowed(metric, suited)}"
+    ordered = [m for m in experiment["metrics"] if m not in DIAGNOSTIC]
     for metric in experiment.get("thresholds", {}):
-        if metric not in experiment["metrics"] and "variant_of" not in experiment:
-            yield unknown(f"{key}.thresholds", metric, experiment["metrics"])
+        if metric not in ordered and "variant_of" not in experiment:
+            yield unknown(f"{key}.thresholds", metric, ordered)
 
 
 def _latent_problems(key: str, experiment: dict[str, Any]) -> Iterator[str]:
@@ -158,7 +159,7 @@ def claim_problems(key: str, claim: dict[str, Any], study: dict[str, Any]) -> It
             continue
         experiment = study["experiments"][name]
         methods, sizes = experiment["methods"], experiment["n_train"]
-        metrics = [*experiment["metrics"], *TRAINED_METRICS]
+        metrics = [m for m in experiment["metrics"] if m not in DIAGNOSTIC] + TRAINED_METRICS
         if metric in TRAINED_METRICS:
             methods = trained(study, name)
         if (score := study.get("score")) and score["experiment"] == name:

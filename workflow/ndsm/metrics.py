@@ -111,7 +111,7 @@ class Metric:
     Attributes:
         function: its value from the inputs that it needs.
         needs: the names of these inputs, as attributes of ``evaluate.Replica``.
-        better: ``min`` or ``max``.
+        better: ``min``, ``max`` or, of a diagnostic metric, ``neither``.
         asks: what it has no meaning without, if anything: see ``traits``.
         of: which rows have it: ``samples``, all; ``method``, not the floor of real data; ``model``,
             no real data at all, unless its true density is known.
@@ -162,7 +162,11 @@ METRICS = {
     "fid": Metric(images.fid, ("seen.features", "reference.seen.features"), asks="image"),
     "kid": Metric(images.kid, ("seen.features", "reference.seen.features"), asks="image"),
     "nearest_ratio": Metric(
-        images.nearest_ratio, ("samples", "training", "reference.points"), asks="image", of="method"
+        images.nearest_ratio,
+        ("samples", "training", "reference.points"),
+        better="neither",
+        asks="image",
+        of="method",
     ),
     "inception_score": Metric(
         images.inception_score, ("seen.probabilities",), better="max", asks="image"

@@ -22,6 +22,9 @@ EXAMPLES = {
     "flow_matching": "bridge",
 }
 
+# Metrics of which neither less nor more is better: no best method, no claim.
+DIAGNOSTIC = ("nearest_ratio",)
+
 # Metrics that ask for the model's log-density of held-out data.
 LIKELIHOOD = ("nll", "kl")
 

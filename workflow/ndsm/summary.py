@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ndsm.names import CEILING, FLOOR
+from ndsm.names import CEILING, DIAGNOSTIC, FLOOR
 from ndsm.verdict import MAXIMISED
 
 # Root mean square errors of the autoencoder per pixel, where there is one.
@@ -19,7 +19,7 @@ def summarise(metrics: pd.DataFrame, spec: Spec) -> pd.DataFrame:
 
     Columns: experiment, metric, n_train, method, mean, std (n - 1; empty for one seed), seeds,
     best. The best mean among the methods counts, per (experiment, metric, n_train), and not the
-    floor or the ceiling, which are no methods.
+    floor or the ceiling, which are no methods. A diagnostic metric has none.
     """
     order = {
         (experiment, metric): k
@@ -35,7 +35,8 @@ def summarise(metrics: pd.DataFrame, spec: Spec) -> pd.DataFrame:
     grouped = shown.groupby(keys, dropna=False, sort=False)["value"]
     summary = grouped.agg(["mean", "std", "count"]).rename(columns={"count": "seeds"}).reset_index()
     sign = np.where(summary.metric.isin(MAXIMISED), -1.0, 1.0)
-    loss = (sign * summary["mean"]).where(~summary.method.isin([FLOOR, CEILING]))
+    ranked = ~summary.method.isin([FLOOR, CEILING]) & ~summary.metric.isin(DIAGNOSTIC)
+    loss = (sign * summary["mean"]).where(ranked)
     best = loss.groupby([summary[k] for k in keys[:3]], dropna=False).transform("min")
     summary["best"] = loss == best
     pairs = zip(summary.experiment, summary.metric, strict=True)
@@ -127,6 +128,8 @@ def markdown(summary: pd.DataFrame, study: str, accuracies: dict[str, float]) ->
             title = f"{metric} × 10^{exponent}" if exponent else metric
             if metric in MAXIMISED:
                 title += " (higher is better)"
+            if metric in DIAGNOSTIC:
+                title += " (1 is right)"
             header = [title, *(f"n = {n}" for n in sizes)]
             table = [header, ["---", *["---:"] * len(sizes)], *rows]
             lines += [f"| {' | '.join(row)} |" for row in table] + [""]

@@ -4,7 +4,7 @@ from typing import Any
 
 import pandas as pd
 
-from ndsm.names import CEILING, FLOOR
+from ndsm.names import CEILING, DIAGNOSTIC, FLOOR
 from ndsm.summary import cell
 from ndsm.verdict import CONTRADICTED, MAXIMISED, SUPPORTED, compare
 
@@ -42,7 +42,7 @@ def variant_tables(metrics: pd.DataFrame, spec: Spec) -> list[str]:
                 values = [_values(at, e, method) for method in methods]
                 first = [_values(at, base, method) for method in methods]
                 texts = [
-                    _marked(v, b, metric in MAXIMISED, e != base)
+                    _marked(v, b, metric in MAXIMISED, e != base and metric not in DIAGNOSTIC)
                     for v, b in zip(values, first, strict=True)
                 ]
                 label = "as above" if e == base else e.removeprefix(f"{base}_")
