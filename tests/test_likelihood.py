@@ -127,6 +127,34 @@ def test_an_untrained_model_has_the_density_of_its_mixture(covariance):
     torch.testing.assert_close(through, fit.log_prob(POINTS), atol=2e-3, rtol=0)
 
 
+def stack_of(deviations: list[float]) -> tuple[ScoreNet, Chain, Fitted, Fitted]:
+    """Replicas of three components that are as narrow as is said, known under linear noise."""
+    known, scale = modes("spherical"), torch.tensor(deviations).double().view(-1, 1, 1)
+    means = known.means / scale
+    mixture = Mixture(known.log_weights.expand(len(means), -1), means)
+    fit = Fitted(mixture, torch.zeros_like(means[:, :1]), scale)
+    linear = plain(double(standard_normal(len(means), 2)), 1.4, 0.2)
+    net = ScoreNet(linear.mixture, Zero(2), known=diffused(fit, linear))
+    return net, chain_of(linear.mixture), linear, fit
+
+
+def test_each_replica_has_the_steps_that_it_needs():
+    """And the same numbers alone as in a stack. A narrow component asks for more than others."""
+    deviations = [0.5, 0.004]
+    net, chain, linear, fit = stack_of(deviations)
+    points = fit.to_data(fit.mixture.sample(100, Streams([("any",), ("other",)])).double())
+    found, steps, change = likelihood.settled(net, chain, linear, points, Streams([("any",)]))
+    error = (found - fit.log_prob(points)).mean(1).abs()
+    assert steps[0] == likelihood.STEPS[0] < steps[1]
+    assert (change < likelihood.TOLERANCE).all() and (error < likelihood.TOLERANCE).all()
+    few = log_prob(net, chain, linear, points, Streams([("any",)]))
+    assert (few - fit.log_prob(points)).mean(1)[1].abs() > likelihood.TOLERANCE
+    for i, deviation in enumerate(deviations):
+        net, chain, linear, _ = stack_of([deviation])
+        alone = likelihood.settled(net, chain, linear, points[i : i + 1], Streams([("any",)]))[0]
+        torch.testing.assert_close(alone[0], found[i], rtol=0, atol=1e-9)
+
+
 def test_an_affine_map_of_the_data_changes_the_density_by_its_determinant():
     fit, streams = fits("tied"), Streams([("any",)])
     net, chain = ScoreNet(fit.mixture, Zero(2)), chain_of(fit.mixture)

@@ -26,7 +26,6 @@ from ndsm.subset import of_each, training_subset
 
 CHUNK = 200  # samples of a replica drawn together: what is between them stays in the cache
 FAR, MOST_FAR = 100, 0.01  # deviations from the mean of π beyond which a sample has run away; share
-CHECKED, TOLERANCE = 100, 0.005  # points, and nats that twice as many steps may change their mean
 
 
 def draw(net: ScoreNet, chain: Chain, sampling: dict[str, Any], streams: Streams) -> Tensor:
@@ -39,16 +38,17 @@ def draw(net: ScoreNet, chain: Chain, sampling: dict[str, Any], streams: Streams
     return torch.cat(y, 1)
 
 
-def log_densities(net: ScoreNet, chain: Chain, fit: Fitted, x: Tensor, streams: Streams) -> Tensor:
+def log_densities(
+    net: ScoreNet, chain: Chain, fit: Fitted, x: Tensor, streams: Streams, replicas: list[list[int]]
+) -> Tensor:
     """Log-densities (R, m) of points x (R, m, d), with a line on the solver's error."""
-    log_prob = likelihood.log_prob(net, chain, fit, x, streams)
-    if x.shape[-1] <= likelihood.EXACT:  # above, other probes would change it as well
-        steps, some = 2 * likelihood.STEPS, x[:, :CHECKED]
-        finer = likelihood.log_prob(net, chain, fit, some, streams, steps)
-        error = (finer - log_prob[:, :CHECKED]).mean(1).abs().max().item()
-        print(f"log-density: with {steps} steps of the solver it changes by {error:.2g} nats")
-        if error > TOLERANCE:
-            print(f"warning: the log-density is unsure by more than {TOLERANCE} nats", flush=True)
+    log_prob, steps, change = likelihood.settled(net, chain, fit, x, streams)
+    least, most, worst = int(steps.min()), int(steps.max()), float(change.max())
+    print(f"log-density: {least} to {most} steps; twice as many change it by {worst:.2g} nats")
+    for (n_train, seed), each in zip(replicas, change.tolist(), strict=True):
+        if each > likelihood.TOLERANCE:
+            where = f"log-density of n_train={n_train}, seed={seed}"
+            print(f"warning: {where} is unsure by {each:.2g} nats", flush=True)
     return log_prob
 
 
@@ -142,7 +142,7 @@ def main(
         if spec["objective"] == "none":
             tensors["log_prob"] = fit.log_prob(points)
         else:
-            tensors["log_prob"] = log_densities(net, chain, fit, points, streams)
+            tensors["log_prob"] = log_densities(net, chain, fit, points, streams, spec["replicas"])
     record = store.provenance(spec | {"device": device}, seconds=seconds, **measured)
     store.write_tensors(out, {name: t.cpu().contiguous() for name, t in tensors.items()}, record)
     print(f"{x.shape[0]} replicas × {x.shape[1]} samples in {seconds} s", flush=True)
