@@ -185,13 +185,12 @@ def test_a_lap_moves_every_particle_once():
 
 
 def test_most_laps():
-    """Of 12 grid times a stride of 1 takes 12 moves, one of 5 four on average; twice each."""
-    assert most_laps(chain_with(1), 240) == 10 and most_laps(chain_with(5), 240) == 30
-    assert most_laps(chain_with(1), 10) == 1
+    """Every particle moves at least twice."""
+    assert [most_laps(steps) for steps in (1, 2, 63, 64)] == [1, 1, 31, 32]
 
 
 def test_too_large_a_pool_is_lowered_with_a_line(capsys):
-    settings = {"evaluations": 240, "batch": 8, "pool": 32}
+    settings = {"evaluations": 20, "batch": 8, "pool": 32}
     arguments = chain_with(1), ring_data(), "ndsm", settings, Streams([("lowered",)])
     pool = train.examples(*arguments)
     said = capsys.readouterr().out

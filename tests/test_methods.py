@@ -26,8 +26,12 @@ OWN = [
     ("methods.gmm.known", "gmm", r"known: 'gmm' with objective none; allowed: objective dsm"),
     ("methods.flow_matching.drift", "gmm", r"flow_matching.drift: 'gmm' is not linear, .*: ou"),
     # the process
-    ("methods.ndsm_flow.process", {"t_min": 5}, r"t_min: 5 is too large for ndsm_flow; .* T, 4.0$"),
-    ("methods.dsm.process", {"T": 1e-3}, r"process.t_min: 0.002 is too large for dsm; .* 0.001$"),
+    (
+        "methods.ndsm_flow.process",
+        {"t_min": 5},
+        r"ndsm_flow.process.t_min: 5 is too large for ndsm_flow; .* T, 4.0$",
+    ),
+    ("methods.dsm.process", {"T": 1e-3}, r"process.t_min: 0.002 is too large for dsm; .* 0.001"),
     ("methods.dsm.process", {"steps": 1}, r"methods.dsm.process.steps: 1 is too small; .* 2 or"),
     ("methods.dsm.process", {"step": 9}, r"dsm.process.step: 9 is given .*did you mean 'steps'"),
     ("methods.ndsm_anti.stride", 21, r"ndsm_anti.stride: 21 is more than the grid .*, 20$"),
@@ -62,7 +66,7 @@ OWN = [
     (
         "experiments.weighted_modes.tuned.dsm.process.t_min",
         4,
-        r"weighted_modes.process.t_min: 4 is too large for dsm; allowed: less than T, 4.0",
+        r"weighted_modes.tuned.dsm.process.t_min: 4 is too large for dsm; .* less than T, 4.0",
     ),
     (
         "experiments.weighted_modes.tuned.dsm.training.evaluations",
@@ -70,6 +74,28 @@ OWN = [
         r"tuned.dsm.training.evaluations: 9 is given to no known key; allowed: batch, learning",
     ),
     ("experiments.weighted_modes.tuned.dsm.stride", 3, r"tuned.dsm.stride: 3 is given to no known"),
+    ("experiments.weighted_modes.tuned.gmm", {"weight": 1}, r"tuned.gmm.weight: .* objective none"),
+    (
+        "experiments.weighted_modes.tuned.ndsm_anti",
+        {"training": {"batch": 10**6}},
+        r"weighted_modes.training.evaluations: 40 make no step of ndsm_anti, .* batch is 1000000",
+    ),
+    (
+        "experiments.weighted_modes.training",
+        {"evaluations": 1},
+        r"training.evaluations: 1 make no step of ndsm_cv, whose batch is \d+; allowed: more",
+    ),
+    ("methods.dsm.process", {"T": 3.9}, r"dsm.process.T: 3.9 is too small; allowed: from .* 4.0$"),
+    ("methods.dsm.process", {"T": 500}, r"dsm.process.T: 500 is too large; allowed: 40 or less"),
+    ("methods.dsm.process", {"t_min": 1e-99}, r"t_min: 1e-99 is too small; allowed: 1e-09 or more"),
+    ("methods.dsm.process", {"log_noise": [50, 0.1]}, r"dsm.process.log_noise: .50, 0.1. for dsm"),
+    ("methods.edm.process.log_noise", [-80, 0.5], r"edm.process.log_noise: .-80, 0.5. for edm has"),
+    ("methods.flow_matching.process", {"T": 5}, r"flow_matching.process: is given with objective"),
+    (
+        "experiments.weighted_modes.tuned",
+        {"ndsm_anti": {"process": {"kernel": "euler"}}},
+        r"methods.ndsm_anti.stride: 15 with kernel euler; allowed: 1",
+    ),
     # the samples
     (
         "experiments.digits.sampling",
@@ -136,11 +162,11 @@ def dsm_with(own: dict[str, Any], tuned: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_tuned_settings_are_over_the_methods_and_these_over_the_experiments() -> None:
-    own = {"training": {"batch": 64, "ema": 0.2}, "process": {"T": 3.0, "t_min": 1e-2}}
+    own = {"training": {"batch": 64, "ema": 0.2}, "process": {"T": 5.0, "t_min": 1e-2}}
     study = dsm_with(own, {"training": {"batch": 16}, "process": {"t_min": 2e-2}})
     usual = study["experiments"]["weighted_modes"]
     found = settings_of(study, "weighted_modes", "dsm")
-    assert found["process"] == usual["process"] | {"T": 3.0, "t_min": 2e-2}
+    assert found["process"] == usual["process"] | {"T": 5.0, "t_min": 2e-2}
     told = {"batch": 16, "ema": 0.2, "evaluations": 80}
     assert found["training"] == usual["training"] | told
     rest = {key for key in usual if found[key] != usual[key]}
@@ -227,7 +253,7 @@ NULL = "ndsm_cv_learned_untrained"  # along the same chain as ndsm_anti
         ("methods.ndsm_anti.weight", 2, True),
         ("experiments.weighted_modes.tuned.ndsm_anti", {"training": {"ema": 0.2}}, True),
         ("methods.ndsm_anti.stride", 5, False),
-        ("methods.ndsm_anti.process", {"T": 3.0}, False),
+        ("methods.ndsm_anti.process", {"T": 5.0}, False),
         ("methods.ndsm_anti.sampler", "heun", False),
         ("methods.ndsm_anti.drift", "gmm2", False),
         ("experiments.weighted_modes.tuned.ndsm_anti", {"process": {"t_min": 2e-3}}, False),

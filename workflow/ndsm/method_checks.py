@@ -3,13 +3,16 @@
 Each check yields one line per problem. Used by ``checks`` alone.
 """
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
 from ndsm.messages import allowed, as_list, shown, unknown
-from ndsm.names import EXAMPLES
+from ndsm.methods import evaluations_with
+from ndsm.names import EXAMPLES, TWICE
 
 CHAIN_OBJECTIVES = sorted(name for name, kind in EXAMPLES.items() if kind == "chain")
+LEAST_SHARE = 0.01  # of the law of noise levels, between those of t_min and T
 LINEAR = ["dsm", "flow_matching"]  # of data to N(0, I)
 ODE_SAMPLERS = ["adams", "edm", "heun"]  # which follow the probability flow
 # One within-component variance: what the exponential kernel, sampler and the long jump need.
@@ -18,11 +21,7 @@ ISOTROPIC = ["spherical", "tied"]
 
 def method_problems(key: str, experiment: dict[str, Any], methods: dict[str, Any]) -> Iterator[str]:
     """Methods, the drifts that they name, and what these allow."""
-    process, drifts = experiment["process"], experiment["drifts"]
-    if process["t_min"] >= process["T"]:
-        limit = f"allowed: less than T, {shown(process['T'])}"
-        yield f"{key}.process.t_min: {shown(process['t_min'])} is too large; {limit}"
-        return
+    drifts = experiment["drifts"]
     for method in experiment.get("tuned", {}):
         if method not in methods:
             yield unknown(f"{key}.tuned", method, methods)
@@ -48,27 +47,69 @@ def _own_problems(
     key: str, method: str, settings: dict[str, Any], experiment: dict[str, Any]
 ) -> Iterator[str]:
     """What is a method's own, in place of the experiment's: its process, its tuned settings."""
-    tuned = experiment.get("tuned", {}).get(method, {})
-    process = experiment["process"] | settings.get("process", {}) | tuned.get("process", {})
-    if process["t_min"] >= process["T"]:
-        limit = f"allowed: less than T, {shown(process['T'])}"
-        yield f"{key}.process.t_min: {shown(process['t_min'])} is too large for {method}; {limit}"
-    stride, steps = settings.get("stride", 1), process["steps"]
-    if stride > steps:
-        limit = f"allowed: up to process.steps, {steps}"
+    tuned, objective = experiment.get("tuned", {}).get(method, {}), settings["objective"]
+    both = (settings, f"methods.{method}"), (tuned, f"{key}.tuned.{method}")
+    for changes, where in both:
+        if objective == "none" and (off := {"process", "training", "weight"} & changes.keys()):
+            yield f"{where}.{min(off)}: is given with objective none; allowed: temperature"
+        if objective != "none" and "temperature" in changes:
+            yield f"{where}.temperature: is given with a network; allowed: objective none"
+        if objective == "flow_matching" and "process" in changes:
+            yield f"{where}.process: is given with objective flow_matching; allowed: nothing"
+    process, stride = own_process(experiment, settings, tuned), settings.get("stride", 1)
+    homes = {
+        name: next((w for c, w in both[::-1] if name in c.get("process", {})), key)
+        for name in process
+    }
+    yield from _process_problems(process, homes, "" if {*homes.values()} == {key} else method)
+    if process["T"] < experiment["process"]["T"]:
+        limit = f"allowed: from that of {key} on, {shown(experiment['process']['T'])}"
+        yield f"{homes['T']}.process.T: {shown(process['T'])} is too small; {limit}"
+    if stride > process["steps"]:
+        limit = f"allowed: up to process.steps, {process['steps']}"
         yield f"methods.{method}.stride: {stride} is more than the grid has; {limit}"
-    if (
-        stride > 1
-        and process["kernel"] != "exponential"
-        and settings["objective"] in CHAIN_OBJECTIVES
-    ):
+    if stride > 1 and process["kernel"] != "exponential" and objective in CHAIN_OBJECTIVES:
         others = f"allowed: 1, or kernel exponential in {key}"
         yield f"methods.{method}.stride: {stride} with kernel {process['kernel']}; {others}"
-    for changes, where in ((settings, f"methods.{method}"), (tuned, f"{key}.tuned.{method}")):
-        if settings["objective"] == "none" and (given := {"process", "training"} & changes.keys()):
-            yield f"{where}.{min(given)}: is given with objective none; allowed: temperature"
-        if settings["objective"] != "none" and "temperature" in changes:
-            yield f"{where}.temperature: is given with a network; allowed: objective none"
+    of_training = settings.get("training", {}) | tuned.get("training", {})
+    batch = of_training.get("batch", experiment["training"]["batch"])
+    evaluations = evaluations_with(experiment["training"], batch)
+    least = 2 if objective in TWICE else 1
+    if objective != "none" and evaluations < least:
+        given = f"{key}.training.evaluations: {experiment['training']['evaluations']}"
+        few = f"make no step of {method}, whose batch is {batch}"
+        yield f"{given} {few}; allowed: more, or a smaller batch"
+
+
+def own_process(
+    experiment: dict[str, Any], settings: dict[str, Any], tuned: dict[str, Any]
+) -> dict[str, Any]:
+    """The process of a method: the experiment's, with what is its own, and what was tuned."""
+    own: dict[str, Any] = settings.get("process", {}) | tuned.get("process", {})
+    return experiment["process"] | own
+
+
+def _process_problems(process: dict[str, Any], homes: dict[str, str], method: str) -> Iterator[str]:
+    """The grid's ends are in order, and its noise levels between them.
+
+    Args:
+        process: with ``t_min``, ``T`` and perhaps ``log_noise``.
+        homes: where each of them is given.
+        method: whose process it is, if not that of all.
+    """
+    whose = f" for {method}" if method else ""
+    if process["t_min"] >= process["T"]:
+        limit = f"allowed: less than T, {shown(process['T'])}"
+        given = f"{homes['t_min']}.process.t_min: {shown(process['t_min'])} is too large{whose}"
+        yield f"{given}; {limit}"
+    elif "log_noise" in process:
+        mean, deviation = process["log_noise"]
+        ends = (math.log(math.expm1(2 * process[t])) / 2 for t in ("T", "t_min"))
+        above = [math.erfc((mean - end) / deviation / math.sqrt(2)) / 2 for end in ends]
+        if above[0] - above[1] < LEAST_SHARE:
+            given = f"{homes['log_noise']}.process.log_noise: {[mean, deviation]}{whose}"
+            limit = f"allowed: {LEAST_SHARE:.0%} or more of its law between those of t_min and T"
+            yield f"{given} has hardly a noise level on the grid; {limit}"
 
 
 def _fit_problems(key: str, drift: dict[str, Any], experiment: dict[str, Any]) -> Iterator[str]:
@@ -99,8 +140,9 @@ def _objective_problems(
 ) -> Iterator[str]:
     """What an objective asks of its drift, and of the chain and sampler built on it."""
     objective, stride = settings["objective"], settings.get("stride", 1)
-    drift, process = experiment["drifts"][settings["drift"]], experiment["process"]
-    kernel = (process | settings.get("process", {}))["kernel"]
+    drift = experiment["drifts"][settings["drift"]]
+    tuned = experiment.get("tuned", {}).get(method, {})
+    kernel = own_process(experiment, settings, tuned)["kernel"]
     covariance = drift.get("covariance", "spherical")
     where = f"{key}.drifts.{settings['drift']}.covariance: {covariance!r} with"
     isotropic = f"allowed: {', '.join(ISOTROPIC)}"

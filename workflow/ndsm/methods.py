@@ -45,19 +45,24 @@ def settings_of(study: Study, experiment: str, method: str) -> dict[str, Any]:
     keys = ("process", "training", "temperature", "weight")
     for changes in (own, tuned):
         settings = merge(settings, {key: changes[key] for key in keys if key in changes})
-    usual, training = study["experiments"][experiment]["training"], settings["training"]
-    evaluations = usual["evaluations"] * usual["batch"] // training["batch"]
+    usual, batch = study["experiments"][experiment]["training"], settings["training"]["batch"]
+    evaluations = evaluations_with(usual, batch)
     sampling = settings["sampling"] | own_sampler(own, settings["sampling"])
-    return settings | {"training": training | {"evaluations": evaluations}, "sampling": sampling}
+    return merge(settings, {"training": {"evaluations": evaluations}, "sampling": sampling})
+
+
+def evaluations_with(training: dict[str, Any], batch: int) -> int:
+    """Network evaluations for each point of a batch of another size, the same in all."""
+    return int(training["evaluations"] * training["batch"] // batch)
 
 
 def own_sampler(own: dict[str, Any], sampling: dict[str, Any]) -> dict[str, Any]:
-    """A method's own sampler, with about as many network evaluations as the experiment's."""
+    """A method's own sampler, with its own steps or about as many network evaluations as usual."""
     if "sampler" not in own:
         return {}
     evaluations = sampling["steps"] * PER_STEP.get(sampling["sampler"], 1)
     steps = max(1, evaluations // PER_STEP.get(own["sampler"], 1))
-    return {"sampler": own["sampler"], "steps": steps}
+    return {"sampler": own["sampler"], "steps": own.get("sampler_steps", steps)}
 
 
 def null_of(study: Study, experiment: str, method: str) -> str:

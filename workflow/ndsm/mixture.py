@@ -13,25 +13,11 @@ Shapes: R replicas, B points, K components, d dimensions.
 import math
 from dataclasses import dataclass, fields
 from functools import cached_property
-from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from ndsm.streams import Streams
-
-
-class Drift(Protocol):
-    """What the forward process needs of a potential −log π; a user's own may stand in."""
-
-    def score(self, y: Tensor) -> Tensor:
-        """∇log π at y, both (R, B, d)."""
-
-    def log_prob(self, y: Tensor) -> Tensor:
-        """Log π at y (R, B, d), giving (R, B)."""
-
-    def sample(self, n: int, streams: Streams) -> Tensor:
-        """Draws from π, (R, n, d)."""
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,9 @@ EXAMPLES = {
     "flow_matching": "bridge",
 }
 
+# Objectives that evaluate the network twice a step.
+TWICE = ("ndsm_cv", "ndsm_anti")
+
 # Metrics of which neither less nor more is better: no best method, no claim.
 DIAGNOSTIC = ("nearest_ratio",)
 

@@ -130,29 +130,41 @@ class ScoreNet(nn.Module):
         self.score_scale = score_spread(drift) if sees_drift else None
         self.evaluations = 2 if isinstance(network, Odd) else 1
 
-    def departure(self, y: Tensor, t: Tensor) -> Tensor:
-        """F at y (R, B, d) and t (R, B, 1), giving (R, B, d)."""
-        return self._departure(y, t, self.drift.score(y) if self.sees_drift else None)
+    def departure(self, y: Tensor, t: Tensor, asked: Tensor | None = None) -> Tensor:
+        """F at y (R, B, d) and t (R, B, 1), giving (R, B, d).
+
+        Args:
+            y: points.
+            t: their times, of which the closed-form parts of F are taken.
+            asked: the times at which the network is asked, if it was not trained on t.
+        """
+        score = self.drift.score(y) if self.sees_drift else None
+        return self._departure(y, t, score, asked)
 
     def forward(self, y: Tensor, t: Tensor) -> Tensor:
         """s_θ at y (R, B, d) and t (R, B, 1), giving (R, B, d)."""
         gain, score = signal(t) / torch.sqrt(variance(t)), self.drift.score(y)
         return score + gain * self._departure(y, t, score)
 
-    def _departure(self, y: Tensor, t: Tensor, score: Tensor | None) -> Tensor:
+    def _departure(
+        self, y: Tensor, t: Tensor, score: Tensor | None, asked: Tensor | None = None
+    ) -> Tensor:
         """F, for a ``score`` ∇log π(y) that is known already."""
         inputs, offset = y / self.scale, torch.zeros((), device=y.device)
         if self.known:
             offset, seen = self.known.parts(y, t)
+            if self.sees_drift and asked is not None:
+                seen = self.known.parts(y, asked)[1]
         elif score is not None and self.score_scale is not None:
             seen = score / self.score_scale
         if self.sees_drift:
             inputs = torch.cat([inputs, seen], -1)
+        asked = t if asked is None else asked
         if self.straight:
             a, root_v = signal(t), torch.sqrt(variance(t))
             share, rho = a / (a + root_v), 1 / (a + root_v)
-            return rho * self.network(rho * inputs, t) + (1 - 2 * share) * y
-        return self.network(inputs, t) + offset
+            return rho * self.network(rho * inputs, asked) + (1 - 2 * share) * y
+        return self.network(inputs, asked) + offset
 
 
 def score_spread(drift: Mixture, draws: int = 2000) -> Tensor:

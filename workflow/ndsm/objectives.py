@@ -33,7 +33,7 @@ import torch
 from torch import Tensor
 
 from ndsm.examples import Bridge
-from ndsm.names import EXAMPLES
+from ndsm.names import EXAMPLES, TWICE
 from ndsm.sde import Jump, variance
 
 Function = Callable[[Tensor, Tensor], Tensor]  # of y (R, B, d) and t (R, B, 1), like y
@@ -126,13 +126,16 @@ class Objective:
         return "departure" if self.examples == "bridge" else "forward"
 
 
-LOSSES: dict[str, tuple[Callable[..., Tensor], int]] = {
-    "dsm": (denoising, 1),
-    "ndsm": (ndsm, 1),
-    "ndsm_cv": (ndsm_cv, 2),
-    "ndsm_anti": (ndsm_anti, 2),
-    "ndsm_jump": (denoising, 1),
-    "ndsm_flow": (ndsm_flow, 1),
-    "flow_matching": (flow_matching, 1),
+LOSSES: dict[str, Callable[..., Tensor]] = {
+    "dsm": denoising,
+    "ndsm": ndsm,
+    "ndsm_cv": ndsm_cv,
+    "ndsm_anti": ndsm_anti,
+    "ndsm_jump": denoising,
+    "ndsm_flow": ndsm_flow,
+    "flow_matching": flow_matching,
 }
-OBJECTIVES = {name: Objective(*LOSSES[name], kind) for name, kind in EXAMPLES.items()}
+OBJECTIVES = {
+    name: Objective(LOSSES[name], 2 if name in TWICE else 1, kind)
+    for name, kind in EXAMPLES.items()
+}

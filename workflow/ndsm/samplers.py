@@ -24,6 +24,7 @@ from ndsm.sde import Chain, angle_of_time, time_of_angle
 from ndsm.streams import Streams
 
 RHO = 7  # of the EDM noise levels
+SOONEST = 1e-6  # the time at which what is known of F is taken in place of time zero, its limit
 
 
 def prior(chain: Chain, n: int, streams: Streams) -> Tensor:
@@ -47,12 +48,16 @@ def angles(chain: Chain, steps: int) -> Tensor:
 
 
 def flow(net: ScoreNet, chain: Chain) -> Callable[[Tensor, Tensor], Tensor]:
-    """The departure F from y (R, B, d) and a scalar angle, asked at times of the grid alone."""
+    """The departure F from y (R, B, d) and a scalar angle.
+
+    The network is asked at times of the grid alone; what is known of F is taken at all of them.
+    """
     first, last = chain.times[1].item(), chain.times[-1].item()
 
     def departure(y: Tensor, phi: Tensor) -> Tensor:
-        t = time_of_angle(phi.double()).nan_to_num(torch.inf).clamp(first, last)
-        return net.departure(y, t.to(y).expand(*y.shape[:2], 1))
+        t = time_of_angle(phi.double()).nan_to_num(torch.inf).clamp(min=SOONEST)
+        exact, asked = (each.to(y).expand(*y.shape[:2], 1) for each in (t, t.clamp(first, last)))
+        return net.departure(y, exact, None if first <= t <= last else asked)
 
     return departure
 

@@ -42,7 +42,7 @@ def examples(
         return FromData(chain, data)
     if goal.examples == "bridge":
         return Bridges(chain, data, straight=objective == "flow_matching")
-    laps, most = settings["pool"], most_laps(chain, settings["evaluations"] // goal.evaluations)
+    laps, most = settings["pool"], most_laps(settings["evaluations"] // goal.evaluations)
     if laps > most:
         print(f"training.pool: {laps} is too much for so few steps, {most} is taken", flush=True)
     pool = Pool(chain, data, settings["batch"], min(laps, most), streams)
