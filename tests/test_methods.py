@@ -83,7 +83,7 @@ OWN = [
     (
         "experiments.weighted_modes.training",
         {"evaluations": 1},
-        r"training.evaluations: 1 make no step of ndsm_cv, whose batch is \d+; allowed: more",
+        r"training.evaluations: 1 make no step of ndsm_cv_euler, whose batch is \d+; allowed: more",
     ),
     ("methods.dsm.process", {"T": 3.9}, r"dsm.process.T: 3.9 is too small; allowed: from .* 4.0$"),
     ("methods.dsm.process", {"T": 500}, r"dsm.process.T: 500 is too large; allowed: 40 or less"),
