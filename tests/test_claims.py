@@ -119,6 +119,17 @@ def test_threshold():
     assert compare(0.1, shares, **FAST).effect == pytest.approx((0.1 - shares.mean()) / 0.1)
 
 
+def test_a_difference_does_not_depend_on_where_zero_is():
+    """As the effect on ``nll`` must not: other units of the data add a constant."""
+    baseline, method = np.array([1.2, 1.4, 1.1, 1.3]), np.array([1.0, 1.3, 1.0, 1.1])
+    plain, moved = (
+        compare(baseline + shift, method + shift, relative=False, **FAST) for shift in (0, -5)
+    )
+    assert plain.effect == pytest.approx(0.15) == moved.effect
+    assert plain.ci_low == pytest.approx(moved.ci_low) and plain.verdict == SUPPORTED
+    assert compare(baseline - 5, method - 5, **FAST).effect != pytest.approx(0.15)
+
+
 # Size to match ---------------------------------------------------------------------------------
 
 SIZES = np.array([50, 200, 1000, 2000])

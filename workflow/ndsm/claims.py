@@ -20,7 +20,7 @@ import typer
 
 from ndsm import cells, inputs, store
 from ndsm.documents import CLAIMS, NOT_RUN, front_page, markdown
-from ndsm.names import MATCH, SECONDS, UNTRAINED
+from ndsm.names import DIFFERENCES, MATCH, SECONDS, UNTRAINED
 from ndsm.verdict import MAXIMISED, Verdict, compare, size_to_match
 
 COLUMNS = (
@@ -154,8 +154,9 @@ def _row(
         raise store.Refused(f"{_name(claim)}: method and baseline have different seeds")
 
     maximise = metric in MAXIMISED and not claim["metric"].startswith(MATCH)
+    how = {"maximise": maximise, "relative": metric not in DIFFERENCES}
     verdict: Verdict = compare(
-        baseline.loc[method.index], method, maximise=maximise, level=level, resamples=resamples
+        baseline.loc[method.index], method, **how, level=level, resamples=resamples
     )
     return {
         "id": claim["id"],

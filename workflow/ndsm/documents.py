@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ndsm.names import DIFFERENCES
 from ndsm.verdict import CONTRADICTED, INCONCLUSIVE, SUPPORTED
 
 CLAIMS = {
@@ -44,7 +45,8 @@ def _cells(table: pd.DataFrame, notes: pd.Series) -> list[list[str]]:
     rows = []
     for row, mark in zip(table.itertuples(), marks, strict=True):
         cells = [row.id, row.experiment, row.metric, row.method, row.baseline, row.n_train]
-        effect = [_percent(row.effect), _percent(row.ci_low), _percent(row.ci_high)]
+        shown = _nats if row.metric in DIFFERENCES else _percent
+        effect = [shown(each) for each in (row.effect, row.ci_low, row.ci_high)]
         p_value = "" if pd.isna(row.p_value) else f"{row.p_value:.2g}"
         texts = [
             "" if pd.isna(cell) else str(cell) for cell in [*cells, *effect, p_value, row.seeds]
@@ -58,6 +60,13 @@ def _percent(value: float | None) -> str:
     if value is None or pd.isna(value):
         return ""
     return f"{100 * value:+.3g}\N{NO-BREAK SPACE}%" if np.isfinite(value) else f"{value:+}"
+
+
+def _nats(value: float | None) -> str:
+    """A difference of log-densities with its sign, e.g. +0.12 nats."""
+    if value is None or pd.isna(value):
+        return ""
+    return f"{value:+.3g}\N{NO-BREAK SPACE}nats"
 
 
 HEADER = "id,experiment,metric,method,baseline,n_train,effect,CI low,CI high,p,seeds,verdict".split(
@@ -77,8 +86,8 @@ def _reading(table: pd.DataFrame, spec: dict[str, Any]) -> list[str]:
         "The numbers are this study's own. It reproduces the claims of a paper's abstract, "
         "not its figures, and none of the numbers is the paper's.",
         "*effect* is the mean improvement of the method over the baseline, relative to the "
-        "baseline's mean: positive is in favour of the claim. Where the baseline is a threshold "
-        "(*at most x*) it is the relative distance below it; for *size_to_match* the share of the "
+        "baseline's mean (of *nll* the difference): positive is in favour of the claim. Where "
+        "the baseline is a threshold (*at most x*) it is the relative distance below it; for *size_to_match* the share of the "
         f"training points saved. *CI* is its {confidence} bootstrap interval over seeds, *p* the "
         "p-value of a two-sided paired t test over the same seeds (each seed gives both methods "
         "the same training points).",

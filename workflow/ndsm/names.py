@@ -28,6 +28,9 @@ TWICE = ("ndsm_cv", "ndsm_anti")
 # Metrics of which neither less nor more is better: no best method, no claim.
 DIAGNOSTIC = ("nearest_ratio",)
 
+# Metrics without a zero that means anything: their differences count, and no ratios.
+DIFFERENCES = ("nll",)
+
 # Metrics that ask for the model's log-density of held-out data.
 LIKELIHOOD = ("nll", "kl")
 

@@ -5,7 +5,8 @@ g_i = b_i - m_i where less is better (m_i - b_i where more is), the effect is re
 
     effect = mean(g) / |mean(b)|,
 
-positive where the method is better. Its interval is the percentile bootstrap over seeds; the
+positive where the method is better; of a metric without a zero (``nll``) it is mean(g) itself. Its
+interval is the percentile bootstrap over seeds; the
 p-value is that of the two-sided paired t test on g. A verdict but inconclusive requires both.
 With as few as five seeds the bootstrap alone is too narrow (it resamples five points: its 95 %
 interval covers 84 % where the gains are Gaussian), whereas the t test then has the right level.
@@ -53,6 +54,7 @@ def compare(
     method: ArrayLike,
     *,
     maximise: bool = False,
+    relative: bool = True,
     level: float = 0.05,
     resamples: int = 9999,
 ) -> Verdict:
@@ -62,6 +64,7 @@ def compare(
         baseline: (seeds,) values of the baseline, or one number: a threshold.
         method: (seeds,) values of the method, in the order of the same seeds.
         maximise: whether the metric is the better the higher.
+        relative: whether the effect is relative to the baseline's mean.
         level: significance level of the t test; the interval has confidence 1 - level.
         resamples: bootstrap resamples.
 
@@ -75,8 +78,8 @@ def compare(
     b = np.broadcast_to(b, m.shape)
     if not (np.isfinite(b).all() and np.isfinite(m).all()):
         raise ValueError("a comparison needs finite values")
-    gain = m - b if maximise else b - m
-    seeds, effect = m.size, float(_ratio(gain.mean(), b.mean()))
+    gain, unit = m - b if maximise else b - m, b if relative else np.ones_like(b)
+    seeds, effect = m.size, float(_ratio(gain.mean(), unit.mean()))
     if seeds < MIN_SEEDS:
         note = f"{seeds} of the {MIN_SEEDS} seeds that a verdict needs"
         return Verdict(effect, None, None, None, seeds, INCONCLUSIVE, note)
@@ -90,7 +93,7 @@ def compare(
     else:
         p_value = float(stats.ttest_1samp(gain, 0.0).pvalue)
     resample = np.random.default_rng(BOOTSTRAP_SEED).integers(seeds, size=(resamples, seeds))
-    effects = _ratio(gain[resample].mean(1), b[resample].mean(1))
+    effects = _ratio(gain[resample].mean(1), unit[resample].mean(1))
     # An order statistic, not an interpolation: a resampled baseline of mean zero gives infinities.
     ci_low, ci_high = np.quantile(effects, [level / 2, 1 - level / 2], method="inverted_cdf")
 
