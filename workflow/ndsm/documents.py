@@ -87,8 +87,8 @@ def _reading(table: pd.DataFrame, spec: dict[str, Any]) -> list[str]:
         "not its figures, and none of the numbers is the paper's.",
         "*effect* is the mean improvement of the method over the baseline, relative to the "
         "baseline's mean (of *nll* the difference): positive is in favour of the claim. Where "
-        "the baseline is a threshold (*at most x*) it is the relative distance below it; for *size_to_match* the share of the "
-        f"training points saved. *CI* is its {confidence} bootstrap interval over seeds, *p* the "
+        "the baseline is a threshold (*at most x*) it is the relative distance below it; for "
+        f"*size_to_match* the share of the training points saved. *CI* is its {confidence} bootstrap interval over seeds, *p* the "
         "p-value of a two-sided paired t test over the same seeds (each seed gives both methods "
         "the same training points).",
         f"**supported**: p is below {level} and the whole interval is above zero. "

@@ -5,6 +5,9 @@ divergence (arXiv:1806.07366, arXiv:2011.13456):
 
     log p(x) = log π(y(φ_T)) − ∫_0^{φ_T} div F(y(φ), φ) dφ − log |det A|,    x = shift + A y(0).
 
+It is the density of what the flow makes of π. Samples of the chain's methods start from π pushed
+through the chain, which differs from it by no more than the stage ``drift`` allows.
+
 The divergence is exact up to ``EXACT`` dimensions. Above it is Hutchinson's estimate vᵀ(∂F/∂y) v, a
 mean over ``PROBES`` vectors v of random signs, the same along a path, so that log p(x) is unbiased.
 
