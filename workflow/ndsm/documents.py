@@ -88,9 +88,9 @@ def _reading(table: pd.DataFrame, spec: dict[str, Any]) -> list[str]:
         "*effect* is the mean improvement of the method over the baseline, relative to the "
         "baseline's mean (of *nll* the difference): positive is in favour of the claim. Where "
         "the baseline is a threshold (*at most x*) it is the relative distance below it; for "
-        f"*size_to_match* the share of the training points saved. *CI* is its {confidence} bootstrap interval over seeds, *p* the "
-        "p-value of a two-sided paired t test over the same seeds (each seed gives both methods "
-        "the same training points).",
+        "*size_to_match* the share of the training points saved. *CI* is its "
+        f"{confidence} bootstrap interval over seeds, *p* the p-value of a two-sided paired t test "
+        "over the same seeds (each seed gives both methods the same training points).",
         f"**supported**: p is below {level} and the whole interval is above zero. "
         f"**contradicted**: p is below {level} and the whole interval is below zero. "
         f"**inconclusive**: anything else; it is not evidence of no effect. Both conditions are "
