@@ -127,6 +127,22 @@ def test_an_untrained_model_has_the_density_of_its_mixture(covariance):
     torch.testing.assert_close(through, fit.log_prob(POINTS), atol=2e-3, rtol=0)
 
 
+def test_what_is_known_is_known_below_the_first_time_as_well(monkeypatch):
+    """The untrained rival is its mixture whatever t_min is: only the network stops there."""
+    fit, drift = fits("full"), LINEAR.mixture
+    net = ScoreNet(drift, Zero(2), known=diffused(fit, LINEAR))
+    chain = Chain(drift, exponential, time_grid(0.1, 16.0, 100))
+
+    def worst() -> float:
+        found = log_prob(net, chain, LINEAR, POINTS, Streams([("any",)]), steps=128)
+        return (found - fit.log_prob(POINTS)).abs().max().item()
+
+    assert worst() < 2e-3
+    exact = net.departure
+    monkeypatch.setattr(net, "departure", lambda y, t, asked=None: exact(y, t.clamp(min=0.1)))
+    assert worst() > 0.05  # the planted mistake: its time stops as well
+
+
 def stack_of(deviations: list[float]) -> tuple[ScoreNet, Chain, Fitted, Fitted]:
     """Replicas of three components that are as narrow as is said, known under linear noise."""
     known, scale = modes("spherical"), torch.tensor(deviations).double().view(-1, 1, 1)
