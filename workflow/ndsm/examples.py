@@ -191,8 +191,9 @@ class Pool:
 def most_laps(steps: int) -> int:
     """The largest pool, in batches, each of whose particles moves twice in as many steps.
 
-    That a particle does not come from the data to T in a training is no harm: the pool starts out
-    spread over the grid. On weighted_modes, with small Euler steps, pools of 1 and of 32 batches
-    ended at a KL divergence of 0.18 and 0.08 nats, the latter's particles moving twelve times each.
+    That no particle comes from the data to T in a training is no harm: the pool starts out spread
+    over the grid, and what counts is how many paths there are. On weighted_modes, with 200 Euler
+    steps, ``ndsm_cv`` ended at a KL divergence of 0.41, 0.13 and 0.078 nats with pools of 8, 32 and
+    256 batches, of the last of which each particle moves three times.
     """
     return max(1, steps // 2)
