@@ -204,6 +204,19 @@ def test_hutchinsons_estimate_is_unbiased(monkeypatch):
         assert hutchinson_z(patch, wrong=True) > Z
 
 
+def test_the_error_of_hutchinsons_estimate_is_stated():
+    """What other probes change is of the size of the estimate's own error, and is not zero."""
+    d, n = 20, 100
+    mean, covariance = gaussian(d)
+    drift = double(standard_normal(1, d))
+    net, x = ScoreNet(drift, Gaussian(mean, covariance)), 0.3 * torch.ones(1, n, d).double()
+    model, streams = (net, chain_of(drift), plain(drift)), Streams([("probes",)])
+    found, steps, change = likelihood.settled(*model, x, streams)
+    deviation = (found - normal_log_prob(x, mean, covariance))[0].std().item() / math.sqrt(n)
+    assert steps.item() == likelihood.STEPS[0]
+    assert 0 < change.item() < Z * math.sqrt(2) * deviation
+
+
 def test_the_sampler_draws_from_the_density():
     """Mean of −log p over draws is the entropy of a Gaussian, 1.5 (1 + log 2π) + ½ log det C."""
     mean, covariance = gaussian(3)

@@ -39,11 +39,11 @@ def settled(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Log densities as ``log_prob`` has them, with as many steps as each replica needs.
 
-    Above ``EXACT`` dimensions other probes would change them as well: all have the fewest steps.
+    Above ``EXACT`` dimensions all have the fewest steps: the probes change them more.
 
     Returns:
-        log densities (R, m); the numbers of steps (R,); what twice as many change in the mean of
-        the first points, in nats (R,).
+        log densities (R, m); the numbers of steps (R,); what twice as many steps, or above
+        ``EXACT`` other probes, change in the mean of the first points, in nats (R,).
     """
 
     def at(steps: int, points: int | None = None) -> Tensor:
@@ -62,6 +62,8 @@ def settled(
     found = torch.zeros_like(x[..., 0])
     for each in steps.unique().tolist():
         found = torch.where((steps == each).to(x.device).unsqueeze(1), at(each), found)
+    if x.shape[-1] > EXACT:
+        change = (at(STEPS[0], CHECKED) - found[:, :CHECKED]).mean(1).abs()
     return found, steps, change
 
 

@@ -44,7 +44,8 @@ def log_densities(
     """Log-densities (R, m) of points x (R, m, d), with a line on the solver's error."""
     log_prob, steps, change = likelihood.settled(net, chain, fit, x, streams)
     least, most, worst = int(steps.min()), int(steps.max()), float(change.max())
-    print(f"log-density: {least} to {most} steps; twice as many change it by {worst:.2g} nats")
+    other = "twice as many" if x.shape[-1] <= likelihood.EXACT else "other probes"
+    print(f"log-density: {least} to {most} steps; {other} change it by {worst:.2g} nats")
     for (n_train, seed), each in zip(replicas, change.tolist(), strict=True):
         if each > likelihood.TOLERANCE:
             where = f"log-density of n_train={n_train}, seed={seed}"
