@@ -97,6 +97,7 @@ def trained(
     objective: str,
     evaluations: int,
     source: Examples | None = None,
+    weight: float = 0.0,
     **changes: Any,
 ) -> None:
     """Trains a stack as the study does, without a word, and leaves its averaged weights in it.
@@ -106,16 +107,17 @@ def trained(
         objective: what to train with.
         evaluations: network evaluations per particle.
         source: its examples, if they are there already.
+        weight: of the objective, see ``train.train``.
         changes: of ``TRAINING``.
     """
     settings = TRAINING | {"evaluations": evaluations} | changes
     how = objective, settings, model.streams
     with contextlib.redirect_stdout(io.StringIO()):
         source = source or train.examples(model.chain, model.data, *how)
-        averages = train.train(model.net, source, *how)[0]
+        averages = train.train(model.net, source, *how, weight=weight)[0]
     with torch.no_grad():
-        for weight, average in zip(model.net.parameters(), averages, strict=True):
-            weight.copy_(average)
+        for own, average in zip(model.net.parameters(), averages, strict=True):
+            own.copy_(average)
 
 
 def steps(model: Stack, objective: str, number: int, **changes: Any) -> None:

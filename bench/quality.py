@@ -27,6 +27,7 @@ from ndsm.fits import fit_part
 from ndsm.fitted import Fitted, data_sampler
 from ndsm.image_metrics import fid
 from ndsm.likelihood import log_prob
+from ndsm.methods import evaluations_with, settings_of
 from ndsm.nets import StackedMLP
 from ndsm.sde import grid_of
 from ndsm.streams import Streams
@@ -159,11 +160,16 @@ def kl(task: Task, model: Stack) -> Values:
 
 
 def objective(task: Task, fit: Fitted, name: str, evaluations: int) -> tuple[float, Values]:
-    """Seconds of a training of this project, and how good its model is."""
-    own = task.settings
+    """Seconds of a training of this project, and how good its model is.
+
+    With what the search found best for it, and as many evaluations of points as its peers have.
+    """
+    own, usual = settings_of(study(), task.name, name), task.settings["training"]
     model = stack(task.subsets, fit, name, own["network"], own["process"])
+    number = evaluations_with(usual | {"evaluations": evaluations}, own["training"]["batch"])
+    how = own["training"] | {"evaluations": number, "weight": own.get("weight", 0.0)}
     start = time.perf_counter()
-    trained(model, name, **own["training"] | {"evaluations": evaluations})
+    trained(model, name, **how)
     seconds = time.perf_counter() - start
     with torch.no_grad():
         y = samplers.prior(model.chain, task.samples, model.streams)
