@@ -25,6 +25,7 @@ from ndsm import autoencoder, classifier, config, datasets, fitted, images, samp
 from ndsm.distances import energy_distance, spread
 from ndsm.fits import fit_part
 from ndsm.fitted import Fitted, data_sampler
+from ndsm.frontier import first_passage
 from ndsm.image_metrics import fid
 from ndsm.likelihood import log_prob
 from ndsm.methods import evaluations_with, settings_of
@@ -32,7 +33,6 @@ from ndsm.nets import StackedMLP
 from ndsm.sde import grid_of
 from ndsm.streams import Streams
 from ndsm.subset import training_subset
-from ndsm.verdict import size_to_match
 
 SEEDS = range(5)
 OURS = "ndsm_flow"
@@ -216,12 +216,14 @@ class Curve:
     def meets(self, goal: Goal) -> tuple[np.ndarray, np.ndarray, int]:
         """Seconds (R,) to the goal, the qualities then (R,), and how many never got there."""
         seconds, found = np.transpose(self.seconds), [v[goal.metric] for v in self.values]
-        curves = list(zip(seconds, np.transpose(found), strict=True))
-        matches = [size_to_match(*curve, goal.value) for curve in curves]
-        ends = [{"": goal.value, "above": v[-1], "below": v[0]} for _, v in curves]
-        quality = [end[match.censored] for end, match in zip(ends, matches, strict=True)]
-        never = sum(match.censored == "above" for match in matches)
-        return np.array([match.size for match in matches]), np.array(quality), never
+        costs, quality, never = [], [], 0
+        for own, values in zip(seconds, np.transpose(found), strict=True):
+            cost = first_passage(own, values, goal.value)
+            late, early = np.isnan(cost), values[0] <= goal.value
+            costs.append(own[-1] if late else cost)
+            quality.append(values[-1] if late else values[0] if early else goal.value)
+            never += late
+        return np.array(costs), np.array(quality), never
 
 
 def compare(task: Task) -> Iterator[Row]:

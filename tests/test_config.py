@@ -91,7 +91,7 @@ BAD = [
     ("study", "smoke\n", r"study: 'smoke\\n' is no name; allowed: up to 60 letters"),
     ("study", "x" * 61, r"study: 'x{58}… is no name"),
     ("experiments.digits.methods", ["a/b"], r"digits.methods.0: 'a/b' is no name"),
-    ("claims.6.experiment", "digits\n", r"claims.6.experiment: 'digits\\n' is no name"),
+    ("secondary.6.experiment", "digits\n", r"secondary.6.experiment: 'digits\\n' is no name"),
     ("device", "x" * 999, r"device: 'x{58}… is unknown; allowed: auto, cpu, cuda$"),
     ("seed\ns", 3, r"seed\\ns: 3 is given to no known key; .*did you mean 'seeds'"),
     ("", 3, r"'': 3 is given to no known key"),
@@ -195,28 +195,65 @@ BAD = [
     ("scale", "ful", r"scale: 'ful' is unknown; allowed: nothing$"),
     ("claim", "C10", r"claim: 'C10' is unknown; allowed: C1, C2"),
     # claims
-    ("claims.0.id", "C10", r"claims.0.id: 'C10' .*allowed: C1"),
-    ("claims.0.experiment", "weighted_mods", r"claims.0.experiment: .*'weighted_modes'"),
-    ("claims.0.method", "ndsm_flo", r"claims.0.method: 'ndsm_flo' .*'ndsm_flow'"),
-    ("claims.0.baseline", "dms", r"claims.0.baseline: 'dms' .*'dsm'"),
-    ("claims.0.metric", "energy_distanc", r"claims.0.metric: .*'energy_distance'"),
-    ("claims.7.metric", "nearest_ratio", r"claims.7.metric: 'nearest_ratio' is unknown; .*fid"),
+    ("primary.C1.rival", "dms", r"primary.C1.rival: 'dms' .*'dsm'"),
+    ("primary.C1.n_train", [50, 100], r"primary.C1.n_train: \[50, 100\]"),
+    (
+        "primary.C10",
+        {"experiment": "digits", "metric": "fid", "method": "gmm"},
+        r"primary: 'C10' is unknown; .*C1",
+    ),
+    (
+        "primary.C5.n_train",
+        50,
+        r"primary.C5.n_train: 50 with 'points_saved:kl'.*; allowed: nothing",
+    ),
+    (
+        "experiments.digits_latent.thresholds.fid",
+        ["emd"],
+        r"digits_latent.thresholds.fid: 'emd' is unknown; .*'edm'",
+    ),
+    ("secondary.0.id", "C10", r"secondary.0.id: 'C10' .*allowed: C1"),
+    ("secondary.0.experiment", "weighted_mods", r"secondary.0.experiment: .*'weighted_modes'"),
+    ("secondary.0.method", "ndsm_flo", r"secondary.0.method: 'ndsm_flo' .*'ndsm_flow'"),
+    ("secondary.0.baseline", "dms", r"secondary.0.baseline: 'dms' .*'dsm'"),
+    ("secondary.0.metric", "energy_distanc", r"secondary.0.metric: .*'energy_distance'"),
+    (
+        "secondary.7.metric",
+        "nearest_ratio",
+        r"secondary.7.metric: 'nearest_ratio' is unknown; .*fid",
+    ),
     (
         "experiments.digits_latent.thresholds",
         {"nearest_ratio": [1]},
         r"digits_latent.thresholds: 'nearest_ratio' is unknown",
     ),
-    ("claims.0.n_train", 60, r"claims.0.n_train: 60 is unknown; allowed: 50, 100"),
-    ("claims.0.n_train", DELETED, r"claims.0.n_train: is missing, .* several; allowed: 50, 100"),
-    ("claims.8.experiment", "digits_latent_short", r"claims.8.metric: .* in digits_latent_short"),
-    ("claims.8.baseline_experiment", "digits_latent_short", r"claims.8.metric: 'seconds_to:fid:"),
-    ("claims.0.at_most", 0.1, r"claims.0: both of baseline, at_most"),
-    ("claims.0.baseline", DELETED, r"claims.0: neither of baseline, at_most"),
-    ("claims.1.method", "gmm", r"claims.1.method: 'gmm' is unknown"),
-    ("claims.0.baseline_experiment", "nowhere", r"claims.0.baseline_experiment: 'nowhere'"),
-    ("claims.0.baseline_experiment", "digits", r"claims.0.baseline: 'dsm' .* in digits"),
-    ("claims.0.metric", "seconds_to:fid:3", r"claims.0.metric: 'seconds_to:fid:3' is unknown"),
-    ("claims.2.method", "dsm", r"claims.2.method: 'dsm' is unknown; allowed: ndsm,"),
+    ("secondary.0.n_train", 60, r"secondary.0.n_train: 60 is unknown; allowed: 50, 100"),
+    (
+        "secondary.0.n_train",
+        DELETED,
+        r"secondary.0.n_train: is missing, .* several; allowed: 50, 100",
+    ),
+    (
+        "secondary.8.experiment",
+        "digits_latent_short",
+        r"secondary.8.metric: .* in digits_latent_short",
+    ),
+    (
+        "secondary.8.baseline_experiment",
+        "digits_latent_short",
+        r"secondary.8.metric: 'seconds_to:fid:",
+    ),
+    ("secondary.0.at_most", 0.1, r"secondary.0: both of baseline, at_most"),
+    ("secondary.0.baseline", DELETED, r"secondary.0: neither of baseline, at_most"),
+    ("secondary.1.method", "gmm", r"secondary.1.method: 'gmm' is unknown"),
+    ("secondary.0.baseline_experiment", "nowhere", r"secondary.0.baseline_experiment: 'nowhere'"),
+    ("secondary.0.baseline_experiment", "digits", r"secondary.0.baseline: 'dsm' .* in digits"),
+    (
+        "secondary.0.metric",
+        "seconds_to:fid:3",
+        r"secondary.0.metric: 'seconds_to:fid:3' is unknown",
+    ),
+    ("secondary.2.method", "dsm", r"secondary.2.method: 'dsm' is unknown; allowed: ndsm,"),
 ]
 
 
@@ -306,7 +343,7 @@ def test_a_mistake_in_a_scale_is_found() -> None:
 def test_a_claim_alone_asks_for_its_experiments_alone() -> None:
     study = config.resolve(SMOKE | {"claim": "C8"})
     assert list(study["experiments"]) == ["digits_symmetry"]
-    assert [claim["id"] for claim in study["claims"]] == ["C8"]
+    assert [claim["id"] for claim in study["secondary"]] == ["C8"]
     assert not {"score", "gradients", "forward"} & set(study)
     assert "gradients" in config.resolve(SMOKE | {"claim": "C4"})
 

@@ -215,7 +215,8 @@ STUDY = {
         }
     },
     "verdict": {"level": 0.05, "resamples": 199},
-    "claims": [],
+    "primary": {},
+    "secondary": [],
 }
 OPTIONS = ("--workflow-profile", "workflow/profiles/local", "--configfile", "mine.yaml")
 

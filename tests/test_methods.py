@@ -121,7 +121,11 @@ OWN = [
     ("score.methods", ["ndsm_flow"], r"score.methods: 'ndsm_flow' is unknown; allowed: dsm, "),
     ("score.methods", ["flow_matching"], r"score.methods: 'flow_matching' is unknown"),
     ("score.methods", ["dsm_untrained"], r"score.methods: 'dsm_untrained' is unknown"),
-    ("claims.1.method", "dsm_untrained", r"claims.1.method: 'dsm_untrained' is unknown; .*: dsm,"),
+    (
+        "secondary.1.method",
+        "dsm_untrained",
+        r"secondary.1.method: 'dsm_untrained' is unknown; .*: dsm,",
+    ),
 ]
 
 
@@ -134,7 +138,7 @@ def test_what_a_method_cannot_have_is_refused_in_one_line(key: str, value: Any, 
 
 def search(**changes: Any) -> dict[str, Any]:
     """The smoke study's plane with a validation split, some of its settings changed."""
-    raw = copy.deepcopy(SMOKE) | {"split": "validation", "claims": []}
+    raw = copy.deepcopy(SMOKE) | {"split": "validation", "primary": {}, "secondary": []}
     for side in ("score", "gradients", "forward"):
         del raw[side]
     raw["experiments"] = {"weighted_modes": raw["experiments"]["weighted_modes"] | changes}
@@ -295,7 +299,7 @@ def twins() -> dict[str, Any]:
         "late": {"methods": ["vae_prior", "edm2"]},
         "late_steps": {"methods": ["edm2"], "sampling": {"steps": 2}},
     }
-    return config.resolve(raw | {"claims": []})
+    return config.resolve(raw | {"primary": {}, "secondary": []})
 
 
 @pytest.mark.parametrize(

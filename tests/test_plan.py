@@ -63,7 +63,7 @@ def test_a_frontier_is_drawn_of_several_budgets_with_thresholds() -> None:
     assert drawn(config.resolve(SMOKE))
     for key in ("thresholds", "variants"):
         raw = changed(f"experiments.digits_latent.{key}", DELETED)
-        assert not drawn(config.resolve(raw | {"claims": []}))
+        assert not drawn(config.resolve(raw | {"primary": {}, "secondary": []}))
 
 
 def test_a_method_may_bring_its_own_sampler_at_the_same_cost() -> None:
@@ -81,7 +81,7 @@ def test_parts_of_a_variant_with_fewer_sizes_are_found() -> None:
     raw = changed("experiments.digits_latent.n_train", [50, 100])
     raw["experiments"]["digits_latent"] |= {"replicas_per_job": 3, "seeds": 3}
     raw["experiments"]["digits_latent"]["variants"]["short"]["n_train"] = [100]
-    study = config.resolve(raw | {"claims": []})
+    study = config.resolve(raw | {"primary": {}, "secondary": []})
     job = {"experiment": "digits_latent_short", "drift": "gmm", "part": 0}
     assert plan.home(study, "drift", job) == job | {"experiment": "digits_latent", "part": 1}
     shared = plan.shared(study)["digits_latent_short"]
@@ -95,7 +95,7 @@ def test_what_aggregate_is_told_leads_to_the_results_of_every_variant() -> None:
     raw = changed("experiments.digits_latent.n_train", [40, 60, 100])
     base = raw["experiments"]["digits_latent"] | {"seeds": 2, "replicas_per_job": 2}
     raw["experiments"] = {"digits_latent": base}
-    raw["claims"] = []
+    raw["primary"], raw["secondary"] = {}, []
     for side in ("score", "gradients", "forward"):
         del raw[side]
     places = set()
@@ -173,11 +173,14 @@ def big(latent: bool = False, **changes: Any) -> dict[str, Any]:
     sizes = [100, 200, 300, 400, 500] if latent else SIZES
     experiment = SMOKE["experiments"][name] | {"n_train": sizes, "methods": COMPARED}
     experiment["dataset"] = {"name": experiment["dataset"]["name"]}
+    if latent:
+        experiment["thresholds"] = {"fid": [1]}
     experiment["variants"] = {
         "short": {"training": {"evaluations": 20}},
         "steps": {"n_train": sizes[3:4], "sampling": {"steps": 2}},
     }
-    raw = SMOKE | BIG | {"methods": methods, "experiments": {name: experiment}, "claims": []}
+    own = {"methods": methods, "experiments": {name: experiment}}
+    raw = SMOKE | BIG | own | {"primary": {}, "secondary": []}
     for side in ("gradients", "forward", "score"):
         del raw[side]
     if not latent:

@@ -55,7 +55,7 @@ def mutated(draw: st.DrawFn, name: str) -> Raw:
         return options[draw(st.integers(0, len(options) - 1))]
 
     raw: Raw = copy.deepcopy(RAW[name])
-    raw |= pick([{}, {}, {}, {"claim": pick(raw["claims"])["id"]}, {"scale": "full"}])
+    raw |= pick([{}, {}, {}, {"claim": pick(raw["secondary"])["id"]}, {"scale": "full"}])
     for _ in range(pick([1, 1, 2, 3])):
         section = pick(list(raw))
         tree, key = pick([(raw, section), *places(raw[section])])

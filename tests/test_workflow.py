@@ -64,17 +64,22 @@ def test_smoke_study_leaves_every_output(smoke: Path) -> None:
     for name in ("frontier_digits_latent", "latent_digits_latent"):
         assert (results / "figures" / f"{name}.png").stat().st_size > 1000
     reached = pd.read_csv(results / "tables" / "time_to_quality.csv")
-    assert list(reached)[:9] == [
-        *("experiment", "method", "n_train", "seed", "metric", "threshold", "seconds"),
+    assert list(reached)[:10] == [
+        *("experiment", "method", "n_train", "seed", "metric", "quality", "threshold", "seconds"),
         *("network_evaluations", "sampling_steps"),
     ]
-    assert set(reached.threshold) == {1000, 1} and set(reached.seed) == {0, 1, 2}
+    assert set(reached.quality) == {"1000", "1", "edm"} and set(reached.seed) == {0, 1, 2}
+    metrics = pd.read_csv(results / "tables" / "metrics.csv")
+    edm = metrics.query("experiment == 'digits_latent' and method == 'edm' and metric == 'fid'")
+    found = reached[reached.quality == "edm"].threshold
+    np.testing.assert_allclose(found, edm["value"].mean(), rtol=1e-9)
 
 
 def test_every_claim_has_a_verdict(smoke: Path) -> None:
     claims = pd.read_csv(smoke / "results" / "smoke" / "claims.csv")
     assert set(claims.id) == {f"C{i}" for i in range(1, 10)}
-    assert {claim["id"] for claim in SETTINGS["claims"]} == set(claims.id)
+    assert list(claims[claims.role == "primary"].id) == sorted(SETTINGS["primary"])
+    assert claims.p_adjusted.notna().all()
     assert set(claims.verdict) <= {"supported", "contradicted", "inconclusive"}
 
 
@@ -184,7 +189,7 @@ def test_mnist_is_fetched_once_for_all_experiments(tree: Path) -> None:
 
 def test_a_file_of_your_own_is_the_whole_study(tree: Path) -> None:
     mine = SETTINGS | {"study": "mine", "experiments": dict([*SETTINGS["experiments"].items()][:1])}
-    mine["claims"] = []
+    mine["primary"], mine["secondary"] = {}, []
     (tree / "my.yaml").write_text(yaml.safe_dump(mine))
     said = snakemake(tree, "--dry-run", "--configfile", "my.yaml").stdout
     assert "results/mine/" in said
@@ -203,7 +208,7 @@ def test_a_stack_spread_over_jobs_gives_the_same_table(smoke: Path, tree: Path) 
     }
     experiments = {name: SETTINGS["experiments"][name] | own for name, own in chosen.items()}
     del experiments["digits_latent"]["variants"]
-    spread = SETTINGS | {"study": "spread", "replicas_per_job": 1, "claims": []}
+    spread = SETTINGS | {"study": "spread", "replicas_per_job": 1, "primary": {}, "secondary": []}
     spread |= {"experiments": experiments}
     del spread["gradients"], spread["forward"]
     (tree / "spread.yaml").write_text(yaml.safe_dump(spread))
@@ -285,7 +290,7 @@ def test_a_large_stack_has_commands_that_the_system_takes(
     experiment |= {"n_train": list(range(101, 101 + sizes))}
     experiment.pop("variants", None)
     large = SETTINGS | {"study": "large", "seeds": seeds, "replicas_per_job": 20_000}
-    large |= {"claims": [], "experiments": {name: experiment}}
+    large |= {"primary": {}, "secondary": [], "experiments": {name: experiment}}
     for side in ("score", "gradients", "forward"):
         del large[side]
     (tree / "my.yaml").write_text(yaml.safe_dump(large))
@@ -296,7 +301,12 @@ def test_a_large_stack_has_commands_that_the_system_takes(
 
 
 def test_a_stack_too_large_for_a_command_is_one_line(tree: Path) -> None:
-    large = copy.deepcopy(SETTINGS) | {"seeds": 1000, "replicas_per_job": 20_000, "claims": []}
+    large = copy.deepcopy(SETTINGS) | {
+        "seeds": 1000,
+        "replicas_per_job": 20_000,
+        "primary": {},
+        "secondary": [],
+    }
     large["experiments"]["digits_imbalance"]["n_train"] = list(range(101, 121))
     (tree / "my.yaml").write_text(yaml.safe_dump(large))
     said = snakemake(tree, "--cores", "1", "--configfile", "my.yaml", status=1).stdout

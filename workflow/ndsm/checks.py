@@ -12,7 +12,7 @@ from ndsm.messages import allowed, as_list, shown, unknown
 from ndsm.method_checks import CHAIN_OBJECTIVES, method_problems
 from ndsm.methods import trained
 from ndsm.metrics import METRICS, traits
-from ndsm.names import CEILING, DIAGNOSTIC, EXAMPLES, FLOOR, MATCH, SECONDS, UNTRAINED
+from ndsm.names import CEILING, DIAGNOSTIC, EXAMPLES, FLOOR, POINTS, SECONDS, UNTRAINED
 
 GRADIENT_METRICS = ["objective_variance", "gradient_variance", "gradient_bias"]
 SCORE_METRICS = ["score_error"]
@@ -65,9 +65,14 @@ def _dataset_problems(key: str, experiment: dict[str, Any], split: str) -> Itera
             state = "does not suit " + name if metric in METRICS else "is unknown"
             yield f"{key}.metrics: {shown(metric)} {state}; {allowed(metric, suited)}"
     ordered = [m for m in experiment["metrics"] if m not in DIAGNOSTIC]
-    for metric in experiment.get("thresholds", {}):
-        if metric not in ordered and "variant_of" not in experiment:
+    if "variant_of" in experiment:
+        return
+    for metric, qualities in experiment.get("thresholds", {}).items():
+        if metric not in ordered:
             yield unknown(f"{key}.thresholds", metric, ordered)
+        for quality in qualities:
+            if isinstance(quality, str) and quality not in experiment["methods"]:
+                yield unknown(f"{key}.thresholds.{metric}", quality, experiment["methods"])
 
 
 def _latent_problems(key: str, experiment: dict[str, Any]) -> Iterator[str]:
@@ -136,16 +141,20 @@ def claim_problems(key: str, claim: dict[str, Any], study: dict[str, Any]) -> It
     """A claim names what the study runs, and one thing to compare with."""
     if ("baseline" in claim) == ("at_most" in claim):
         given = "both" if "baseline" in claim else "neither"
-        yield f"{key}: {given} of baseline, at_most ({claim['id']}); allowed: exactly one"
-    metric = claim["metric"].removeprefix(MATCH)
+        yield f"{key}: {given} of baseline, at_most; allowed: exactly one"
+    metric = claim["metric"].removeprefix(POINTS)
+    if claim["metric"].startswith(POINTS) and "n_train" in claim:
+        given = f"{claim['n_train']} with {shown(claim['metric'])}"
+        yield f"{key}.n_train: {given}, which takes all sizes; allowed: nothing"
     if metric.startswith(SECONDS):
-        _, metric, threshold = f"{metric}:".split(":")[:3]
+        _, metric, quality = f"{metric}:".split(":")[:3]
         bases = {n: e for n, e in study["experiments"].items() if "variant_of" not in e}
         for name in [*as_list(claim["experiment"]), *as_list(claim.get("baseline_experiment", []))]:
             there = bases.get(name, {}).get("thresholds", {}).get(metric, [])
-            if threshold not in (known := [f"{value:g}" for value in there]):
+            known = [each if isinstance(each, str) else f"{each:g}" for each in there]
+            if quality not in known:
                 yield unknown(f"{key}.metric", claim["metric"], known) + f" in {name}"
-    if claim["metric"].startswith((MATCH, *SECONDS)) and "at_most" in claim:
+    if claim["metric"].startswith((POINTS, *SECONDS)) and "at_most" in claim:
         given = f"{shown(claim['at_most'])} with {shown(claim['metric'])}"
         yield f"{key}.at_most: {given}; allowed: a baseline"
     if other := claim.get("baseline_experiment"):
@@ -154,32 +163,39 @@ def claim_problems(key: str, claim: dict[str, Any], study: dict[str, Any]) -> It
         elif claim.get("baseline") not in (there := study["experiments"][other]["methods"]):
             yield unknown(f"{key}.baseline", claim.get("baseline"), there) + f" in {other}"
     for name in as_list(claim["experiment"]):
-        if name not in study["experiments"]:
+        if name in study["experiments"]:
+            yield from _measured_problems(key, claim, metric, name, study)
+        else:
             yield unknown(f"{key}.experiment", name, study["experiments"])
-            continue
-        experiment = study["experiments"][name]
-        methods, sizes = experiment["methods"], experiment["n_train"]
-        metrics = [m for m in experiment["metrics"] if m not in DIAGNOSTIC] + TRAINED_METRICS
-        if metric in TRAINED_METRICS:
-            methods = trained(study, name)
-        if (score := study.get("score")) and score["experiment"] == name:
-            metrics += SCORE_METRICS
-            if metric in SCORE_METRICS:
-                methods = [each for m in score["methods"] for each in (m, m + UNTRAINED)]
-        if (gradients := study.get("gradients")) and gradients["experiment"] == name:
-            metrics += GRADIENT_METRICS
-            if metric in GRADIENT_METRICS:
-                methods, sizes = NONLINEAR, [gradients["n_train"]]
-        if metric not in metrics:
-            yield unknown(f"{key}.metric", claim["metric"], metrics) + f" in {name}"
-        named = [("method", method) for method in as_list(claim["method"])]
-        if "baseline_experiment" not in claim:
-            named += [("baseline", method) for method in as_list(claim.get("baseline", []))]
-        for role, method in named:
-            if method not in methods:
-                yield unknown(f"{key}.{role}", method, methods) + f" in {name}"
-        for n in as_list(claim.get("n_train", [])):
-            if n not in sizes:
-                yield unknown(f"{key}.n_train", n, sizes) + f" in {name}"
-        if len(sizes) > 1 and "n_train" not in claim:
-            yield f"{key}.n_train: is missing, but {name} has several; {allowed('', sizes)}"
+
+
+def _measured_problems(
+    key: str, claim: dict[str, Any], metric: str, name: str, study: dict[str, Any]
+) -> Iterator[str]:
+    """Metric, methods and sizes of a claim are measured in the experiment ``name``."""
+    experiment = study["experiments"][name]
+    methods, sizes = experiment["methods"], experiment["n_train"]
+    metrics = [m for m in experiment["metrics"] if m not in DIAGNOSTIC] + TRAINED_METRICS
+    if metric in TRAINED_METRICS:
+        methods = trained(study, name)
+    if (score := study.get("score")) and score["experiment"] == name:
+        metrics += SCORE_METRICS
+        if metric in SCORE_METRICS:
+            methods = [each for m in score["methods"] for each in (m, m + UNTRAINED)]
+    if (gradients := study.get("gradients")) and gradients["experiment"] == name:
+        metrics += GRADIENT_METRICS
+        if metric in GRADIENT_METRICS:
+            methods, sizes = NONLINEAR, [gradients["n_train"]]
+    if metric not in metrics:
+        yield unknown(f"{key}.metric", claim["metric"], metrics) + f" in {name}"
+    named = [("method", method) for method in as_list(claim["method"])]
+    if "baseline_experiment" not in claim:
+        named += [(role, claim[role]) for role in ("baseline", "rival") if role in claim]
+    for role, method in named:
+        if method not in methods:
+            yield unknown(f"{key}.{role}", method, methods) + f" in {name}"
+    for n in as_list(claim.get("n_train", [])):
+        if n not in sizes:
+            yield unknown(f"{key}.n_train", n, sizes) + f" in {name}"
+    if len(sizes) > 1 and "n_train" not in claim and not claim["metric"].startswith(POINTS):
+        yield f"{key}.n_train: is missing, but {name} has several; {allowed('', sizes)}"

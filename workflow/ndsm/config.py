@@ -123,9 +123,9 @@ def resolve(raw: dict[str, Any]) -> dict[str, Any]:
         _refuse(experiment_problems(study | {"experiments": checked}))
     study = _with_nulls(study)
     _refuse(side_problems(study))
-    for i, claim in enumerate(study.get("claims", [])):
+    for key, claim in claims_of(study):
         for metric in as_list(claim["metric"]):
-            _refuse(claim_problems(f"claims.{i}", claim | {"metric": metric}, study))
+            _refuse(claim_problems(key, claim | {"metric": metric}, study))
     return _for_claim(study, raw["claim"]) if "claim" in raw else study
 
 
@@ -183,13 +183,21 @@ def _scaled(raw: dict[str, Any]) -> dict[str, Any]:
     return merge(raw, scales[raw["scale"]]) | {"study": f"{raw['study']}_{raw['scale']}"}
 
 
+def claims_of(study: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The primary and the secondary comparisons of a study, each with its key and its id."""
+    for id_, claim in study.get("primary", {}).items():
+        yield f"primary.{id_}", claim | {"id": id_}
+    for i, claim in enumerate(study.get("secondary", [])):
+        yield f"secondary.{i}", claim
+
+
 def _for_claim(study: dict[str, Any], claim: str) -> dict[str, Any]:
     """The study with the experiments of one claim alone."""
-    claims = [each for each in study.get("claims", []) if each["id"] == claim]
+    claims = [each for _, each in claims_of(study) if each["id"] == claim]
     names = {name for each in claims for name in as_list(each["experiment"])}
     names |= {each["baseline_experiment"] for each in claims if "baseline_experiment" in each}
     if not names:
-        there = sorted({each["id"] for each in study.get("claims", [])})
+        there = sorted({each["id"] for _, each in claims_of(study)})
         raise ConfigError(unknown("claim", claim, there))
     names |= {study["experiments"][name].get("variant_of", name) for name in names}
     kept = {
@@ -200,7 +208,9 @@ def _for_claim(study: dict[str, Any], claim: str) -> dict[str, Any]:
     sides = ("score", "gradients", "forward")
     gone = {side for side in sides if study.get(side, {}).get("experiment") not in names}
     rest = {key: value for key, value in study.items() if key not in gone}
-    return rest | {"experiments": kept, "claims": claims}
+    secondary = [each for each in study.get("secondary", []) if each["id"] == claim]
+    primary = {id_: each for id_, each in study.get("primary", {}).items() if id_ == claim}
+    return rest | {"experiments": kept, "primary": primary, "secondary": secondary}
 
 
 def is_image(experiment: dict[str, Any]) -> bool:

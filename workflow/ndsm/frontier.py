@@ -1,7 +1,8 @@
 """Quality against cost: runs of an experiment at several budgets, each with its whole schedule.
 
 ``frontier`` lists the runs; ``time_to_quality`` reads off them when a metric first passes a
-threshold. Both are parts of the stage ``aggregate``.
+threshold: a number, or what a method has on average with its largest budget. Both are parts of the
+stage ``aggregate``.
 """
 
 from collections.abc import Iterator
@@ -10,10 +11,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 
 from ndsm.inputs import read_record
 from ndsm.results import autoencoder, fit_seconds, place
-from ndsm.verdict import MAXIMISED, size_to_match
+from ndsm.verdict import MAXIMISED
 
 Spec = dict[str, Any]
 
@@ -72,24 +74,40 @@ def _autoencoder_seconds(results: Path, run: str, n_train: int, seed: int, spec:
 def time_to_quality(table: pd.DataFrame, spec: Spec) -> pd.DataFrame:
     """When each replica first passes each threshold, in seconds and network evaluations.
 
-    Between two budgets by interpolation (``verdict.size_to_match``); a run that is there with the
-    smallest budget is given that budget's cost, an upper bound; one that never is, nothing.
-    Columns: experiment, method, n_train, seed, metric, threshold, seconds, network_evaluations,
-    sampling_steps, autoencoder_seconds.
+    Between two budgets by interpolation (``first_passage``); a run that is there with the smallest
+    budget is given that budget's cost, an upper bound; one that never is, nothing.
+    Columns: experiment, method, n_train, seed, metric, quality (the threshold as the settings have
+    it), threshold, seconds, network_evaluations, sampling_steps, autoencoder_seconds.
     """
     rows = []
     for experiment, runs in spec["frontiers"].items():
         of = table[(table.experiment == experiment) & table.run.isin(runs["budgets"])]
-        for metric, thresholds in runs["thresholds"].items():
-            keys = ["method", "n_train", "seed"]
-            for key, curve in of[of.metric == metric].groupby(keys, sort=False):
-                for threshold in thresholds:
+        for metric, qualities in runs["thresholds"].items():
+            measured = of[of.metric == metric]
+            for (n_train, method, seed), curve in measured.groupby(
+                ["n_train", "method", "seed"], sort=False
+            ):
+                for quality in qualities:
+                    threshold = _threshold(quality, measured, experiment, n_train)
                     at = _reached(curve, threshold, metric in MAXIMISED)
-                    rows.append((experiment, *key, metric, threshold, *at))
-    return pd.DataFrame(
-        rows,
-        columns=["experiment", *RUN[2:], "metric", "threshold", *COSTS[:3], "autoencoder_seconds"],
-    )
+                    label = quality if isinstance(quality, str) else f"{quality:g}"
+                    rows.append((experiment, method, n_train, seed, metric, label, threshold, *at))
+    columns = ["experiment", *RUN[2:], "metric", "quality", "threshold", *COSTS[:3]]
+    return pd.DataFrame(rows, columns=[*columns, "autoencoder_seconds"])
+
+
+def _threshold(
+    quality: float | str, measured: pd.DataFrame, experiment: str, n_train: int
+) -> float:
+    """A number as it is; of a method its mean over seeds with the whole budget.
+
+    Of one seed alone the method itself would always be there, and one that is as good half the
+    time.
+    """
+    if not isinstance(quality, str):
+        return quality
+    whole = measured[(measured.run == experiment) & (measured.method == quality)]
+    return float(whole[whole.n_train == n_train].value.mean())
 
 
 def _reached(curve: pd.DataFrame, threshold: float, maximise: bool) -> tuple:
@@ -98,10 +116,39 @@ def _reached(curve: pd.DataFrame, threshold: float, maximise: bool) -> tuple:
     costs = []
     for cost in ("seconds", "network_evaluations"):
         # A method without a network has one point, at no evaluations at all.
-        sizes = curve[cost].to_numpy(dtype=float)
-        match = size_to_match(sizes, curve.value, threshold, maximise=maximise)
-        if match.censored == "above":
+        found = first_passage(curve[cost], curve.value, threshold, maximise=maximise)
+        if np.isnan(found):
             return (np.nan,) * 4
-        costs.append(match.size)
+        costs.append(found)
     last = curve.iloc[-1]
     return round(costs[0], 4), round(costs[1]), last.sampling_steps, last.autoencoder_seconds
+
+
+def first_passage(
+    costs: ArrayLike, values: ArrayLike, target: float, *, maximise: bool = False
+) -> float:
+    """The cost at which a curve of values first reaches ``target``; nan if it never does.
+
+    Linear between two points in log cost and log value (in plain value where a value or the target
+    is not positive, as an unbiased distance can be). At the smallest cost it is that cost.
+
+    Args:
+        costs: (k,) costs, positive but for a single one.
+        values: (k,) metric at these costs, one seed.
+        target: the value to reach.
+        maximise: whether the metric is the better the higher.
+    """
+    order = np.argsort(costs)
+    n = np.asarray(costs, dtype=float)[order]
+    v = np.asarray(values, dtype=float)[order]
+    reached = v >= target if maximise else v <= target
+    if not reached.any():
+        return np.nan
+    k = int(np.argmax(reached))
+    if k == 0:
+        return float(n[0])
+    before, after = v[k - 1], v[k]
+    if min(before, after, target) > 0:
+        before, after, target = np.log(before), np.log(after), np.log(target)
+    share = (target - before) / (after - before)
+    return float(n[k - 1] * (n[k] / n[k - 1]) ** share)

@@ -5,7 +5,7 @@ CEILING = "decoded"  # the "method" that is the training data, through the autoe
 UNTRAINED = "_untrained"  # ends the name of a method's own model with F_θ = 0: its null
 
 # Prefixes of the metrics of claims (see ``claims``).
-MATCH, SECONDS = "size_to_match:", ("seconds_to:", "total_seconds_to:")
+POINTS, SECONDS = "points_saved:", ("seconds_to:", "total_seconds_to:")
 
 # Network evaluations a step of a sampler; of all others one.
 PER_STEP = {"heun": 2, "edm": 2}

@@ -89,7 +89,8 @@ def spec(study: Study, stage: str, **wildcards: str) -> dict[str, Any]:
             }
         case "claims":
             keys = [key for key in ("study", "scale", "claim", "verdict") if key in study]
-            return {key: study[key] for key in keys} | {"claims": study.get("claims", [])}
+            told = {"primary": study.get("primary", {}), "secondary": study.get("secondary", [])}
+            return {key: study[key] for key in keys} | told
         case "figures":
             return {
                 "experiments": {name: _drawn(study, name) for name in study["experiments"]},

@@ -6,7 +6,7 @@ import pandas as pd
 
 from ndsm.names import CEILING, DIAGNOSTIC, FLOOR
 from ndsm.summary import cell
-from ndsm.verdict import CONTRADICTED, MAXIMISED, SUPPORTED, compare
+from ndsm.verdict import CONTRADICTED, MAXIMISED, SUPPORTED, compare, verdict
 
 Spec = dict[str, Any]
 
@@ -16,6 +16,7 @@ READING = (
     "the claims; these comparisons are not corrected for their number."
 )
 REFERENCE = "dsm"  # the method whose time others are measured against
+LEVEL = 0.05
 MARKS = {SUPPORTED: " ▲", CONTRADICTED: " ▼"}
 
 
@@ -69,7 +70,11 @@ def _marked(values: pd.Series, base: pd.Series, maximise: bool, varied: bool) ->
     text = cell(values.mean(), values.std())
     if not varied or not values.index.equals(base.index):
         return text
-    return text + MARKS.get(compare(base, values, maximise=maximise).verdict, "")
+    found = compare(base, values, maximise=maximise)
+    if found.p_value is None:
+        return text
+    ends = found.ci_low or 0.0, found.ci_high or 0.0
+    return text + MARKS.get(verdict(found.p_value, *ends, LEVEL), "")
 
 
 def reached_table(reached: pd.DataFrame, spec: Spec) -> list[str]:
@@ -90,15 +95,21 @@ def reached_table(reached: pd.DataFrame, spec: Spec) -> list[str]:
         for n_train, rows in of.groupby("n_train"):
             if varied and n_train not in varied:  # of one budget alone: nothing but bounds
                 continue
-            thresholds = list(dict.fromkeys(rows.threshold))
-            header = [f"n = {n_train}", *(f"{metric} {value:g}" for value in thresholds)]
-            lines += [f"| {' | '.join(header)} |", "| --- |" + " ---: |" * len(thresholds)]
+            qualities = rows.drop_duplicates("quality").set_index("quality").threshold
+            names = [
+                f"{metric} {value:.3g}" + (f" ({quality})" if quality in spec["methods"] else "")
+                for quality, value in qualities.items()
+            ]
+            lines += [
+                f"| n = {n_train} | {' | '.join(names)} |",
+                "| --- |" + " ---: |" * len(names),
+            ]
             for method in [m for m in spec["methods"] if m in set(rows.method)]:
                 mine = rows[rows.method == method]
                 reference = rows[rows.method == REFERENCE]
                 texts = [
-                    _time(*(table[table.threshold == value] for table in (mine, reference)))
-                    for value in thresholds
+                    _time(*(table[table.quality == quality] for table in (mine, reference)))
+                    for quality in qualities.index
                 ]
                 lines.append(f"| {method} | {' | '.join(texts)} |")
             lines.append("")

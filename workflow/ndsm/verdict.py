@@ -1,42 +1,50 @@
 r"""Verdicts: a paired comparison of a method with a baseline, over seeds.
 
-Seed i gives the pair (b_i, m_i), both trained on the same points. With the gain
-g_i = b_i - m_i where less is better (m_i - b_i where more is), the effect is relative,
+Seed i gives the pair (b_i, m_i), both trained on the same points. The effect is positive where the
+method is better. It is, with means over seeds and for a metric of which less is better,
 
-    effect = mean(g) / |mean(b)|,
+    relative      mean(b − m) / |mean(b)|             most metrics
+    difference    mean(b − m)                         a metric without a zero (``nll``)
+    saving        1 − exp(−mean(log b − log m))       what is used up: seconds, training points
 
-positive where the method is better; of a metric without a zero (``nll``) it is mean(g) itself. Its
-interval is the percentile bootstrap over seeds; the
-p-value is that of the two-sided paired t test on g. A verdict but inconclusive requires both.
-With as few as five seeds the bootstrap alone is too narrow (it resamples five points: its 95 %
-interval covers 84 % where the gains are Gaussian), whereas the t test then has the right level.
+The p-value is that of the two-sided paired t test on the gains b − m (of a saving log b − log m),
+the interval the percentile bootstrap over seeds. A verdict but inconclusive asks for both, a small
+p-value, corrected for all comparisons of its family (``holm``), and an interval without zero: with
+as few as five seeds the bootstrap alone is too narrow (its 95 % interval covers 84 % where the
+gains are Gaussian).
 """
 
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
+from statsmodels.stats.multitest import multipletests
+from statsmodels.stats.power import TTestPower
 
 # Every other metric of the study is the better the lower.
 MAXIMISED = frozenset({"inception_score", "density", "coverage"})
 MIN_SEEDS = 3
+POWER = 0.8
 BOOTSTRAP_SEED = 20240525
 
 SUPPORTED, CONTRADICTED, INCONCLUSIVE = "supported", "contradicted", "inconclusive"
+RELATIVE, DIFFERENCE, SAVING = "relative", "difference", "saving"
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """The outcome of one comparison.
+class Comparison:
+    """What the seeds say of a method and a baseline.
 
     Attributes:
-        effect: relative improvement over the baseline; infinite if the baseline's mean is zero.
+        effect: the improvement over the baseline; infinite if it is relative to a mean of zero.
         ci_low: lower end of the effect's bootstrap interval, None where there is none.
         ci_high: upper end.
         p_value: two-sided paired t test, None where there is none.
         seeds: number of pairs.
-        verdict: ``supported``, ``contradicted`` or ``inconclusive``.
+        spread: standard deviation of the gains, in units of the effect (of a saving, of the
+            logarithms); None where there is none.
         note: what a reader must know besides the numbers; empty in the ordinary case.
     """
 
@@ -45,7 +53,7 @@ class Verdict:
     ci_high: float | None
     p_value: float | None
     seeds: int
-    verdict: str
+    spread: float | None = None
     note: str = ""
 
 
@@ -54,22 +62,23 @@ def compare(
     method: ArrayLike,
     *,
     maximise: bool = False,
-    relative: bool = True,
+    scale: str = RELATIVE,
     level: float = 0.05,
     resamples: int = 9999,
-) -> Verdict:
+) -> Comparison:
     """Compares a method with a baseline over paired seeds.
 
     Args:
         baseline: (seeds,) values of the baseline, or one number: a threshold.
         method: (seeds,) values of the method, in the order of the same seeds.
         maximise: whether the metric is the better the higher.
-        relative: whether the effect is relative to the baseline's mean.
-        level: significance level of the t test; the interval has confidence 1 - level.
+        scale: of the effect: relative, difference or saving.
+        level: the interval has confidence 1 - level.
         resamples: bootstrap resamples.
 
     Raises:
-        ValueError: no seeds, shapes that differ, or a value that is not finite.
+        ValueError: no seeds, shapes that differ, a value that is not finite, or of a saving one
+            that is not positive.
     """
     m = np.atleast_1d(np.asarray(method, dtype=float))
     b = np.asarray(baseline, dtype=float)
@@ -78,31 +87,39 @@ def compare(
     b = np.broadcast_to(b, m.shape)
     if not (np.isfinite(b).all() and np.isfinite(m).all()):
         raise ValueError("a comparison needs finite values")
-    gain, unit = m - b if maximise else b - m, b if relative else np.ones_like(b)
-    seeds, effect = m.size, float(_ratio(gain.mean(), unit.mean()))
+    if scale == SAVING:
+        if min(b.min(), m.min()) <= 0:
+            raise ValueError("a saving needs positive values")
+        b, m = np.log(b), np.log(m)
+    gain, unit = m - b if maximise else b - m, b if scale == RELATIVE else np.ones_like(b)
+
+    def effect(rows: NDArray[np.int64]) -> NDArray[np.float64]:
+        mean = _ratio(gain[rows].mean(-1), unit[rows].mean(-1))
+        return -np.expm1(-mean) if scale == SAVING else mean
+
+    seeds = m.size
+    found = float(effect(np.arange(seeds)))
     if seeds < MIN_SEEDS:
         note = f"{seeds} of the {MIN_SEEDS} seeds that a verdict needs"
-        return Verdict(effect, None, None, None, seeds, INCONCLUSIVE, note)
-
-    note = ""
-    if np.ptp(gain) <= 1e-12 * np.abs(gain).max():
-        # The t test is 0/0 here, and its limit, p = 0, would take a common bound for certainty.
-        p_value = 2.0 ** (1 - seeds) if gain.any() else 1.0
-        same = "the same difference in every seed, for which p is that of the sign test"
-        note = same if gain.any() else "no difference in any seed"
-    else:
-        p_value = float(stats.ttest_1samp(gain, 0.0).pvalue)
+        return Comparison(found, None, None, None, seeds, note=note)
+    p_value, note = _p_value(gain)
     resample = np.random.default_rng(BOOTSTRAP_SEED).integers(seeds, size=(resamples, seeds))
-    effects = _ratio(gain[resample].mean(1), unit[resample].mean(1))
     # An order statistic, not an interpolation: a resampled baseline of mean zero gives infinities.
-    ci_low, ci_high = np.quantile(effects, [level / 2, 1 - level / 2], method="inverted_cdf")
+    ends = np.quantile(effect(resample), [level / 2, 1 - level / 2], method="inverted_cdf")
+    spread = float(_ratio(gain.std(ddof=1), unit.mean()))
+    return Comparison(found, float(ends[0]), float(ends[1]), p_value, seeds, spread, note)
 
-    verdict = INCONCLUSIVE
-    if p_value < level and ci_low > 0:
-        verdict = SUPPORTED
-    elif p_value < level and ci_high < 0:
-        verdict = CONTRADICTED
-    return Verdict(effect, float(ci_low), float(ci_high), p_value, seeds, verdict, note)
+
+def _p_value(gain: NDArray[np.float64]) -> tuple[float, str]:
+    """Of the two-sided t test on the gains (seeds,), and a note."""
+    if np.ptp(gain) > 1e-12 * np.abs(gain).max():
+        return float(stats.ttest_1samp(gain, 0.0).pvalue), ""
+    # The t test is 0/0 here, and its limit, p = 0, would take a common bound for certainty.
+    if not gain.any():
+        return 1.0, "no difference in any seed"
+    return 2.0 ** (1 - gain.size), (
+        "the same difference in every seed, for which p is that of the sign test"
+    )
 
 
 def _ratio(gain: ArrayLike, baseline: ArrayLike) -> NDArray[np.float64]:
@@ -112,47 +129,57 @@ def _ratio(gain: ArrayLike, baseline: ArrayLike) -> NDArray[np.float64]:
     return np.divide(gain, scale, out=infinite, where=scale > 0)
 
 
-@dataclass(frozen=True)
-class Match:
-    """The training size at which a curve reaches a value.
-
-    Attributes:
-        size: that size; the largest or smallest of the curve if it is censored.
-        censored: ``above`` if the curve never reaches the value (the true size exceeds ``size``),
-            ``below`` if its smallest size already does, else empty.
-    """
-
-    size: float
-    censored: str = ""
+def holm(p_values: pd.Series) -> pd.Series:
+    """p-values corrected for their number by Holm's method; those that are missing do not count."""
+    adjusted, known = p_values.astype(float), p_values.notna()
+    if known.any():
+        adjusted[known] = multipletests(adjusted[known], method="holm")[1]
+    return adjusted
 
 
-def size_to_match(
-    sizes: ArrayLike, values: ArrayLike, target: float, *, maximise: bool = False
-) -> Match:
-    """The smallest training size at which a learning curve reaches ``target``.
+def verdict(p_adjusted: float, ci_low: float, ci_high: float, level: float) -> str:
+    """``supported``, ``contradicted`` or ``inconclusive``; the last also where a value is nan."""
+    if p_adjusted < level and ci_low > 0:
+        return SUPPORTED
+    if p_adjusted < level and ci_high < 0:
+        return CONTRADICTED
+    return INCONCLUSIVE
 
-    The curve is interpolated linearly in log size and log value (in log size and plain value where
-    a value or the target is not positive, as an unbiased distance can be). It need not be monotone:
-    the first crossing counts, which favours the owner of the curve.
+
+def detectable(spread: float, seeds: int, level: float, scale: str = RELATIVE) -> float:
+    """The smallest effect that a t test at ``level`` finds with a probability of ``POWER``."""
+    gain = spread * TTestPower().solve_power(nobs=seeds, alpha=level, power=POWER)
+    return float(-np.expm1(-gain) if scale == SAVING else gain)
+
+
+def points_saved(
+    sizes: ArrayLike, baseline: ArrayLike, method: ArrayLike, *, maximise: bool = False
+) -> float:
+    """How many times as many training points the baseline needs for the method's quality.
+
+    Both learning curves of a seed are taken for parallel power laws, v = c n^{−β} with β the mean
+    of the two fitted exponents; the result is the ratio of the sizes at which they have the same
+    value, below one where the baseline needs fewer. It is held between the inverse of the range of
+    sizes and that range, which is also what flat curves give. Exchanging the two inverts it: two
+    methods that are alike come out as often on one side as on the other.
 
     Args:
-        sizes: (k,) training sizes.
-        values: (k,) metric at these sizes, one seed.
-        target: the value to reach.
+        sizes: (k,) training sizes, two or more.
+        baseline: (k,) metric at these sizes, positive.
+        method: (k,) metric at these sizes, positive.
         maximise: whether the metric is the better the higher.
+
+    Raises:
+        ValueError: a value is not positive.
     """
-    order = np.argsort(sizes)
-    n = np.asarray(sizes, dtype=float)[order]
-    v = np.asarray(values, dtype=float)[order]
-    reached = v >= target if maximise else v <= target
-    if not reached.any():
-        return Match(float(n[-1]), "above")
-    k = int(np.argmax(reached))
-    if k == 0:
-        # Reaching the target exactly at the smallest size is a crossing, not a bound.
-        return Match(float(n[0]), "" if v[0] == target else "below")
-    before, after = v[k - 1], v[k]
-    if min(before, after, target) > 0:
-        before, after, target = np.log(before), np.log(after), np.log(target)
-    share = (target - before) / (after - before)
-    return Match(float(n[k - 1] * (n[k] / n[k - 1]) ** share))
+    n, b, m = (np.asarray(each, dtype=float) for each in (sizes, baseline, method))
+    if min(b.min(), m.min()) <= 0:
+        raise ValueError("a power law needs positive values")
+    n, b, m = np.log(n), np.log(b), np.log(m)
+    if maximise:
+        b, m = -b, -m
+    gap, most = (b - m).mean(), np.ptp(n)
+    exponent = -np.polyfit(n, (b + m) / 2, 1)[0]
+    if abs(gap) >= most * max(exponent, 0.0):
+        return float(np.exp(np.sign(gap) * most))
+    return float(np.exp(gap / exponent))
