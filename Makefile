@@ -55,10 +55,11 @@ report: study ## make results/<study>/report.html
 	@echo
 	@echo "report   $(RESULTS)/report.html"
 
-reference: study ## keep the study's summary, claims and some figures under version control
+reference: study ## keep the study's tables, claims and some figures; write RESULTS.md, README's tables
 	mkdir -p $(REFERENCE)
-	cp $(RESULTS)/tables/summary.md $(RESULTS)/claims.md $(REFERENCE)/
+	cp $(RESULTS)/tables/summary.{md,csv,json} $(RESULTS)/claims.{md,csv,json} $(REFERENCE)/
 	$(if $(SHOWN),cp $(SHOWN:%=$(RESULTS)/figures/%.png) $(REFERENCE)/)
+	$(BIN)/python -m ndsm.answers results/reference README.md RESULTS.md
 
 test: .venv/tested ## run the tests
 	$(BIN)/python -m pytest

@@ -173,12 +173,12 @@ def test_a_checkpoint_serves_the_same_inputs_alone_and_knows_the_seconds(
 ) -> None:
     """The seconds of both runs, and not what is between them."""
     clock = iter(range(100, 1000, 10))
-    monkeypatch.setattr(checkpoint.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(checkpoint, "clock", lambda device: next(clock))
     out, fit = tmp_path / "0.safetensors", tmp_path / "drift.safetensors"
     fit.write_bytes(b"one")
     first = Checkpoint(out, {}, [fit])  # at 100
     first.save({})  # at 110
-    again = Checkpoint(out, {}, [fit])  # at 130
+    again = Checkpoint(out, {}, [fit])  # at 120
     assert again.load(torch.device("cpu")) == {}
     assert again.seconds == 10 + 10
     fit.write_bytes(b"other")

@@ -16,6 +16,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from ndsm import store
+from ndsm.streams import clock
 
 PERIOD = 60.0  # seconds between two checkpoints
 
@@ -30,16 +31,20 @@ class Checkpoint:
         out: the result.
         spec: the settings of the training.
         files: what else its numbers depend on. Where these or ``spec`` differ, it starts over.
+        device: what it trains on, for its cost.
     """
 
-    def __init__(self, out: Path, spec: dict[str, Any], files: Iterable[Path] = ()) -> None:
+    def __init__(
+        self, out: Path, spec: dict[str, Any], files: Iterable[Path] = (), device: str = "cpu"
+    ) -> None:
         told = hashlib.sha256(json.dumps(spec, sort_keys=True).encode())
         for path in files:
             told.update(path.read_bytes())
         self.out = out
         self.path = out.with_name(f"{out.stem}.{told.hexdigest()[:12]}.checkpoint")
         self.signal = 0  # that asks the training to end
-        self.start = self.saved = time.monotonic()
+        self.device = device
+        self.start, self.saved = clock(self.device), time.monotonic()
         self.earlier = 0.0
 
     def __enter__(self) -> Self:
@@ -62,8 +67,8 @@ class Checkpoint:
 
     @property
     def seconds(self) -> float:
-        """What the training has taken, the part before an interruption included."""
-        return self.earlier + time.monotonic() - self.start
+        """What the training has cost, the part before an interruption included."""
+        return self.earlier + clock(self.device) - self.start
 
     def due(self) -> bool:
         """Whether the last checkpoint is older than ``PERIOD``, or the job is asked to end."""

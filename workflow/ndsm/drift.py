@@ -21,7 +21,7 @@ from ndsm.distances import energy_distance
 from ndsm.fits import fit_part
 from ndsm.fitted import Fitted, Sampler, data_sampler
 from ndsm.sde import KERNELS, Chain, grid_of
-from ndsm.streams import Streams
+from ndsm.streams import Streams, clock
 from ndsm.subset import of_each, training_subset
 
 MISMATCH_POINTS, CHUNK = 2000, 200  # a chunk of them is simulated at once, in the cache
@@ -67,9 +67,9 @@ def main(
         x = subset.double().numpy()
         describe_columns(x, spec["experiment"])
         labels = training_subset(table, n_train, seed, of="pool_labels").numpy()
-        began = time.perf_counter()
+        began = clock("cpu")
         fits.append(fit_logged(x, spec, seed, labels))
-        seconds.append(round(time.perf_counter() - began, 4))
+        seconds.append(round(clock("cpu") - began, 4))
         components = fits[-1].mixture.means.shape[1]
         print(f"n_train {n_train}, seed {seed}: K = {components}, {seconds[-1]} s", flush=True)
     whole = fitted.stack(fits).to("cpu", torch.float32)

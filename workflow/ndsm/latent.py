@@ -7,7 +7,6 @@ methods share it.
 
 import json
 import math
-import time
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,7 +16,7 @@ from torch import Tensor
 
 from ndsm import inputs, store
 from ndsm.autoencoder import Autoencoder, train
-from ndsm.streams import pick_device
+from ndsm.streams import clock, pick_device
 from ndsm.subset import training_subset
 
 
@@ -54,9 +53,9 @@ def main(
     if replica:
         n_train, seed = replica
         seen = {key: training_subset(tensors, n_train, seed, of=key) for key in seen}
-    x, start = seen["pool"].to(device), time.perf_counter()
+    x, start = seen["pool"].to(device), clock(device)
     network = train(x, spec["autoencoder"], replica[1] if replica else 0)
-    seconds = round(time.perf_counter() - start, 3)
+    seconds = round(clock(device) - start, 3)
     with torch.no_grad():
         codes = network.encode(x)
         errors = {"rmse_seen": rmse(network, x)}

@@ -1,6 +1,7 @@
 """One random generator per replica, so that a replica's numbers do not depend on its stack."""
 
 import hashlib
+import time
 
 import torch
 from torch import Tensor
@@ -72,3 +73,11 @@ def pick_device(name: str) -> str:
     if name == "cuda" and not torch.cuda.is_available():
         raise Refused("device: 'cuda', but torch finds no GPU; give auto or cpu")
     return ("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name
+
+
+def clock(device: str) -> float:
+    """Seconds that this process has computed on a CPU; on a GPU those that have passed.
+
+    Without its waiting for a core, so that a cost does not depend on what else the machine does.
+    """
+    return time.process_time() if device == "cpu" else time.perf_counter()

@@ -173,7 +173,7 @@ def main(
     names = [name for name, _ in net.network.named_parameters()]
     spec = spec | {"device": device}
     files = [*data, drift, *([known] if known else []), *sources.files("train")]
-    with Checkpoint(out, spec, files) as checkpoint:
+    with Checkpoint(out, spec, files, device) as checkpoint:
         source = examples(chain, points, spec["objective"], settings, streams)
         how = spec["objective"], settings, streams, checkpoint, learned, spec["weight"]
         ema, losses = train(net, source, *how)
