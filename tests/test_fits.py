@@ -73,6 +73,18 @@ def test_orbits_are_exact_and_weights_are_free(share):
             assert np.abs(means - image).max(1).min() < Z * WIDTH / (0.1 * 3000) ** 0.5
 
 
+def test_a_symmetric_orbit_has_equal_weights_in_each_pair():
+    """So that its score is exactly equivariant, as that of free weights is not."""
+    y = torch.as_tensor(default_rng(0).standard_normal((1, 50, 3)))
+    errors = []
+    for same in (True, False):
+        fit = fit_orbit(symmetric(0.3), components=6, seed=0, symmetric=same)
+        errors.append((fit.mixture.score(y) + fit.mixture.score(-y)).abs().max().item())
+    assert errors[0] < 1e-9 and errors[1] > 1e-2
+    weights = fit_orbit(symmetric(0.3), 6, 0, symmetric=True).mixture.log_weights.exp()[0]
+    torch.testing.assert_close(weights[:3], weights[3:])
+
+
 def test_an_odd_number_of_components_is_refused():
     with pytest.raises(store.Refused, match="n_components: 5 with fit orbit; give an even number"):
         fit_orbit(symmetric(0.5), 5, seed=0)

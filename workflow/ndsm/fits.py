@@ -4,7 +4,8 @@ r"""Fits of a drift's mixture π to training points.
     standard N(0, I) in the data's own units: the prior of an autoencoder
     em       EM, without labels
     labels   one component per class, its mean that of a few labelled images
-    orbit    the components come in pairs {m, g·m}; the weights are free (EM)
+    orbit    the components come in pairs {m, g·m}; the weights are free (EM), or with
+             ``symmetric`` equal in a pair
 
 A symmetric fit (``orbit``, and ``ou`` with ``symmetric``) has working coordinates centred on the
 fixed point ½ of the inversion g x = 1 − x, so that there g y = −y. Everything is in float64.
@@ -90,13 +91,14 @@ def fit_labels(x: Array, labels: Array, labelled: int, seed: int) -> Fitted:
     return _spherical(shift, scale, means, *weights_and_variance(z, means))
 
 
-def fit_orbit(x: Array, components: int, seed: int) -> Fitted:
+def fit_orbit(x: Array, components: int, seed: int, symmetric: bool = False) -> Fitted:
     """Spherical components in pairs {m, g·m}: EM on x and g·x together, then weights on x alone.
 
     Args:
         x: (n, d) training points, images with values in [0, 1].
         components: their number, even: two for each orbit.
         seed: of EM's start.
+        symmetric: whether the weights are those of x and g·x together, so that π is invariant.
 
     Raises:
         Refused: an odd number of components.
@@ -126,7 +128,8 @@ def fit_orbit(x: Array, components: int, seed: int) -> Fitted:
     m = (m - g_m) / 2  # EM keeps the symmetry of its start but for rounding
     means = np.concatenate([m, -m])
     shift = np.full(x.shape[1], FIXED_POINT)
-    return _spherical(shift, scale, means, *weights_and_variance(z, means))
+    weights_of = both if symmetric else z
+    return _spherical(shift, scale, means, *weights_and_variance(weights_of, means))
 
 
 def weights_and_variance(z: Array, means: Array) -> tuple[Array, float]:
@@ -235,7 +238,7 @@ def fit_part(x: Array, spec: dict[str, Any], seed: int, labels: Array | None = N
 
     def fit(points: Array, components: int) -> Fitted:
         if spec["fit"] == "orbit":
-            return fit_orbit(points, components, seed)
+            return fit_orbit(points, components, seed, spec.get("symmetric", False))
         return fit_mixture(points, spec["covariance"], components, seed)
 
     return select(fit, x, spec["covariance"], numbers, spec["selection"])

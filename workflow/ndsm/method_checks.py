@@ -172,8 +172,8 @@ def _objective_problems(
     if "alpha" in settings and objective != "ndsm_cv":
         given = f"methods.{method}.alpha: {settings['alpha']} with objective {objective}"
         yield f"{given}; allowed: objective ndsm_cv"
-    if settings.get("equivariant") and not (drift["fit"] == "ou" and drift.get("symmetric")):
-        others = f"allowed: a drift with fit ou and symmetric true in {key}"
+    if settings.get("equivariant") and not drift.get("symmetric"):
+        others = f"allowed: a drift with symmetric true in {key}"
         yield f"methods.{method}.drift: {settings['drift']!r} with equivariant; {others}"
     if covariance in ISOTROPIC or objective == "none":
         return
