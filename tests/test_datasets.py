@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from numpy.random import default_rng
 from scipy import stats
+from sklearn.datasets import load_breast_cancer
 
 from ndsm import data, datasets, inputs, store
 from ndsm.images import SEED, stream
@@ -148,6 +149,7 @@ def test_unusable_input_is_refused():
 
 
 def test_pool_size():
+    assert datasets.pool_size({"name": "breast_cancer"}, "validation") == 267
     assert datasets.pool_size({"name": "digits"}) == 1000
     assert datasets.pool_size({"name": "pinwheel"}) == 20_000
     assert datasets.pool_size({"name": "pinwheel", "pool": 70}) == 70
@@ -169,6 +171,7 @@ PLANE = {"name": "rings", "pool": 70, "held_out": 60}
     "dataset, sizes",
     [
         (PLANE, (47, 23)),
+        ({"name": "breast_cancer"}, (267, 133)),
         ({"name": "digits"}, (667, 333)),
         ({"name": "digits", "shares": [0.7, 0.2, 0.1]}, (94, 47)),
         ({"name": "digits", "symmetry": {"share": 0.4, "departure": 0.4}}, (667, 333)),
@@ -186,6 +189,60 @@ def test_validation_sees_neither_the_test_set_nor_what_is_trained_on(dataset, si
     for name in ("", "_labels"):
         whole = np.concatenate([search[f"pool{name}"], search[f"held_out{name}"]])
         np.testing.assert_array_equal(whole, test[f"pool{name}"])
+
+
+def test_table_is_split_disjointly_and_by_class():
+    arrays = datasets.prepare({"name": "breast_cancer"}, samples=2000)
+    every = [row.tobytes() for name in ("pool", "held_out") for row in arrays[name]]
+    assert len(set(every)) == len(every) == 569
+    benign = {name: arrays[f"{name}_labels"].sum() for name in ("pool", "held_out")}
+    assert benign == {"pool": 251, "held_out": 106}  # 357 of 569
+    assert arrays["real"].shape == (5, 320, 12)
+    assert shared(arrays["real"].reshape(-1, 12), arrays["pool"]) == 1
+    assert all(len(np.unique(rows, axis=0)) == 320 for rows in arrays["real"])
+    assert datasets.prepare({"name": "breast_cancer"}, samples=30)["real"].shape == (5, 30, 12)
+
+
+def test_table_is_standardised_by_its_pool():
+    """Undone by the moments of the pool's own rows, the columns are those of the raw table."""
+    arrays = datasets.prepare({"name": "breast_cancer"}, samples=30)
+    pool, held_out = arrays["pool"], arrays["held_out"]
+    np.testing.assert_allclose(pool.mean(0), 0, atol=1e-12)
+    np.testing.assert_allclose(pool.std(0), 1, rtol=1e-12)
+    off = np.abs(held_out.mean(0)).max(), np.abs(held_out.std(0) - 1).max()
+    assert off[0] > 0.05 and off[1] > 0.05  # moments of all rows, or its own, would be noticed
+    raw = load_breast_cancer().data
+    # Radius, texture, smoothness, compactness, symmetry, fractal dimension: means, then worst.
+    raw = raw[:, [0, 1, 4, 5, 8, 9, 20, 21, 24, 25, 28, 29]]
+    z = np.concatenate([pool, held_out])
+    for ours, theirs in zip(z.T, raw.T, strict=True):
+        slope, offset = np.polyfit(np.sort(ours), np.sort(theirs), 1)
+        np.testing.assert_allclose(slope * np.sort(ours) + offset, np.sort(theirs), rtol=1e-9)
+    np.testing.assert_allclose(np.corrcoef(z.T), np.corrcoef(raw.T), rtol=1e-9)
+
+
+def test_table_has_a_density_worth_measuring():
+    """No direction is nearly degenerate, no value an atom; the columns left out have both."""
+    arrays = datasets.prepare({"name": "breast_cancer"}, samples=30)
+    z = np.concatenate([arrays["pool"], arrays["held_out"]])
+    assert np.linalg.eigvalsh(np.corrcoef(z.T))[0] == pytest.approx(0.0173, abs=0.001)
+    raw = load_breast_cancer().data
+    assert np.linalg.eigvalsh(np.corrcoef(raw.T))[0] < 2e-4
+
+    def most(column):
+        return np.unique(column, return_counts=True)[1].max()
+
+    assert max(map(most, z.T)) < 6
+    assert most(raw[:, 6]) == most(raw[:, 7]) == 13  # concavity and concave points, zero
+
+
+def test_table_is_the_same_each_time():
+    one, two = (datasets.prepare({"name": "breast_cancer"}, samples=30) for _ in range(2))
+    for name, array in one.items():
+        np.testing.assert_array_equal(array, two[name])
+    np.testing.assert_allclose(
+        one["held_out"][0, :3], [-0.6655711, -1.1067650, -1.0803354], atol=1e-6
+    )
 
 
 def test_labels_and_the_rarest_class_are_those_of_validation():

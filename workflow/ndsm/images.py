@@ -27,7 +27,7 @@ Labelled = tuple[Array, Array]  # images (n, side²) with values in [0, 1], and 
 
 SEED = 20240525
 FLOOR = 5  # real sets of data, each measured against the held-out set as samples are
-FLOOR_SHARE = 0.8  # of the images that there are, at most, in each of these sets
+FLOOR_SHARE = 0.8  # of the points that there are, at most, in each of these sets
 MNIST_SHAPES = {"train": "n 28 28", "train_labels": "n", "test": "m 28 28", "test_labels": "m"}
 MNIST_POOL, MNIST_CLASSIFIER = 30_000, 20_000  # of the 60,000; what is left is for the floor
 
@@ -120,15 +120,24 @@ def arrays(dataset: Mapping[str, Any], samples: int, source: Path | None) -> dic
         if symmetry:
             images = transformed(images, generator=stream(30 + k), **symmetry)
         out |= {name: images, f"{name}_labels": labels}
-    floor = out.pop("floor")
-    count = min(samples, round(FLOOR_SHARE * len(floor)))
-    sets = [stream(4 + f).permutation(len(floor))[:count] for f in range(FLOOR)]
-    out["real"] = floor[np.stack(sets)]
+    out["real"] = floor_sets(out.pop("floor"), samples)
     del out["floor_labels"]
     if shares:
         images, labels = parts["held_out"]
         out["rarest"] = images[labels == rarest(shares)]
     return out
+
+
+def floor_sets(points: Array, samples: int) -> Array:
+    """Real sets of data, (FLOOR, m, d), each drawn from points (n, d) without replacement.
+
+    Args:
+        points: data that are not held out.
+        samples: how many points are sampled from each trained model; m is no more.
+    """
+    count = min(samples, round(FLOOR_SHARE * len(points)))
+    sets = [stream(4 + f).permutation(len(points))[:count] for f in range(FLOOR)]
+    return points[np.stack(sets)]
 
 
 def rarest(shares: list[float]) -> int:
