@@ -304,14 +304,15 @@ def test_one_comparison_decides_and_families_are_corrected_apart(metrics):
     # The primary one again, at 200, is left out.
     assert list(zip(table.id, table.role, table.baseline, table.n_train, strict=True)) == [
         ("C1", "primary", "dsm", 200),
-        ("C1", "secondary", "ndsm_cv_untrained", 200),
-        ("C1", "secondary", "dsm_mixture", 200),
+        ("C1", "untrained", "ndsm_cv_untrained", 200),
+        ("C1", "rival", "dsm_mixture", 200),
         ("C1", "secondary", "dsm", 50),
         ("C1", "secondary", "ndsm_cv_untrained", 50),
         ("C4", "primary", "dsm_mixture", 200),
-        ("C4", "secondary", "ndsm_cv_untrained", 200),
+        ("C4", "untrained", "ndsm_cv_untrained", 200),
     ]
-    families = [table.role == "primary", (table.role == "secondary") & (table.id == "C1")]
+    roles = ("primary", "untrained", "rival", "secondary")
+    families = [table.role == role for role in roles]  # secondary ones are of C1 alone
     for rows in families:
         assert list(table.p_adjusted[rows]) == pytest.approx(list(holm(table.p_value[rows])))
     assert table.p_adjusted[5] == pytest.approx(table.p_value[5]) and table.p_value[5] > 0.05
@@ -322,7 +323,7 @@ def test_the_same_numbers_again_are_no_further_evidence(metrics, capsys):
     twin = metrics[metrics.method == "ndsm_cv"].assign(method="ndsm_twin")
     table = table_of([claim(method=["ndsm_cv", "ndsm_twin"])], pd.concat([metrics, twin]))
     assert list(table[table.id == "C1"].method) == ["ndsm_cv"]
-    assert "ndsm_twin against dsm at 200: said before" in capsys.readouterr().out
+    assert "of ndsm_twin against dsm has the very numbers of another" in capsys.readouterr().out
 
 
 def test_wrong_sign_is_caught(metrics):

@@ -15,8 +15,8 @@ import pandas as pd
 import typer
 
 from ndsm import inputs, store
-from ndsm.documents import ANSWERS, CLAIMS, PRIMARY, answers
-from ndsm.names import DIFFERENCES, POINTS, SECONDS, UNTRAINED
+from ndsm.documents import ANSWERS, CLAIMS, NULL, PRIMARY, RIVAL, answers
+from ndsm.names import DIFFERENCES, POINTS, SECONDS
 from ndsm.verdict import CONTRADICTED, INCONCLUSIVE, SUPPORTED, holm, verdict
 
 PART = re.compile(
@@ -43,44 +43,33 @@ METHODS = {
 }
 
 
-def gathered(reference: Path) -> tuple[pd.DataFrame, dict[str, Any], dict[str, str]]:
-    """The claims tables together, the primary comparisons' settings, and each claim's folder.
+def gathered(reference: Path) -> tuple[pd.DataFrame, dict[str, str]]:
+    """The claims tables together, and the folder of each claim that is decided.
 
     Raises:
-        Refused: no table, or two that decide one claim.
+        Refused: no table, two that decide one claim, or studies of several levels.
     """
-    tables, primary, folders = list[pd.DataFrame](), dict[str, Any](), dict[str, str]()
+    tables, folders, levels = list[pd.DataFrame](), dict[str, str](), set[float]()
     for path in sorted(reference.glob("**/claims.csv")):
         table = inputs.read_table(path)
-        declared = inputs.read_record(path)["spec"]["primary"]
+        levels.add(inputs.read_record(path)["spec"]["verdict"]["level"])
         for id_ in table[table.role == PRIMARY].id:
-            if id_ in primary:
+            if id_ in folders:
                 raise store.Refused(f"{path}: {id_} is decided in {folders[id_]} as well")
-            primary[id_], folders[id_] = declared[id_], path.parent.as_posix()
+            folders[id_] = path.parent.as_posix()
         tables.append(table)
-    if not tables:
-        raise store.Refused(f"{reference}: no claims.csv below it; make reference keeps one")
+    if len(levels) != 1:
+        found = f"levels {sorted(levels)}" if levels else "no claims.csv"
+        raise store.Refused(f"{reference}: {found} below it; make reference keeps a study's")
     whole = pd.concat(tables, ignore_index=True).astype({"n_train": "Int64"})
-    decides, level = whole.role == PRIMARY, _level(reference)
-    whole.loc[decides, "p_adjusted"] = holm(whole.p_value[decides])
-    whole.loc[decides, "verdict"] = [
-        verdict(row.p_adjusted, row.ci_low, row.ci_high, level)
-        for row in whole[decides].itertuples()
-    ]
-    return whole, primary, folders
-
-
-def _level(reference: Path) -> float:
-    """The level of all the studies, which has to be one.
-
-    Raises:
-        Refused: they have several.
-    """
-    paths = sorted(reference.glob("**/claims.csv"))
-    levels = {inputs.read_record(path)["spec"]["verdict"]["level"] for path in paths}
-    if len(levels) > 1:
-        raise store.Refused(f"{reference}: studies with the levels {sorted(levels)}")
-    return levels.pop()
+    for role in (PRIMARY, NULL, RIVAL):
+        rows = whole.role == role
+        whole.loc[rows, "p_adjusted"] = holm(whole.p_value[rows])
+        whole.loc[rows, "verdict"] = [
+            verdict(row.p_adjusted, row.ci_low, row.ci_high, *levels)
+            for row in whole[rows].itertuples()
+        ]
+    return whole, folders
 
 
 def sentence(row: Any) -> str:
@@ -99,95 +88,79 @@ def sentence(row: Any) -> str:
         unit = "%"
     return (
         f"On {where}, `{row.method}` {what} compared with `{row.baseline}` (interval {low} to "
-        f"{high} {unit}, {row.seeds} seeds, {p}; negative is worse)."
+        f"{high} {unit}, {row.seeds:.0f} seeds, {p}; negative is worse)."
     )
-
-
-def nonlinear(whole: pd.DataFrame, primary: dict[str, Any]) -> dict[str, int]:
-    """How often nonlinear noise adds to the same mixture under linear noise: claims by verdict."""
-    found = [layer for id_ in primary if (layer := _layer(whole, id_, primary[id_].get("rival")))]
-    return {each: found.count(each) for each in (SUPPORTED, CONTRADICTED, INCONCLUSIVE)}
-
-
-def _layer(whole: pd.DataFrame, id_: str, baseline: str | None) -> str:
-    """The verdict of a claim's primary method against another baseline, if there is one."""
-    row = whole[(whole.id == id_) & (whole.role == PRIMARY)].iloc[0]
-    same = (whole.id == id_) & (whole.baseline == baseline)
-    for name in ("experiment", "metric", "method"):
-        same &= whole[name] == row[name]
-    if pd.notna(row.n_train):
-        same &= whole.n_train == row.n_train
-    return str(whole[same].verdict.iloc[0]) if same.any() else ""
 
 
 def results(reference: Path) -> str:
     """The text of RESULTS.md."""
-    whole, primary, folders = gathered(reference)
-    table = [line for line in [ANSWERS, ["---"] * len(ANSWERS), *answers(whole, primary)]]
+    whole, folders = gathered(reference)
+    table = [ANSWERS, ["---"] * len(ANSWERS), *answers(whole)]
     lines = [
         "# Results",
         "",
         "One comparison decides each claim of the abstract of arXiv:2405.15625; the settings "
-        f"declare it before the run. The p-values of all {len(primary)} are corrected together "
-        "by Holm's method. `make reference` writes this page from results/reference.",
+        f"declare it before the run. The p-values of all {len(folders)} are corrected together "
+        "by Holm's method, and so are those of the two further questions to each. "
+        "`make reference` writes this page from results/reference.",
         "",
-        _summary(whole, primary),
+        _summary(whole),
         "",
         *(f"| {' | '.join(line)} |" for line in table),
         "",
     ]
-    for id_ in CLAIMS:
-        if id_ not in primary:
-            continue
-        row = whole[(whole.id == id_) & (whole.role == PRIMARY)].iloc[0]
-        lines += [f"## {id_}: {CLAIMS[id_]}", "", f"**{row.verdict}.** {sentence(row)}", ""]
-        own = _layer(whole, id_, f"{row.method}{UNTRAINED}")
-        rival = _layer(whole, id_, primary[id_].get("rival"))
-        if own:
-            lines.append(f"- The trained network adds to its own mixture: {own}.")
-        if rival:
-            lines.append(
-                "- Nonlinear noise adds to what the same mixture gives under linear noise "
-                f"(`{primary[id_]['rival']}`): {rival}."
-            )
-        power = f"{row.detectable:.2g} nats" if row.metric in DIFFERENCES else _percent(row)
-        lines += [
-            f"- The seeds would find an effect of {power} four times in five.",
-            f"- Every comparison: [{folders[id_]}/claims.md]({folders[id_]}/claims.md).",
-            "",
-        ]
+    for id_, folder in sorted(folders.items()):
+        lines += [f"## {id_}: {CLAIMS[id_]}", "", *_section(whole[whole.id == id_]), ""]
+        lines[-1:] = [f"- Every comparison: [{folder}/claims.md]({folder}/claims.md).", ""]
     return "\n".join(lines)
 
 
-def _percent(row: Any) -> str:
-    return f"{100 * row.detectable:.2g} %"
+def _section(rows: pd.DataFrame) -> list[str]:
+    """What was found of one claim, from its rows of the table."""
+    row, null, rival = (rows[rows.role == role] for role in (PRIMARY, NULL, RIVAL))
+    row = row.iloc[0]
+    lines = [f"**{row.verdict}.** {sentence(row)}", ""]
+    if len(null):
+        lines.append(f"- The trained network adds to its own mixture: {null.verdict.iloc[0]}.")
+    if len(rival):
+        name, found = rival.iloc[0][["baseline", "verdict"]]
+        lines.append(
+            f"- Nonlinear noise adds to the same mixture under linear noise (`{name}`): {found}."
+        )
+    nats = row.metric in DIFFERENCES
+    power = f"{row.detectable:.2g} nats" if nats else f"{100 * row.detectable:.2g} %"
+    return [*lines, f"- The seeds would find an effect of {power} four times in five."]
 
 
-def _summary(whole: pd.DataFrame, primary: dict[str, Any]) -> str:
+def _summary(whole: pd.DataFrame) -> str:
     """The answers in two sentences."""
-    outcomes = list(whole[whole.role == PRIMARY].verdict)
-    counts = [f"{outcomes.count(each)} {each}" for each in (SUPPORTED, CONTRADICTED, INCONCLUSIVE)]
-    adds = [f"{number} {name}" for name, number in nonlinear(whole, primary).items()]
+
+    def counts(role: str) -> str:
+        found = list(whole[whole.role == role].verdict)
+        each = (SUPPORTED, CONTRADICTED, INCONCLUSIVE)
+        return ", ".join(f"{found.count(outcome)} {outcome}" for outcome in each)
+
     return (
-        f"Of {len(primary)} claims {', '.join(counts)}. That the *nonlinear* noise adds to what "
-        f"the same mixture gives under linear noise is {', '.join(adds)}, where it was asked."
+        f"Does *nonlinear* noise add to what the same mixture gives under linear noise? Asked of "
+        f"{(whole.role == RIVAL).sum()} claims: {counts(RIVAL)}. Of the "
+        f"{(whole.role == PRIMARY).sum()} claims themselves: {counts(PRIMARY)}."
     )
 
 
 def parts(reference: Path) -> dict[str, str]:
     """The README's parts by name: the answers in two sentences, and tables of them and of means."""
-    whole, primary, _ = gathered(reference)
+    whole, folders = gathered(reference)
     summary = inputs.read_table(reference / "default" / "summary.csv")
     lines = ["| claim | verdict | effect (interval) |", "| --- | --- | --- |"]
-    for id_, words, _, effect, found, *_ in answers(whole, primary):
-        if id_ in primary:
+    for id_, words, _, effect, found, *_ in answers(whole):
+        if id_ in folders:
             lines.append(f"| {id_}: {words} | {found} | {effect} |")
     heads = [title for _, _, title in SHOWN]
     lines += ["", f"| | {' | '.join(heads)} |", f"|{' --- |' * (len(heads) + 1)}"]
     for method, words in METHODS.items():
         cells = [_mean(summary, method, *column[:2]) for column in SHOWN]
         lines.append(f"| {words} | {' | '.join(cells)} |")
-    return {"answer": _summary(whole, primary), "tables": "\n".join(lines)}
+    return {"answer": _summary(whole), "tables": "\n".join(lines)}
 
 
 def readme(text: str, reference: Path) -> str:

@@ -1,12 +1,15 @@
 """Claims stage: tables/metrics.csv -> claims.{csv,md} and report.rst, the report's front page.
 
 Every verdict is computed (``ndsm.verdict``) and none is typed. Each claim has one comparison that
-decides it, which the configuration declares under ``primary``; all of them are corrected together.
-Those under ``secondary`` are corrected within their claim. A comparison names an experiment, a
-metric, a method and either a ``baseline`` method or a threshold ``at_most``; with a
-``baseline_experiment`` the baseline is there. Beside each stands the method's own untrained model
-in place of the baseline: does its network add to its mixture? Beside each primary one stands the
-``rival``, which has the same mixture under linear noise: does the nonlinear noise add to that?
+decides it, which the configuration declares under ``primary``. Beside it stand two further ones of
+the same values, with another baseline: ``untrained``, the method's own model without its network
+(does the network add to its mixture?), and ``rival``, which has the same mixture under linear noise
+(does nonlinear noise add to that?). Each of these three roles is a family, whose p-values are
+corrected together over all claims. Comparisons under ``secondary``, beside each again the untrained
+model, are corrected within their claim.
+
+A comparison names an experiment, a metric, a method and either a ``baseline`` method or a threshold
+``at_most``; with a ``baseline_experiment`` the baseline is there.
 
 What the metrics of the comparisons are: ``comparisons``.
 """
@@ -22,7 +25,7 @@ import typer
 
 from ndsm import cells, inputs, store
 from ndsm.comparisons import Claim, compared, seconds_to
-from ndsm.documents import CLAIMS, NOT_RUN, PRIMARY, SECONDARY, front_page, markdown
+from ndsm.documents import CLAIMS, NOT_RUN, NULL, PRIMARY, RIVAL, SECONDARY, front_page, markdown
 from ndsm.names import POINTS, UNTRAINED
 from ndsm.verdict import detectable, holm, verdict
 
@@ -91,17 +94,17 @@ def _comparisons(
     for id_, declared in primary.items():
         claim = {key: value for key, value in declared.items() if key != "rival"} | {"id": id_}
         yield PRIMARY, claim
-        yield from _with_null(claim, metrics)
+        yield from _with_null(NULL, claim, metrics)
         if "rival" in declared:
-            yield SECONDARY, claim | {"baseline": declared["rival"]}
+            yield RIVAL, claim | {"baseline": declared["rival"]}
     for claim in secondary:
         for values in itertools.product(*(_as_list(claim.get(key)) for key in keys)):
             one = claim | dict(zip(keys, values, strict=True))
             yield SECONDARY, one
-            yield from _with_null(one, metrics)
+            yield from _with_null(SECONDARY, one, metrics)
 
 
-def _with_null(claim: Claim, metrics: pd.DataFrame) -> Iterator[tuple[str, Claim]]:
+def _with_null(role: str, claim: Claim, metrics: pd.DataFrame) -> Iterator[tuple[str, Claim]]:
     """The claim with the method's untrained model as baseline, where that has been measured."""
     null = claim | {"baseline": f"{claim['method']}{UNTRAINED}"}
     null.pop("baseline_experiment", None)
@@ -111,28 +114,28 @@ def _with_null(claim: Claim, metrics: pd.DataFrame) -> Iterator[tuple[str, Claim
         & (metrics.method == null["baseline"])
     ]
     if "baseline" in claim and not measured.empty:
-        yield SECONDARY, null
+        yield role, null
 
 
 def _independent(table: pd.DataFrame) -> pd.DataFrame:
     """The rows without those that say again what an earlier one of their claim has said.
 
     That is the same comparison, or one with the very same numbers, as of two methods with the same
-    prior. A primary row stays.
+    prior. Secondary ones alone go.
     """
     said = ["id", "experiment", "metric", "method", "baseline", "n_train"]
     numbers = ["id", "effect", "ci_low", "ci_high", "p_value"]
-    again = table.duplicated(said) | (table.duplicated(numbers) & table.p_value.notna())
-    again &= table.role == SECONDARY
+    table = table[~(table.duplicated(said) & (table.role == SECONDARY))]
+    again = table.duplicated(numbers) & table.p_value.notna() & (table.role == SECONDARY)
     for row in table[again].itertuples():
-        size = "" if pd.isna(row.n_train) else f" at {row.n_train:.0f}"
-        print(f"{row.id}: {row.metric} of {row.method} against {row.baseline}{size}: said before")
+        what = f"{row.id}: {row.metric} of {row.method} against {row.baseline}"
+        print(f"{what} has the very numbers of another comparison, and is not counted")
     return table[~again].reset_index(drop=True)
 
 
 def _judged(table: pd.DataFrame, level: float) -> pd.DataFrame:
     """The table with p-values corrected in their families, verdicts and detectable effects."""
-    family = table.role.where(table.role == PRIMARY, table.id)
+    family = table.role.where(table.role != SECONDARY, table.id)
     table["p_adjusted"] = table.p_value.astype(float).groupby(family).transform(holm)
     run = table.verdict != NOT_RUN
     table.loc[run, "verdict"] = [

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ndsm.names import DIFFERENCES, UNTRAINED
+from ndsm.names import DIFFERENCES
 from ndsm.verdict import CONTRADICTED, INCONCLUSIVE, SUPPORTED
 
 CLAIMS = {
@@ -27,7 +27,7 @@ CLAIMS = {
 }
 NOT_RUN = "not run"
 VERDICTS = (SUPPORTED, CONTRADICTED, INCONCLUSIVE)
-PRIMARY, SECONDARY = "primary", "secondary"
+PRIMARY, NULL, RIVAL, SECONDARY = "primary", "untrained", "rival", "secondary"
 
 
 def command(spec: dict[str, Any], out: Path) -> str:
@@ -39,37 +39,21 @@ def command(spec: dict[str, Any], out: Path) -> str:
     return f"snakemake --cores all{options} --forcerun claims -- {out}"
 
 
-def answers(table: pd.DataFrame, primary: dict[str, Any]) -> list[list[str]]:
-    """A row of text for each claim, as ``ANSWERS`` names them.
-
-    Args:
-        table: the claims table.
-        primary: the comparison that decides each claim, by its id, with its rival.
-    """
+def answers(table: pd.DataFrame) -> list[list[str]]:
+    """A row of text for each claim, as ``ANSWERS`` names them, of the claims table."""
     rows = []
     for id_, words in CLAIMS.items():
-        found = table[(table.id == id_) & (table.role == PRIMARY)]
-        if found.empty:
-            others = ((table.id == id_) & (table.verdict != NOT_RUN)).any()
-            rows.append([id_, words, "", "", "not decided here" if others else NOT_RUN, "", ""])
+        own = table[table.id == id_]
+        decides, null, rival = (own[own.role == role] for role in (PRIMARY, NULL, RIVAL))
+        if decides.empty:
+            state = NOT_RUN if (own.verdict == NOT_RUN).all() else "not decided here"
+            rows.append([id_, words, "", "", state, "", ""])
             continue
-        row = found.iloc[0]
-        what = ["experiment", "metric", "method"]
-        alike = table[(table.id == id_) & (table[what] == row[what]).all(axis=1)]
-        if pd.notna(row.n_train):
-            alike = alike[alike.n_train == row.n_train]
-        layers = (f"{row.method}{UNTRAINED}", primary[id_].get("rival"))
-        rows.append(
-            [
-                id_,
-                words,
-                f"{row.metric} of {row.method} against {row.baseline}, {row.experiment}"
-                + (f", n = {row.n_train}" if pd.notna(row.n_train) else ""),
-                _effect(row),
-                f"**{row.verdict}**",
-                *(_layer(alike[alike.baseline == name]) for name in layers),
-            ]
-        )
+        row = decides.iloc[0]
+        size = f", n = {row.n_train}" if pd.notna(row.n_train) else ""
+        what = f"{row.metric} of {row.method} against {row.baseline}, {row.experiment}{size}"
+        found = [what, _effect(row), f"**{row.verdict}**", _layer(null), _layer(rival)]
+        rows.append([id_, words, *found])
     return rows
 
 
@@ -156,18 +140,18 @@ def _reading(table: pd.DataFrame, spec: dict[str, Any]) -> list[str]:
         "One comparison decides each claim (*primary*); the configuration declared it before the "
         "run. Two further questions stand beside it, with the same metric and size. Does the "
         "trained network *add to its own mixture*, that is, is it better than the same model "
-        "without its network? Does the *nonlinear noise add* to what the same mixture gives "
-        "under linear noise (*dsm_mixture*)? All else is *secondary*.",
+        "without its network (*untrained*)? Does the *nonlinear noise add* to what the same "
+        "mixture gives under linear noise (*rival*)? All else is *secondary*.",
         "*effect* is the mean improvement of the method over the baseline, relative to the "
         "baseline's mean (of *nll* the difference): positive is in favour of the claim. Where "
         "the baseline is a threshold (*at most x*) it is the relative distance below it; of "
         "*points_saved* and *seconds_to* it is the share that is saved. *CI* is its "
         f"{confidence} bootstrap interval over seeds, *p* the p-value of a two-sided paired t test "
         "over the same seeds (each seed gives both methods the same training points), *p adjusted* "
-        f"the same after Holm's correction: for the {decided} primary comparisons together, for "
-        "the secondary ones of each claim together. *detectable* is the smallest effect that "
-        "these seeds would find four times in five, at the level that the first of nine "
-        "corrected comparisons has to pass.",
+        f"the same after Holm's correction: of the {decided} primary comparisons together, so of "
+        "all untrained and of all rival ones, and of each claim's secondary ones. *detectable* is "
+        "the smallest effect that these seeds would find four times in five, at the level that the "
+        "first of nine corrected comparisons has to pass.",
         f"**supported**: the adjusted p is below {level} and the whole interval above zero. "
         f"**contradicted**: it is below {level} and the whole interval is below zero. "
         f"**inconclusive**: anything else; it is not evidence of no effect. Both conditions are "
@@ -195,7 +179,7 @@ def markdown(table: pd.DataFrame, notes: pd.Series, spec: dict[str, Any], out: P
     ]
     run, shown = table[table.verdict != NOT_RUN], notes[table.verdict != NOT_RUN]
     lines = [f"# Claims: study {spec['study']}", ""]
-    lines += grid(ANSWERS, answers(table, spec["primary"]))
+    lines += grid(ANSWERS, answers(table))
     lines += ["", "## Every comparison", "", *grid(HEADER, _cells(run, shown)), ""]
     lines += ["The secondary ones, counted:", "", *grid(["id", *VERDICTS], counts), ""]
     lines += [f"- {note}" for note in _notes(notes)]
@@ -241,7 +225,7 @@ def front_page(table: pd.DataFrame, notes: pd.Series, spec: dict[str, Any], out:
         "",
         f"Study *{spec['study']}*. The answers, claim by claim:",
         "",
-        *listing(ANSWERS, answers(table, spec["primary"]), "4 24 20 14 12 14 14"),
+        *listing(ANSWERS, answers(table), "4 24 20 14 12 14 14"),
         "How to read it",
         "--------------",
         "",
