@@ -127,9 +127,11 @@ def _section(rows: pd.DataFrame) -> list[str]:
         lines.append(
             f"- Nonlinear noise adds to the same mixture under linear noise (`{name}`): {found}."
         )
-    nats = row.metric in DIFFERENCES
-    power = f"{row.detectable:.2g} nats" if nats else f"{100 * row.detectable:.2g} %"
-    return [*lines, f"- The seeds would find an effect of {power} four times in five."]
+    if pd.notna(row.detectable):
+        nats = row.metric in DIFFERENCES
+        power = f"{row.detectable:.2g} nats" if nats else f"{100 * row.detectable:.2g} %"
+        lines.append(f"- The seeds would find an effect of {power} four times in five.")
+    return lines
 
 
 def _summary(whole: pd.DataFrame) -> str:

@@ -142,7 +142,7 @@ def _judged(table: pd.DataFrame, level: float) -> pd.DataFrame:
         verdict(row.p_adjusted, row.ci_low, row.ci_high, level) for row in table[run].itertuples()
     ]
     # At the level of the first step of Holm's method for nine claims.
-    decides = (table.role == PRIMARY) & table.spread.notna()
+    decides = (table.role == PRIMARY) & (table.spread > 0)
     table.loc[decides, "detectable"] = [
         detectable(row.spread, row.seeds, level / len(CLAIMS), row.scale)
         for row in table[decides].itertuples()
