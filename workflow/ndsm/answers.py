@@ -169,12 +169,12 @@ def readme(text: str, reference: Path) -> str:
     """The README's text with its parts written anew.
 
     Raises:
-        Refused: a part is not there, or there is one that nothing writes.
+        Refused: it has a part that nothing writes.
     """
     written = parts(reference)
-    there = [name for _, name, _ in PART.findall(text)]
-    if sorted(there) != sorted(written):
-        raise store.Refused(f"README: has the parts {there}; must have {list(written)} once each")
+    for _, name, _ in PART.findall(text):
+        if name not in written:
+            raise store.Refused(f"README: part {name!r} is unknown; allowed: {', '.join(written)}")
     return PART.sub(lambda found: found[1] + written[found[2]] + found[3], text)
 
 
