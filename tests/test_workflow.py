@@ -97,7 +97,7 @@ def test_untrained_models_are_measured_and_claims_put_beside_them(smoke: Path) -
     assert "real" not in wide  # the true density has no divergence from itself
     assert not cost.method.str.endswith("_untrained").any() and (cost.runaways == 0).all()
     rows = claims[(claims.metric == "kl") & (claims.method == "ndsm_flow")]
-    own = rows[rows.baseline == "ndsm_flow_untrained"].set_index("n_train").effect
+    own = rows[rows.baseline == "ndsm_flow_untrained"].set_index("n_train").effect.sort_index()
     assert list(own.index) == [50, 100]
     means = wide.groupby("n_train").mean()
     expected = 1 - means["ndsm_flow"] / means["ndsm_flow_untrained"]
@@ -207,7 +207,7 @@ def test_a_stack_spread_over_jobs_gives_the_same_table(smoke: Path, tree: Path) 
         "digits_latent": {"methods": ["ndsm_jump"]},
     }
     experiments = {name: SETTINGS["experiments"][name] | own for name, own in chosen.items()}
-    del experiments["digits_latent"]["variants"]
+    del experiments["digits_latent"]["variants"], experiments["digits_latent"]["thresholds"]
     spread = SETTINGS | {"study": "spread", "replicas_per_job": 1, "primary": {}, "secondary": []}
     spread |= {"experiments": experiments}
     del spread["gradients"], spread["forward"]
@@ -288,7 +288,8 @@ def test_a_large_stack_has_commands_that_the_system_takes(
     """A little below where it would be refused; in latent space most is names of autoencoders."""
     experiment = SETTINGS["experiments"][name] | {"methods": ["ndsm_jump"]}
     experiment |= {"n_train": list(range(101, 101 + sizes))}
-    experiment.pop("variants", None)
+    for key in ("variants", "thresholds"):
+        experiment.pop(key, None)
     large = SETTINGS | {"study": "large", "seeds": seeds, "replicas_per_job": 20_000}
     large |= {"primary": {}, "secondary": [], "experiments": {name: experiment}}
     for side in ("score", "gradients", "forward"):
