@@ -39,6 +39,10 @@ class Mixture:
         named = {field.name: getattr(self, field.name) for field in fields(self)}
         return {name: tensor for name, tensor in named.items() if tensor is not None}
 
+    def rows(self, which: slice | Tensor) -> "Mixture":
+        """Those of some replicas."""
+        return Mixture(**{name: tensor[which] for name, tensor in self.tensors().items()})
+
     @cached_property
     def _whitening(self) -> tuple[Tensor, Tensor]:
         """L_k⁻ᵀ side by side, (R, d, K d), and the L_k⁻¹ m_k in a row, (R, 1, K d).
@@ -82,6 +86,21 @@ class Mixture:
         whiten, _ = self._whitening
         return -(logits.softmax(1).mT.unsqueeze(-1) * u).flatten(2) @ whiten.mT
 
+    def score_jet(self, y: Tensor) -> Tensor:
+        """∇log π and its derivatives, (R, (1 + d) B, d) as ``jet`` has them, at y (R, B, d).
+
+        ∂s/∂y = Σ_k r_k [(s_k − s)(s_k − s)ᵀ − Σ_k⁻¹], s_k the score of a component.
+        """
+        logits, u = self._logits(y)
+        r, d = logits.softmax(1).mT, y.shape[-1]
+        if self.scale_tril is None or u is None:
+            centre, between = moments(r, self.means.unsqueeze(1))
+            return jet(centre - y, between - torch.eye(d).to(y))
+        inverse = self._whitening[0].mT.unflatten(1, (-1, d))
+        score, between = moments(r, -(u.transpose(1, 2) @ inverse).transpose(1, 2))
+        within = r @ (inverse.mT @ inverse).flatten(2)
+        return jet(score, between - within.unflatten(-1, (d, d)))
+
     def log_prob(self, y: Tensor) -> Tensor:
         """Log π at y (R, B, d), giving (R, B)."""
         log_density = self._logits(y)[0].logsumexp(1) - 0.5 * y.shape[-1] * math.log(2 * math.pi)
@@ -116,6 +135,26 @@ class Mixture:
         w = self.log_weights.exp().unsqueeze(-1)
         offset = self.means - (w * self.means).sum(1, keepdim=True)
         return ((w * offset.square()).sum(1).mean(-1) + 1).sqrt().view(-1, 1, 1)
+
+
+def moments(r: Tensor, each: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean (R, B, d) and covariance (R, B, d, d) of e_k (R, B or 1, K, d) by weights (R, B, K)."""
+    weights = r.unsqueeze(-1)
+    mean = (weights * each).sum(2)
+    offset = each - mean.unsqueeze(2)
+    return mean, (weights * offset).mT @ offset
+
+
+def jet(value: Tensor, jacobian: Tensor) -> Tensor:
+    """A value (R, B, e) at y (R, B, d) above its derivatives, direction by direction.
+
+    What is linear in values treats the (R, (1 + d) B, e) as it treats so many points.
+
+    Args:
+        value: of a function of y.
+        jacobian: its own, (R, B, e, d).
+    """
+    return torch.cat([value.unsqueeze(1), jacobian.permute(0, 3, 1, 2)], 1).flatten(1, 2)
 
 
 def standard_normal(replicas: int, d: int) -> Mixture:
