@@ -5,16 +5,19 @@ import math
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+from torch.nn import functional
 
+from ndsm import diffused as diffused_module
 from ndsm import likelihood
+from ndsm import mixture as mixture_module
 from ndsm.diffused import Diffused, diffused
 from ndsm.fitted import Fitted
 from ndsm.likelihood import log_prob
 from ndsm.mixture import Mixture, standard_normal
-from ndsm.nets import ScoreNet, Zero
+from ndsm.nets import Differentiable, Odd, ScoreNet, StackedMLP, Zero
 from ndsm.samplers import generate, prior
-from ndsm.sde import Chain, exponential, signal, time_grid, variance
+from ndsm.sde import Chain, angle_of_time, exponential, signal, time_grid, variance
 from ndsm.streams import Streams
 
 Z = 6.0  # standard errors; a false alarm has probability 2e-9 a comparison
@@ -26,13 +29,12 @@ def double(mixture: Mixture) -> Mixture:
 
 def plain(mixture: Mixture, scale: float = 1.0, shift: float = 0.0) -> Fitted:
     """A mixture in working coordinates x = shift + scale y."""
-    d = mixture.means.shape[-1]
-    return Fitted(
-        mixture, torch.full((1, 1, d), shift).double(), torch.full((1, 1, 1), scale).double()
-    )
+    replicas, _, d = mixture.means.shape
+    maps = torch.full((replicas, 1, d), shift), torch.full((replicas, 1, 1), scale)
+    return Fitted(mixture, maps[0].double(), maps[1].double())
 
 
-class Gaussian(nn.Module):
+class Gaussian(Differentiable):
     """The exact F of data N(m, C) under the OU process, C = U diag(λ) Uᵀ."""
 
     def __init__(self, mean: Tensor, covariance: Tensor) -> None:
@@ -46,6 +48,11 @@ class Gaussian(nn.Module):
         return (v.sqrt() * (a * (self.spectrum - 1) * z + m) / (a * a * self.spectrum + v)) @ (
             self.basis.mT
         )
+
+    def jvp(self, y: Tensor, t: Tensor, tangents: Tensor) -> tuple[Tensor, Tensor]:
+        """F is affine."""
+        times = t[:, :1].expand(*tangents.shape[:2], 1)
+        return self(y, t), self(tangents, times) - self(0 * tangents, times)
 
 
 def gaussian(d: int) -> tuple[Tensor, Tensor]:
@@ -171,6 +178,85 @@ def test_each_replica_has_the_steps_that_it_needs():
         torch.testing.assert_close(alone[0], found[i], rtol=0, atol=1e-9)
 
 
+def test_a_nodes_place_is_that_of_the_kink():
+    """Where the network's time stops; at few steps that is nearest to the data, which stay."""
+    for t_min, steps in ((0.1, 16), (0.1, 3), (1e-6, 16)):
+        chain = Chain(LINEAR.mixture, exponential, time_grid(t_min, 4.0, 100))
+        phi, kink = likelihood.nodes(chain, steps), angle_of_time(chain.times[1].double())
+        assert len(phi) == steps + 1 and (phi.diff() > 0).all() and phi[0] == 0
+        assert phi[-1] == pytest.approx(angle_of_time(chain.times[-1].double()).item())
+        assert bool((phi == kink).any()) == (t_min == 0.1)
+
+
+MODELS = ("plain", "spherical", "full", "straight", "odd")
+KNOWN = ("known spherical", "known tied", "known full", "known diagonal")
+
+
+def trained_net(kind: str, replicas: int = 1) -> ScoreNet:
+    """A network of random weights, that sees the drift or the known mixture if that is named."""
+    covariance, known = kind.split()[-1], None
+    fit = fits(covariance) if covariance in ("spherical", "tied", "full") else LINEAR
+    if covariance == "diagonal":
+        mixture = modes("full")
+        assert mixture.scale_tril is not None
+        fit = plain(Mixture(mixture.log_weights, mixture.means, mixture.scale_tril * torch.eye(2)))
+    drift = fit.mixture
+    if kind.startswith("known"):
+        drift, known = LINEAR.mixture, diffused(fit, LINEAR).rows(torch.zeros(replicas).long())
+    sees_drift = kind not in ("plain", "odd")
+    streams = Streams([("weights", r) for r in range(replicas)])
+    network = StackedMLP(2, 8, 2, streams, 4 if sees_drift else 2).double()
+    network.weights[-1].data += streams.normal(8, 2)
+    drift = drift.rows(torch.zeros(replicas).long())
+    model = Odd(network) if kind == "odd" else network
+    return ScoreNet(drift, model, sees_drift, known, straight=kind == "straight")
+
+
+def divergence_error(kind: str) -> float:
+    """Largest error against autograd, over points and times, of which some are not asked at."""
+    net, worst = trained_net(kind), 0.0
+    for t, at in ((1e-4, 1e-2), (0.1, None), (1.5, None)):
+        times = torch.full((1, 1, 1), t).double()
+        asked = None if at is None else torch.full((1, 1, 1), at).double()
+        y = POINTS.clone().requires_grad_()
+        value = net.departure(y, times, asked)
+        rows = [torch.autograd.grad(f.sum(), y, retain_graph=True)[0] for f in value.unbind(-1)]
+        truth = sum(row[..., i] for i, row in enumerate(rows))
+        found = net.with_divergence(POINTS, times, asked)
+        torch.testing.assert_close(found[0], value)
+        worst = max(worst, ((found[1] - truth).abs() / (1 + truth.abs())).max().item())
+    return worst
+
+
+@pytest.mark.parametrize("kind", MODELS + KNOWN)
+def test_the_divergence_in_closed_form_is_that_of_autograd(kind, monkeypatch):
+    assert divergence_error(kind) < 1e-9
+    pad = functional.pad
+    monkeypatch.setattr(functional, "pad", lambda x, by: 0.9 * pad(x, by))
+    assert divergence_error(kind) > 1e-3  # the planted mistake: of the network
+
+
+@pytest.mark.parametrize("kind", ["spherical", "full", *KNOWN])
+def test_a_wrong_jacobian_of_the_mixture_would_be_noticed(kind, monkeypatch):
+    right = mixture_module.moments
+    for module in (mixture_module, diffused_module):
+        monkeypatch.setattr(module, "moments", lambda *of: (right(*of)[0], 1.1 * right(*of)[1]))
+    assert divergence_error(kind) > 1e-3
+
+
+@pytest.mark.parametrize("kind", ["full", "known tied", "known full", "odd"])
+def test_some_rows_of_a_stack_are_what_they_were(kind):
+    net, which, times = trained_net(kind, 3), torch.tensor([2, 0]), torch.ones(1, 1, 1).double()
+    y = POINTS + torch.tensor([0.0, 0.3, 0.7]).double().view(3, 1, 1)
+    for found, whole in zip(
+        net.rows(which).with_divergence(y[which], times),
+        net.with_divergence(y, times),
+        strict=True,
+    ):
+        torch.testing.assert_close(found, whole[which])
+        assert (found - whole[:2]).abs().min() > 1e-9  # the planted mistake: other rows
+
+
 def test_an_affine_map_of_the_data_changes_the_density_by_its_determinant():
     fit, streams = fits("tied"), Streams([("any",)])
     net, chain = ScoreNet(fit.mixture, Zero(2)), chain_of(fit.mixture)
@@ -291,7 +377,7 @@ def test_the_whitened_score_has_unit_variance():
     for t in (1e-4, 1e-2, 0.5, 4.0):
         times = torch.full((1, 20_000, 1), t).double()
         y = signal(times) * x + variance(times).sqrt() * streams.normal(20_000, 2)
-        _, unit = known.parts(y, times)
+        _, unit = known.parts(y, times, known.denoise(y, times))
         assert unit.square().mean().sqrt().item() == pytest.approx(1, abs=0.1)
         score = ScoreNet(linear.mixture, Zero(2), known=known)(y, times)
         torch.testing.assert_close(

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from ndsm.fitted import Fitted
+from ndsm.mixture import jet, moments
 from ndsm.sde import signal, variance
 
 
@@ -38,11 +39,18 @@ class Diffused:
     spectra: Tensor
     bases: Tensor | None
 
+    def rows(self, which: Tensor) -> "Diffused":
+        """Those of some replicas."""
+        bases = None if self.bases is None else self.bases[which]
+        return Diffused(self.log_weights[which], self.means[which], self.spectra[which], bases)
+
     def denoise(self, y: Tensor, t: Tensor) -> Tensor:
-        """D at y (R, B, d) and t (R, B, 1), giving (R, B, d)."""
+        """D at y (R, B, d) and t (R, B, 1) or one for all (1, 1, 1), giving (R, B, d)."""
         a, v = signal(t), variance(t)
         if self.spectra.shape[1] > 1:
-            return self._denoise_each(y, a, v)
+            r, each, _ = self._components(y, a, v)
+            each = r.unsqueeze(-1) * each
+            return each.sum(2) if self.bases is None else each.flatten(2) @ self._columns.mT
         basis = None if self.bases is None else self.bases[:, 0]
         z = y if basis is None else y @ basis
         spread = a.square() * self.spectra + v  # (R, B, d or 1)
@@ -57,29 +65,54 @@ class Diffused:
         d = centre + gain * (z - a * centre)
         return d if basis is None else d @ basis.mT
 
-    def _denoise_each(self, y: Tensor, a: Tensor, v: Tensor) -> Tensor:
-        """The same where every component has a covariance of its own."""
+    @property
+    def _columns(self) -> Tensor:
+        """The eigenvectors of all bases side by side, (R, d, K d or d)."""
+        assert self.bases is not None
+        return self.bases.transpose(1, 2).flatten(2)
+
+    def _components(self, y: Tensor, a: Tensor, v: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """What each component makes of y, along its eigenvectors.
+
+        Returns:
+            r_k, (R, B, K); D_k = m_k + a C_k S_k⁻¹ (y − a m_k), (R, B, K, d); the eigenvalues of
+            a C_k S_k⁻¹, (R, B, K or 1, d or 1).
+        """
         a, v = a.unsqueeze(2), v.unsqueeze(2)  # (R, B, 1, 1)
-        if self.bases is None:
-            z = y.unsqueeze(2)
-        else:  # coordinates along each component's eigenvectors, (R, B, K, d)
-            replicas, components, d, _ = self.bases.shape
-            columns = self.bases.transpose(1, 2).reshape(replicas, d, components * d)
-            z = (y @ columns).unflatten(-1, (components, d))
+        z = y.unsqueeze(2)
+        if self.bases is not None:
+            z = (y @ self._columns).unflatten(-1, self.bases.shape[1:3])
         means, spectra = self.means.unsqueeze(1), self.spectra.unsqueeze(1)
         spread = a.square() * spectra + v
-        offset = z - a * means
+        offset, gain = z - a * means, a * spectra / spread
         squares = (offset.square() / spread + spread.log()).expand(*offset.shape).sum(-1)
         r = (self.log_weights.unsqueeze(1) - 0.5 * squares).softmax(-1)
-        each = r.unsqueeze(-1) * (means + a * spectra / spread * offset)
-        return each.sum(2) if self.bases is None else each.flatten(2) @ columns.mT
+        return r, means + gain * offset, gain
 
-    def parts(self, y: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
+    def denoise_jet(self, y: Tensor, t: Tensor) -> Tensor:
+        """D and its derivatives, (R, (1 + d) B, d) as ``jet`` has them, at y and t.
+
+        ∂D/∂y = Σ_k r_k [a C_k S_k⁻¹ + (a/v) (D_k − D)(D_k − D)ᵀ].
+        """
+        a, v = signal(t), variance(t)
+        r, each, gain = self._components(y, a, v)
+        bases = torch.eye(y.shape[-1]).to(y)[None, None] if self.bases is None else self.bases
+        denoised, between = moments(r, torch.einsum("rbkj,rkij->rbki", each, bases))
+        bases = bases.unsqueeze(1)
+        within = torch.einsum("rbk,rbkij->rbij", r, (bases * gain.unsqueeze(-2)) @ bases.mT)
+        return jet(denoised, within + (a / v).unsqueeze(-1) * between)
+
+    def parts(self, y: Tensor, t: Tensor, denoised: Tensor) -> tuple[Tensor, Tensor]:
         """The departure F of π_t from N(0, I), and ∇log π_t in units of about its deviation.
 
-        Both (R, B, d), at y (R, B, d) and t (R, B, 1).
+        Both (R, B, d), at y and t as for ``denoise``, and linear in y and D.
+
+        Args:
+            y: points, or the jet of them.
+            t: times, one for all if y is a jet.
+            denoised: D, or its jet.
         """
-        a, v, denoised = signal(t), variance(t), self.denoise(y, t)
+        a, v = signal(t), variance(t)
         weights = self.log_weights.exp().unsqueeze(-1)
         within = (weights * self.spectra.mean(-1, keepdim=True)).sum(1, keepdim=True)
         unit = torch.sqrt(a.square() * within + v)

@@ -13,10 +13,12 @@ mean over ``PROBES`` vectors v of random signs, the same along a path, so that l
 
 The path is solved by the classical Runge–Kutta method, its integral by Simpson's rule, so that of
 five evaluations in a step two ask for the divergence, which costs most. Order four. Steps shorten
-towards the data, where the flow turns fastest: φ = φ_T s², s in equal steps. Each replica has the
-fewest that are enough for it (``settled``), whatever the others of its stack need; torchdiffeq's
-solvers would take one step size for all, and ask for the divergence in each evaluation.
+towards the data, where the flow turns fastest, and less so towards the prior (``nodes``). Each
+replica has the fewest that are enough for it (``settled``), whatever the others of its stack need;
+torchdiffeq's solvers would take one step size for all, and ask for the divergence each time.
 """
+
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -24,14 +26,15 @@ from torch import Tensor
 from ndsm.fitted import Fitted
 from ndsm.nets import ScoreNet
 from ndsm.samplers import angles, flow
-from ndsm.sde import Chain
+from ndsm.sde import Chain, angle_of_time
 from ndsm.streams import Streams
 
 EXACT = 16  # dimensions up to which the divergence is exact
 PROBES = 8  # of Hutchinson's estimate
-STEPS = [32, 64, 128, 256]  # of the solver; the next as long as twice as many change the result
+STEPS = [16, 32, 64, 128, 256]  # of the solver; the next while twice as many change the result
 CHECKED, TOLERANCE = 100, 0.005  # by more, in nats, the mean of this number of points
-CHUNK = 250  # points of a replica whose flow is solved together
+CHUNK = 800  # points of a replica whose flow is solved together, times directions of each
+Departure = Callable[[Tensor, Tensor, Tensor | None], tuple[Tensor, Tensor]]
 
 
 def settled(
@@ -45,25 +48,33 @@ def settled(
         log densities (R, m); the numbers of steps (R,); what twice as many steps, or above
         ``EXACT`` other probes, change in the mean of the first points, in nats (R,).
     """
-
-    def at(steps: int, points: int | None = None) -> Tensor:
-        return log_prob(net, chain, fit, x[:, :points], streams, steps)
-
-    steps, change = torch.full(x.shape[:1], STEPS[0]), torch.zeros(x.shape[0]).to(x)
-    if x.shape[-1] <= EXACT:
-        coarse, waiting = at(STEPS[0], CHECKED), torch.ones_like(steps, dtype=torch.bool)
-        for few in STEPS:
-            fine = at(2 * few, CHECKED)
-            steps[waiting] = few
-            change = torch.where(waiting.to(x.device), (fine - coarse).mean(1).abs(), change)
-            coarse, waiting = fine, (change > TOLERANCE).cpu()
-            if not waiting.any():
-                break
-    found = torch.zeros_like(x[..., 0])
-    for each in steps.unique().tolist():
-        found = torch.where((steps == each).to(x.device).unsqueeze(1), at(each), found)
+    steps = torch.full(x.shape[:1], STEPS[0])
     if x.shape[-1] > EXACT:
-        change = (at(STEPS[0], CHECKED) - found[:, :CHECKED]).mean(1).abs()
+        model = net, chain, fit
+        found = log_prob(*model, x, streams)
+        again = log_prob(*model, x[:, :CHECKED], streams)
+        return found, steps, (again - found[:, :CHECKED]).mean(1).abs()
+
+    def at(steps: int, rows: Tensor, points: slice) -> Tensor:
+        """Log densities of some replicas' points, which no stream has a part in."""
+        model = net.rows(rows), chain.rows(rows), fit.rows(rows)
+        return log_prob(*model, x[rows, points], streams, steps)
+
+    first, others = slice(CHECKED), slice(CHECKED, None)
+    change, found = torch.zeros(len(x)).to(x), torch.zeros_like(x[..., 0])
+    waiting = torch.arange(len(x), device=x.device)
+    coarse = at(STEPS[0], waiting, first)
+    for few in STEPS:
+        fine = at(2 * few, waiting, first)
+        found[waiting, first], steps[waiting.cpu()] = coarse, few
+        change[waiting] = (fine - coarse).mean(1).abs()
+        more = change[waiting] > TOLERANCE
+        coarse, waiting = fine[more], waiting[more]
+        if not len(waiting):
+            break
+    for few in steps.unique().tolist():
+        rows = (steps == few).nonzero().squeeze(1).to(x.device)
+        found[rows, others] = at(few, rows, others)
     return found, steps, change
 
 
@@ -80,32 +91,51 @@ def log_prob(
         streams: one generator per replica, for Hutchinson's estimate.
         steps: of the solver.
     """
+    points = CHUNK // (x.shape[-1] if x.shape[-1] <= EXACT else PROBES)
     parts = [
-        _log_prob(net, chain, fit.to_working(part), streams, steps) for part in x.split(CHUNK, 1)
+        _log_prob(net, chain, fit.to_working(part), streams, steps) for part in x.split(points, 1)
     ]
     return torch.cat(parts, 1) - fit.log_det()
 
 
-def _log_prob(net: ScoreNet, chain: Chain, y: Tensor, streams: Streams, steps: int) -> Tensor:
-    """The same of y (R, B, d), in working coordinates."""
-    departure, directions = flow(net, chain), torch.eye(y.shape[-1]).to(y).unbind(0)
-    exact = len(directions) <= EXACT
-    if not exact:
-        u = streams.uniform(PROBES, *y.shape[1:])
-        directions = torch.where(u < 0.5, -1.0, 1.0).to(y).unbind(1)
+def nodes(chain: Chain, steps: int) -> Tensor:
+    """Angles from 0 to φ_T, (steps + 1,) in float64: φ_T s² (2 − s), s in equal steps.
+
+    The nearest is moved to that of t_1, where the network's time stops, so that F has a kink.
+    """
+    phi = angles(chain, steps).flip(0)
+    share = phi / phi[-1]
+    phi = phi * share * (2 - share)
+    kink = angle_of_time(chain.times[1].double()).to(phi)
+    nearest = int((phi - kink).abs().argmin())
+    if 0 < nearest < steps:
+        phi[nearest] = kink
+    return phi
+
+
+def estimated(net: ScoreNet, y: Tensor, streams: Streams) -> Departure:
+    """F and Hutchinson's estimate of its divergence, with probes for as many points as y has."""
+    u = streams.uniform(PROBES, *y.shape[1:])
+    probes = torch.where(u < 0.5, -1.0, 1.0).to(y).unbind(1)
 
     @torch.enable_grad()
-    def with_divergence(y: Tensor, phi: Tensor) -> tuple[Tensor, Tensor]:
-        """F and div F at y, the latter (R, B)."""
+    def with_divergence(y: Tensor, t: Tensor, asked: Tensor | None) -> tuple[Tensor, Tensor]:
         y = y.detach().requires_grad_()
-        value, total = departure(y, phi), torch.zeros(y.shape[:2]).to(y)
-        for v in directions:
-            (row,) = torch.autograd.grad(value, y, v.expand_as(y), retain_graph=True)
+        value, total = net.departure(y, t, asked), torch.zeros(y.shape[:2]).to(y)
+        for v in probes:
+            (row,) = torch.autograd.grad(value, y, v, retain_graph=True)
             total += (row * v).sum(-1)
-        return value.detach(), total if exact else total / PROBES
+        return value.detach(), total / PROBES
 
-    phi = angles(chain, steps).flip(0)
-    phi = phi.square() / phi[-1]
+    return with_divergence
+
+
+def _log_prob(net: ScoreNet, chain: Chain, y: Tensor, streams: Streams, steps: int) -> Tensor:
+    """The same of y (R, B, d), in working coordinates."""
+    exact = y.shape[-1] <= EXACT
+    departure = flow(net.departure, chain)
+    with_divergence = flow(net.with_divergence if exact else estimated(net, y, streams), chain)
+    phi = nodes(chain, steps)
     integral, (f, div) = torch.zeros(y.shape[:2]).to(y), with_divergence(y, phi[0])
     for here, there in zip(phi[:-1], phi[1:], strict=True):
         h, middle = there - here, (here + there) / 2

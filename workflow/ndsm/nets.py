@@ -14,6 +14,7 @@ the latter since x_s = ρ y on the straight path, whose velocity v_θ is. With `
 in its mode a point is, which y alone hardly does if modes are small beside their distances.
 """
 
+import copy
 import math
 
 import torch
@@ -21,14 +22,28 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ndsm.diffused import Diffused
-from ndsm.mixture import Mixture
+from ndsm.mixture import Mixture, jet
 from ndsm.sde import signal, variance
 from ndsm.streams import Streams
 
 FREQUENCIES = 6
 
 
-class StackedMLP(nn.Module):
+class Differentiable(nn.Module):
+    """A network with derivatives in many directions at once."""
+
+    def jvp(self, y: Tensor, t: Tensor, tangents: Tensor) -> tuple[Tensor, Tensor]:
+        """F_θ (R, B, d) and its derivatives (R, n B, d) in n directions.
+
+        Args:
+            y: points, (R, B, inputs).
+            t: their times, (R, B, 1).
+            tangents: (R, n B, inputs): direction by direction, one at each point.
+        """
+        raise NotImplementedError
+
+
+class StackedMLP(Differentiable):
     """F_θ for vectors: R independent MLPs (SiLU) evaluated by batched matrix products.
 
     Args:
@@ -60,6 +75,19 @@ class StackedMLP(nn.Module):
             h = functional.silu(torch.baddbmm(bias, h, weight))
         return torch.baddbmm(self.biases[-1], h, self.weights[-1])
 
+    def jvp(self, y: Tensor, t: Tensor, tangents: Tensor) -> tuple[Tensor, Tensor]:
+        """As its class has it, all directions in one matrix product."""
+        h = torch.cat([y, fourier(t)], -1)
+        tangents = functional.pad(tangents, (0, h.shape[-1] - y.shape[-1]))
+        for weight, bias in zip(self.weights[:-1], self.biases[:-1], strict=True):
+            h, tangents = torch.baddbmm(bias, h, weight), tangents @ weight
+            gate = torch.sigmoid(h)
+            h = h * gate
+            slope = gate + h * (1 - gate)
+            tangents.unflatten(1, (-1, y.shape[1])).mul_(slope.unsqueeze(1))  # in place
+        last = self.weights[-1]
+        return torch.baddbmm(self.biases[-1], h, last), tangents @ last
+
 
 def fourier(t: Tensor) -> Tensor:
     """Fourier features of log t, (R, B, 1 + 2 FREQUENCIES): periods 20, 10, … in log t."""
@@ -68,7 +96,7 @@ def fourier(t: Tensor) -> Tensor:
     return torch.cat([u, torch.sin(u * k), torch.cos(u * k)], -1)
 
 
-class Odd(nn.Module):
+class Odd(Differentiable):
     """The group average ½ (F(y) − F(−y)): exactly equivariant under y → −y.
 
     It evaluates the network twice, so it is taken of the trained network: F trains on the data and
@@ -84,8 +112,15 @@ class Odd(nn.Module):
         there, back = self.network(torch.cat([y, -y], 1), torch.cat([t, t], 1)).chunk(2, 1)
         return 0.5 * (there - back)
 
+    def jvp(self, y: Tensor, t: Tensor, tangents: Tensor) -> tuple[Tensor, Tensor]:
+        """As its class has it."""
+        assert isinstance(self.network, Differentiable)
+        there, along = self.network.jvp(y, t, tangents)
+        back, against = self.network.jvp(-y, t, -tangents)
+        return 0.5 * (there - back), 0.5 * (along - against)
 
-class Zero(nn.Module):
+
+class Zero(Differentiable):
     """F_θ = 0: the network of an untrained model.
 
     Args:
@@ -99,6 +134,10 @@ class Zero(nn.Module):
     def forward(self, y: Tensor, t: Tensor) -> Tensor:
         """Zeros (R, B, d) for y (R, B, ≥ d)."""
         return 0 * y[..., : self.d]
+
+    def jvp(self, y: Tensor, t: Tensor, tangents: Tensor) -> tuple[Tensor, Tensor]:
+        """As its class has it."""
+        return self(y, t), self(tangents, t)
 
 
 class ScoreNet(nn.Module):
@@ -128,18 +167,44 @@ class ScoreNet(nn.Module):
         self.sees_drift, self.straight = sees_drift, straight
         self.scale = drift.spread()
         self.score_scale = score_spread(drift) if sees_drift else None
+        self._sees_score = sees_drift and known is None
         self.evaluations = 2 if isinstance(network, Odd) else 1
 
+    def rows(self, which: Tensor) -> "ScoreNet":
+        """The networks of some replicas."""
+        network = copy.deepcopy(self.network)
+        for weight in network.parameters():
+            weight.data = weight.data[which]
+        known = self.known and self.known.rows(which)
+        return ScoreNet(self.drift.rows(which), network, self.sees_drift, known, self.straight)
+
     def departure(self, y: Tensor, t: Tensor, asked: Tensor | None = None) -> Tensor:
-        """F at y (R, B, d) and t (R, B, 1), giving (R, B, d).
+        """F at y (R, B, d), giving (R, B, d).
 
         Args:
             y: points.
-            t: their times, of which the closed-form parts of F are taken.
+            t: their times (R, B, 1), or one for all (1, 1, 1); the closed-form parts of F are taken
+                there.
             asked: the times at which the network is asked, if it was not trained on t.
         """
-        score = self.drift.score(y) if self.sees_drift else None
-        return self._departure(y, t, score, asked)
+        return self._departure(y, t, self.drift.score(y) if self._sees_score else None, asked)
+
+    def with_divergence(
+        self, y: Tensor, t: Tensor, asked: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """F (R, B, d) and its exact divergence (R, B), at y (R, B, d), t and ``asked`` (1, 1, 1).
+
+        Up to the network its Jacobian is in closed form, through it d directional derivatives.
+        """
+        (_, points, d), eye = y.shape, torch.eye(y.shape[-1]).to(y)
+        score = self.drift.score_jet(y) if self._sees_score else None
+        around = jet(y, eye.expand(*y.shape, d))
+        inputs, gain, offset = self._terms(y, around, t, asked, score)
+        assert isinstance(self.network, Differentiable)
+        at = (t if asked is None else asked).expand(*y.shape[:2], 1)
+        found = self.network.jvp(inputs[:, :points], at, inputs[:, points:])
+        all_of = (gain * torch.cat(found, 1) + offset).unflatten(1, (1 + d, points))
+        return all_of[:, 0], all_of[:, 1:].diagonal(dim1=1, dim2=3).sum(-1)
 
     def forward(self, y: Tensor, t: Tensor) -> Tensor:
         """s_θ at y (R, B, d) and t (R, B, 1), giving (R, B, d)."""
@@ -150,21 +215,39 @@ class ScoreNet(nn.Module):
         self, y: Tensor, t: Tensor, score: Tensor | None, asked: Tensor | None = None
     ) -> Tensor:
         """F, for a ``score`` ∇log π(y) that is known already."""
-        inputs, offset = y / self.scale, torch.zeros((), device=y.device)
+        inputs, gain, offset = self._terms(y, y, t, asked, score)
+        asked = (t if asked is None else asked).expand(*y.shape[:2], 1)
+        return gain * self.network(inputs, asked) + offset
+
+    def _terms(
+        self, y: Tensor, around: Tensor, t: Tensor, asked: Tensor | None, score: Tensor | None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Inputs of the network, its factor and what is added to it.
+
+        They are linear in y, the score and what is denoised, so that jets of these give jets.
+
+        Args:
+            y: points (R, B, d).
+            around: the same, or their jet.
+            t: as for ``departure``.
+            asked: likewise.
+            score: ∇log π(y) or its jet.
+        """
+        inputs, gain, offset = around / self.scale, y.new_ones(()), y.new_zeros(())
         if self.known:
-            offset, seen = self.known.parts(y, t)
+            denoise = self.known.denoise if around is y else self.known.denoise_jet
+            offset, seen = self.known.parts(around, t, denoise(y, t))
             if self.sees_drift and asked is not None:
-                seen = self.known.parts(y, asked)[1]
+                seen = self.known.parts(around, asked, denoise(y, asked))[1]
         elif score is not None and self.score_scale is not None:
             seen = score / self.score_scale
         if self.sees_drift:
             inputs = torch.cat([inputs, seen], -1)
-        asked = t if asked is None else asked
         if self.straight:
             a, root_v = signal(t), torch.sqrt(variance(t))
-            share, rho = a / (a + root_v), 1 / (a + root_v)
-            return rho * self.network(rho * inputs, asked) + (1 - 2 * share) * y
-        return self.network(inputs, asked) + offset
+            share, gain = a / (a + root_v), 1 / (a + root_v)
+            inputs, offset = gain * inputs, (1 - 2 * share) * around
+        return inputs, gain, offset
 
 
 def score_spread(drift: Mixture, draws: int = 2000) -> Tensor:

@@ -14,6 +14,7 @@ equal in σ^{1/7}, and a last step by Euler.
 """
 
 from collections.abc import Callable
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -23,6 +24,7 @@ from ndsm.nets import ScoreNet
 from ndsm.sde import Chain, angle_of_time, time_of_angle
 from ndsm.streams import Streams
 
+Found = TypeVar("Found")  # F, or F and its divergence
 RHO = 7  # of the EDM noise levels
 SOONEST = 1e-6  # the time at which what is known of F is taken in place of time zero, its limit
 
@@ -47,19 +49,21 @@ def angles(chain: Chain, steps: int) -> Tensor:
     return torch.linspace(1, 0, steps + 1, dtype=torch.float64) * top
 
 
-def flow(net: ScoreNet, chain: Chain) -> Callable[[Tensor, Tensor], Tensor]:
-    """The departure F from y (R, B, d) and a scalar angle.
+def flow(
+    departure: Callable[[Tensor, Tensor, Tensor | None], Found], chain: Chain
+) -> Callable[[Tensor, Tensor], Found]:
+    """The departure F, of y (R, B, d), their time and when the network is asked, by y and an angle.
 
     The network is asked at times of the grid alone; what is known of F is taken at all of them.
     """
     first, last = chain.times[1].item(), chain.times[-1].item()
 
-    def departure(y: Tensor, phi: Tensor) -> Tensor:
+    def at(y: Tensor, phi: Tensor) -> Found:
         t = time_of_angle(phi.double()).nan_to_num(torch.inf).clamp(min=SOONEST)
-        exact, asked = (each.to(y).expand(*y.shape[:2], 1) for each in (t, t.clamp(first, last)))
-        return net.departure(y, exact, None if first <= t <= last else asked)
+        exact, asked = (each.to(y).view(1, 1, 1) for each in (t, t.clamp(first, last)))
+        return departure(y, exact, None if first <= t <= last else asked)
 
-    return departure
+    return at
 
 
 def adams(departure: Callable[[Tensor, Tensor], Tensor], y: Tensor, phi: Tensor) -> Tensor:
@@ -180,7 +184,7 @@ def generate(
 
     if sampler in ("adams", "heun"):
         solve = adams if sampler == "adams" else heun
-        return solve(flow(net, chain), y, angles(chain, steps))
+        return solve(flow(net.departure, chain), y, angles(chain, steps))
     if sampler == "edm":
         sigma = noise_levels(T, t_min, steps).to(y)
 
