@@ -39,11 +39,6 @@ class Diffused:
     spectra: Tensor
     bases: Tensor | None
 
-    def rows(self, which: Tensor) -> "Diffused":
-        """Those of some replicas."""
-        bases = None if self.bases is None else self.bases[which]
-        return Diffused(self.log_weights[which], self.means[which], self.spectra[which], bases)
-
     def denoise(self, y: Tensor, t: Tensor) -> Tensor:
         """D at y (R, B, d) and t (R, B, 1) or one for all (1, 1, 1), giving (R, B, d)."""
         a, v = signal(t), variance(t)

@@ -63,11 +63,9 @@ class Fitted:
 
     def one(self, replica: int) -> "Fitted":
         """A single replica of the stack."""
-        return self.rows(slice(replica, replica + 1))
-
-    def rows(self, which: slice | Tensor) -> "Fitted":
-        """Some replicas of the stack."""
-        return Fitted(self.mixture.rows(which), self.shift[which], self.factor[which])
+        row = slice(replica, replica + 1)
+        mixture = Mixture(**{name: t[row] for name, t in self.mixture.tensors().items()})
+        return Fitted(mixture, self.shift[row], self.factor[row])
 
     def to(self, device: str, dtype: torch.dtype | None = None) -> "Fitted":
         """The same on another device or in another precision."""

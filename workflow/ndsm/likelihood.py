@@ -14,8 +14,9 @@ mean over ``PROBES`` vectors v of random signs, the same along a path, so that l
 The path is solved by the classical Runge–Kutta method, its integral by Simpson's rule, so that of
 five evaluations in a step two ask for the divergence, which costs most. Order four. Steps shorten
 towards the data, where the flow turns fastest, and less so towards the prior (``nodes``). Each
-replica has the fewest that are enough for it (``settled``), whatever the others of its stack need;
-torchdiffeq's solvers would take one step size for all, and ask for the divergence each time.
+point has the fewest that are enough for it (``settled``), whatever the others of its stack need: a
+few far ones in narrow components ask for many. torchdiffeq's solvers would take one step size for
+all, and ask for the divergence each time.
 """
 
 from collections.abc import Callable
@@ -31,8 +32,9 @@ from ndsm.streams import Streams
 
 EXACT = 16  # dimensions up to which the divergence is exact
 PROBES = 8  # of Hutchinson's estimate
-STEPS = [16, 32, 64, 128, 256]  # of the solver; the next while twice as many change the result
-CHECKED, TOLERANCE = 100, 0.005  # by more, in nats, the mean of this number of points
+STEPS = [16, 32, 64, 128, 256, 512, 1024]  # of the solver; the next until they change no more
+TOLERANCE, ENOUGH = 0.05, 0.005  # nats: what may change in a point; what in a mean, without a line
+CHECKED = 100  # points whose estimate is compared with that of other probes
 CHUNK = 800  # points of a replica whose flow is solved together, times directions of each
 Departure = Callable[[Tensor, Tensor, Tensor | None], tuple[Tensor, Tensor]]
 
@@ -40,42 +42,37 @@ Departure = Callable[[Tensor, Tensor, Tensor | None], tuple[Tensor, Tensor]]
 def settled(
     net: ScoreNet, chain: Chain, fit: Fitted, x: Tensor, streams: Streams
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Log densities as ``log_prob`` has them, with as many steps as each replica needs.
+    """Log densities as ``log_prob`` has them, with as many steps as each point needs.
 
-    Above ``EXACT`` dimensions all have the fewest steps: the probes change them more.
+    A point has settled when twice as many steps change it by less than ``TOLERANCE``; the method
+    has order four, so that the finer of the two values is right to about a fifteenth of that. Above
+    ``EXACT`` dimensions all have the fewest steps: the probes change them more.
 
     Returns:
-        log densities (R, m); the numbers of steps (R,); what twice as many steps, or above
-        ``EXACT`` other probes, change in the mean of the first points, in nats (R,).
+        log densities (R, m); the most steps of a point (R,); what the last doubling changes in the
+        mean of those that have not settled, or above ``EXACT`` other probes, in nats (R,).
     """
-    steps = torch.full(x.shape[:1], STEPS[0])
-    if x.shape[-1] > EXACT:
-        model = net, chain, fit
-        found = log_prob(*model, x, streams)
+    model, (replicas, m, d) = (net, chain, fit), x.shape
+    found, steps = log_prob(*model, x, streams), torch.full((replicas,), STEPS[0])
+    if d > EXACT:
         again = log_prob(*model, x[:, :CHECKED], streams)
         return found, steps, (again - found[:, :CHECKED]).mean(1).abs()
-
-    def at(steps: int, rows: Tensor, points: slice) -> Tensor:
-        """Log densities of some replicas' points, which no stream has a part in."""
-        model = net.rows(rows), chain.rows(rows), fit.rows(rows)
-        return log_prob(*model, x[rows, points], streams, steps)
-
-    first, others = slice(CHECKED), slice(CHECKED, None)
-    change, found = torch.zeros(len(x)).to(x), torch.zeros_like(x[..., 0])
-    waiting = torch.arange(len(x), device=x.device)
-    coarse = at(STEPS[0], waiting, first)
-    for few in STEPS:
-        fine = at(2 * few, waiting, first)
-        found[waiting, first], steps[waiting.cpu()] = coarse, few
-        change[waiting] = (fine - coarse).mean(1).abs()
-        more = change[waiting] > TOLERANCE
-        coarse, waiting = fine[more], waiting[more]
-        if not len(waiting):
+    waiting = torch.arange(m, device=x.device).expand(replicas, m)  # points, (R, k)
+    late = torch.ones_like(waiting, dtype=torch.bool)  # not those that fill up the stack
+    for more in STEPS[1:]:
+        points = x.gather(1, waiting.unsqueeze(-1).expand(-1, -1, d))
+        coarse, fine = found.gather(1, waiting), log_prob(*model, points, streams, more)
+        found.scatter_(1, waiting, torch.where(late, fine, coarse))
+        steps[late.any(1).cpu()] = more
+        change = torch.where(late, (fine - coarse).abs(), 0)
+        late = change > TOLERANCE
+        left = int(late.sum(1).max())
+        unsure = torch.where(late, change, 0).sum(1) / m
+        if not left:
             break
-    for few in steps.unique().tolist() if x.shape[1] > CHECKED else []:
-        rows = (steps == few).nonzero().squeeze(1).to(x.device)
-        found[rows, others] = at(few, rows, others)
-    return found, steps, change
+        order = change.argsort(1, descending=True)[:, :left]
+        waiting, late = waiting.gather(1, order), late.gather(1, order)
+    return found, steps, unsure
 
 
 def log_prob(

@@ -39,10 +39,6 @@ class Mixture:
         named = {field.name: getattr(self, field.name) for field in fields(self)}
         return {name: tensor for name, tensor in named.items() if tensor is not None}
 
-    def rows(self, which: slice | Tensor) -> "Mixture":
-        """Those of some replicas."""
-        return Mixture(**{name: tensor[which] for name, tensor in self.tensors().items()})
-
     @cached_property
     def _whitening(self) -> tuple[Tensor, Tensor]:
         """L_k⁻ᵀ side by side, (R, d, K d), and the L_k⁻¹ m_k in a row, (R, 1, K d).

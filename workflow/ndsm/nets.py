@@ -14,7 +14,6 @@ the latter since x_s = ρ y on the straight path, whose velocity v_θ is. With `
 in its mode a point is, which y alone hardly does if modes are small beside their distances.
 """
 
-import copy
 import math
 
 import torch
@@ -169,14 +168,6 @@ class ScoreNet(nn.Module):
         self.score_scale = score_spread(drift) if sees_drift else None
         self._sees_score = sees_drift and known is None
         self.evaluations = 2 if isinstance(network, Odd) else 1
-
-    def rows(self, which: Tensor) -> "ScoreNet":
-        """The networks of some replicas."""
-        network = copy.deepcopy(self.network)
-        for weight in network.parameters():
-            weight.data = weight.data[which]
-        known = self.known and self.known.rows(which)
-        return ScoreNet(self.drift.rows(which), network, self.sees_drift, known, self.straight)
 
     def departure(self, y: Tensor, t: Tensor, asked: Tensor | None = None) -> Tensor:
         """F at y (R, B, d), giving (R, B, d).

@@ -43,11 +43,14 @@ def log_densities(
 ) -> Tensor:
     """Log-densities (R, m) of points x (R, m, d), with a line on the solver's error."""
     log_prob, steps, change = likelihood.settled(net, chain, fit, x, streams)
-    least, most, worst = int(steps.min()), int(steps.max()), float(change.max())
-    other = "twice as many" if x.shape[-1] <= likelihood.EXACT else "other probes"
-    print(f"log-density: {least} to {most} steps; {other} change it by {worst:.2g} nats")
+    exact = x.shape[-1] <= likelihood.EXACT
+    what = "points that have not settled" if exact else "other probes"
+    print(
+        f"log-density: up to {int(steps.max())} steps; {what} change a mean by up to "
+        f"{float(change.max()):.2g} nats"
+    )
     for (n_train, seed), each in zip(replicas, change.tolist(), strict=True):
-        if each > likelihood.TOLERANCE:
+        if each > likelihood.ENOUGH:
             where = f"log-density of n_train={n_train}, seed={seed}"
             print(f"warning: {where} is unsure by {each:.2g} nats", flush=True)
     return log_prob

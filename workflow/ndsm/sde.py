@@ -21,7 +21,7 @@ the first is cut short at zero: that is how ``Chain.simulate`` draws a path.
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -142,10 +142,6 @@ class Chain:
     def steps(self) -> int:
         """N, the number of grid times after t_0."""
         return len(self.times) - 1
-
-    def rows(self, which: Tensor) -> "Chain":
-        """That of some replicas."""
-        return replace(self, drift=self.drift.rows(which))
 
     def hops(self, u: Tensor) -> Tensor:
         """Grid times that a jump crosses, for uniform numbers u of any shape."""
