@@ -55,8 +55,9 @@ def test_words_have_the_tables_numbers(reference):
     assert "Of the 2 claims themselves: 2 supported, 0 contradicted, 0 inconclusive." in text
     whole = answers.gathered(reference)[0]
     for row in whole[whole.role == "primary"].itertuples():
-        share = f"{row.effect:+.3g} nats" if row.metric == "nll" else f"{100 * row.effect:+.3g} %"
-        assert f"`ndsm_cv` is better in {row.metric} by {share} compared with `dsm`" in text
+        nats = row.metric == "nll"
+        share = f"{row.effect:+.3g}\xa0nats" if nats else f"{100 * row.effect:+.3g}\xa0%"
+        assert f"`ndsm_cv` is better in {row.metric} by {share} (" in text
         assert f"**{row.verdict}.** On 100 points of {row.experiment}" in text
     assert text.count("The trained network adds to its own mixture: supported.") == 2
     page = answers.readme(PAGE, reference)

@@ -15,8 +15,8 @@ import pandas as pd
 import typer
 
 from ndsm import inputs, store
-from ndsm.documents import ANSWERS, CLAIMS, NULL, PRIMARY, RIVAL, answers
-from ndsm.names import DIFFERENCES, POINTS, SECONDS
+from ndsm.documents import ANSWERS, CLAIMS, NULL, PRIMARY, RIVAL, amount, answers, effect_of
+from ndsm.names import POINTS, SECONDS
 from ndsm.verdict import CONTRADICTED, INCONCLUSIVE, SUPPORTED, holm, verdict
 
 PART = re.compile(
@@ -76,19 +76,13 @@ def sentence(row: Any) -> str:
     """What a primary comparison found, in words."""
     where = row.experiment if pd.isna(row.n_train) else f"{row.n_train} points of {row.experiment}"
     p = "p < 0.001" if row.p_adjusted < 0.001 else f"p = {row.p_adjusted:.2g}"
-    ends = row.effect, row.ci_low, row.ci_high
-    if row.metric in DIFFERENCES:
-        effect, low, high = (f"{end:+.3g}" for end in ends)
-        what, unit = f"is better in {row.metric} by {effect} nats", "nats"
-    else:
-        effect, low, high = (f"{100 * end:+.3g}" for end in ends)
-        kinds = {POINTS: "saves {} % of the training points", SECONDS[0]: "saves {} % of the time"}
-        kind = next((kinds[each] for each in kinds if row.metric.startswith(each)), "")
-        what = kind.format(effect) if kind else f"is better in {row.metric} by {effect} %"
-        unit = "%"
+    kinds = {POINTS: "saves training points", SECONDS[0]: "saves time"}
+    kinds[SECONDS[1]] = kinds[SECONDS[0]]
+    what = next((kinds[kind] for kind in kinds if row.metric.startswith(kind)), "")
+    what = what or f"is better in {row.metric}"
     return (
-        f"On {where}, `{row.method}` {what} compared with `{row.baseline}` (interval {low} to "
-        f"{high} {unit}, {row.seeds:.0f} seeds, {p}; negative is worse)."
+        f"On {where}, `{row.method}` {what} by {effect_of(row)} compared with `{row.baseline}` "
+        f"({row.seeds:.0f} seeds, {p}; negative is worse)."
     )
 
 
@@ -128,8 +122,7 @@ def _section(rows: pd.DataFrame) -> list[str]:
             f"- Nonlinear noise adds to the same mixture under linear noise (`{name}`): {found}."
         )
     if pd.notna(row.detectable):
-        nats = row.metric in DIFFERENCES
-        power = f"{row.detectable:.2g} nats" if nats else f"{100 * row.detectable:.2g} %"
+        power = amount(row.metric, row.detectable)
         lines.append(f"- The seeds would find an effect of {power} four times in five.")
     return lines
 

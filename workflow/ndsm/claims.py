@@ -18,7 +18,7 @@ import itertools
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import pandas as pd
 import typer
@@ -26,6 +26,7 @@ import typer
 from ndsm import cells, inputs, store
 from ndsm.comparisons import Claim, compared, seconds_to
 from ndsm.documents import CLAIMS, NOT_RUN, NULL, PRIMARY, RIVAL, SECONDARY, front_page, markdown
+from ndsm.messages import as_list
 from ndsm.names import POINTS, UNTRAINED
 from ndsm.verdict import detectable, holm, verdict
 
@@ -98,7 +99,7 @@ def _comparisons(
         if "rival" in declared:
             yield RIVAL, claim | {"baseline": declared["rival"]}
     for claim in secondary:
-        for values in itertools.product(*(_as_list(claim.get(key)) for key in keys)):
+        for values in itertools.product(*(as_list(claim.get(key)) for key in keys)):
             one = claim | dict(zip(keys, values, strict=True))
             yield SECONDARY, one
             yield from _with_null(SECONDARY, one, metrics)
@@ -148,10 +149,6 @@ def _judged(table: pd.DataFrame, level: float) -> pd.DataFrame:
         for row in table[decides].itertuples()
     ]
     return table
-
-
-def _as_list(value: Any) -> list:
-    return value if isinstance(value, list) else [value]
 
 
 if __name__ == "__main__":

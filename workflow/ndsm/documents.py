@@ -52,22 +52,20 @@ def answers(table: pd.DataFrame) -> list[list[str]]:
         row = decides.iloc[0]
         size = f", n = {row.n_train}" if pd.notna(row.n_train) else ""
         what = f"{row.metric} of {row.method} against {row.baseline}, {row.experiment}{size}"
-        found = [what, _effect(row), f"**{row.verdict}**", _layer(null), _layer(rival)]
+        found = [what, effect_of(row), f"**{row.verdict}**", _layer(null), _layer(rival)]
         rows.append([id_, words, *found])
     return rows
 
 
 def _layer(rows: pd.DataFrame) -> str:
     """A further question to a claim: its verdict and effect; a dash where it was not asked."""
-    return f"{rows.iloc[0].verdict}, {_effect(rows.iloc[0])}" if len(rows) else "–"
+    return f"{rows.iloc[0].verdict}, {effect_of(rows.iloc[0])}" if len(rows) else "–"
 
 
-def _effect(row: pd.Series) -> str:
+def effect_of(row: pd.Series) -> str:
     """An effect with its interval, e.g. +12 % (+8 % to +15 %)."""
-    shown = _nats if row.metric in DIFFERENCES else _percent
-    if pd.isna(row.ci_low):
-        return shown(row.effect)
-    return f"{shown(row.effect)} ({shown(row.ci_low)} to {shown(row.ci_high)})"
+    effect, low, high = (amount(row.metric, x) for x in (row.effect, row.ci_low, row.ci_high))
+    return f"{effect} ({low} to {high})" if low else effect
 
 
 ANSWERS = [
@@ -96,28 +94,23 @@ def _cells(table: pd.DataFrame, notes: pd.Series) -> list[list[str]]:
             row.baseline,
             row.n_train,
         ]
-        shown = _nats if row.metric in DIFFERENCES else _percent
-        effect = [shown(each) for each in (row.effect, row.ci_low, row.ci_high)]
+        effect = [amount(row.metric, each) for each in (row.effect, row.ci_low, row.ci_high)]
         p_values = [f"{p:.2g}" for p in (row.p_value, row.p_adjusted)]
-        power = shown(row.detectable)
+        power = amount(row.metric, row.detectable)
         texts = [*cells, *effect, *p_values, power, row.seeds]
         texts = ["" if pd.isna(text) or text == "nan" else str(text) for text in texts]
         rows.append([*texts, f"**{row.verdict}**{mark}"])
     return rows
 
 
-def _percent(value: float | None) -> str:
-    """A share as a percentage with its sign, e.g. +12 %; the space does not break."""
+def amount(metric: str, value: float | None) -> str:
+    """An effect with its sign: a share, e.g. +12 %, or of a log-density nats; empty if missing."""
     if value is None or pd.isna(value):
         return ""
-    return f"{100 * value:+.3g}\N{NO-BREAK SPACE}%" if np.isfinite(value) else f"{value:+}"
-
-
-def _nats(value: float | None) -> str:
-    """A difference of log-densities with its sign, e.g. +0.12 nats."""
-    if value is None or pd.isna(value):
-        return ""
-    return f"{value:+.3g}\N{NO-BREAK SPACE}nats"
+    if not np.isfinite(value):
+        return f"{value:+}"
+    value, unit = (value, "nats") if metric in DIFFERENCES else (100 * value, "%")
+    return f"{value:+.3g}\N{NO-BREAK SPACE}{unit}"
 
 
 HEADER = (
