@@ -46,16 +46,17 @@ def settled(
 
     A point has settled when twice as many steps change it by less than ``TOLERANCE``; the method
     has order four, so that the finer of the two values is right to about a fifteenth of that. Above
-    ``EXACT`` dimensions all have the fewest steps: the probes change them more.
+    ``EXACT`` dimensions all have ``STEPS[1]``: the probes change them more.
 
     Returns:
         log densities (R, m); the most steps of a point (R,); what the last doubling changes in the
         mean of those that have not settled, or above ``EXACT`` other probes, in nats (R,).
     """
     model, (replicas, m, d) = (net, chain, fit), x.shape
-    found, steps = log_prob(*model, x, streams), torch.full((replicas,), STEPS[0])
+    few = STEPS[0] if d <= EXACT else STEPS[1]
+    found, steps = log_prob(*model, x, streams, few), torch.full((replicas,), few)
     if d > EXACT:
-        again = log_prob(*model, x[:, :CHECKED], streams)
+        again = log_prob(*model, x[:, :CHECKED], streams, few)
         return found, steps, (again - found[:, :CHECKED]).mean(1).abs()
     waiting = torch.arange(m, device=x.device).expand(replicas, m)  # points, (R, k)
     late = torch.ones_like(waiting, dtype=torch.bool)  # not those that fill up the stack

@@ -26,7 +26,9 @@ from ndsm.streams import Streams
 
 Found = TypeVar("Found")  # F, or F and its divergence
 RHO = 7  # of the EDM noise levels
-SOONEST = 1e-6  # the time at which what is known of F is taken in place of time zero, its limit
+# The time at which what is known of F is taken in place of zero, where it is a limit. A component
+# of deviation 0.02, in working coordinates 0.014, loses 0.005 nats by it, narrower ones more.
+SOONEST = 1e-6
 
 
 def prior(chain: Chain, n: int, streams: Streams) -> Tensor:
