@@ -179,6 +179,10 @@ def studies(kind, rng, seeds=10):
     ]
     if kind == "values":
         return curves[0][:, 1], curves[1][:, 1], {}
+    if kind == "difference":
+        return np.log(curves[0][:, 1]), np.log(curves[1][:, 1]), {"scale": DIFFERENCE}
+    if kind == "threshold":
+        return 1.0, 1 + 0.15 * rng.standard_normal(seeds), {}
     if kind == "flat":
         curves = [c * 0 + np.exp(0.15 * rng.standard_normal(c.shape)) for c in curves]
     if kind in ("points", "flat"):
@@ -190,7 +194,7 @@ def studies(kind, rng, seeds=10):
     return *(np.where(np.isnan(t), budgets[-1], t) for t in times), {"scale": SAVING}
 
 
-@pytest.mark.parametrize("kind", ["values", "points", "flat", "seconds"])
+@pytest.mark.parametrize("kind", ["values", "difference", "threshold", "points", "flat", "seconds"])
 def test_two_methods_that_are_alike_are_told_apart_at_the_level_only(kind):
     """One in twenty may be, half of them on either side; more than 3.3 % or so is no chance.
 
