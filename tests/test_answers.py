@@ -32,7 +32,7 @@ def reference(tmp_path):
         how = {"level": 0.05, "resamples": 99}
         table = claims.evaluate(primary, [], metrics, **how).drop(columns="note")
         spec = {"study": study, "verdict": how, "primary": primary}
-        store.write_table(tmp_path / study / "claims.csv", table, {"spec": spec})
+        store.write_table(tmp_path / study / "claims.csv", table, {"spec": spec, "commit": f"{id_}0123456"})
     summary = metrics.groupby(["experiment", "metric", "n_train", "method"]).value.mean()
     summary = summary.rename("mean").reset_index().assign(experiment="weighted_modes", metric="kl")
     store.write_table(tmp_path / "default" / "summary.csv", summary, {"spec": {}})
@@ -59,6 +59,7 @@ def test_words_have_the_tables_numbers(reference):
         share = f"{row.effect:+.3g}\xa0nats" if nats else f"{100 * row.effect:+.3g}\xa0%"
         assert f"`ndsm_cv` is better in {row.metric} by {share} (" in text
         assert f"**{row.verdict}.** On 100 points of {row.experiment}" in text
+    assert "these commits: default by C101234, mnist/C9 by C901234." in text
     assert text.count("The trained network adds to its own mixture: supported.") == 2
     page = answers.readme(PAGE, reference)
     assert "old" not in page and "| nonlinear noise, the paper's (`ndsm_cv`) | 1.00 |" in page

@@ -26,7 +26,7 @@ SPEC = {
         run: {"base": "e", "results": ["latent", "drift/ou", "drift/gmm"], "parts": [0]}
         for run in ("e_250", "e_500")
     },
-    "nulls": {"e": {"edm_untrained": "dsm_untrained"}, "e_500": {"edm_untrained": "other"}},
+    "nulls": {"e": {"edm_untrained": "dsm_untrained"}},
 }
 FIT = {"ou": 0.0, "gmm": 2.0}
 
@@ -180,13 +180,5 @@ def test_a_place_is_that_of_the_job_that_serves():
 
 
 def test_a_place_of_an_untrained_model_is_that_of_its_first_name():
-    """In the experiment, in a variant, and where the variant shares it with the experiment."""
     null = "edm_untrained", 0
     assert str(place(SPEC, "sample", "e", *null)) == "sample/e/dsm_untrained/0.safetensors"
-    assert str(place(SPEC, "sample", "e_500", *null)) == "sample/e_500/other/0.safetensors"
-    assert str(place(SPEC, "sample", "e_250", *null)) == "sample/e_250/edm_untrained/0.safetensors"
-    for run, mine in (("e_250", "edm_untrained"), ("e_500", "other")):
-        shared = {run: {"base": "e", "results": [f"sample/{mine}"], "parts": [2]}}
-        found = place(SPEC | {"shared": shared}, "sample", run, *null)
-        name = "dsm_untrained" if mine == "edm_untrained" else "other"  # renamed there once more
-        assert str(found) == f"sample/e/{name}/2.safetensors"

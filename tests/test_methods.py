@@ -227,8 +227,6 @@ def test_each_method_with_a_network_has_its_untrained_model_after_it() -> None:
         *("gmm_tempered", "vae_prior", "edm", "edm_untrained", "ndsm_flow", "ndsm_flow_untrained"),
         *("ndsm_jump", "ndsm_jump_untrained"),
     ]
-    short = study["experiments"]["digits_latent_short"]["methods"]
-    assert short == study["experiments"]["digits_latent"]["methods"]
     edm = study["methods"]["edm"]
     assert study["methods"]["edm_untrained"] == edm | {"untrained": True}
     trained = {job["method"] for job in plan.jobs(study, "train")}
@@ -243,10 +241,11 @@ def test_a_validation_split_has_no_untrained_models() -> None:
         study["experiments"]["weighted_modes"]["methods"]
         == search()["experiments"]["weighted_modes"]["methods"]
     )
-    assert specs.spec(study, "aggregate")["nulls"] == dict.fromkeys(study["experiments"], {})
+    assert specs.spec(study, "aggregate")["nulls"] == dict.fromkeys(plan.bases(study), {})
 
 
 NULL = "ndsm_cv_learned_untrained"  # along the same chain as ndsm_anti
+STILL = {"flow_matching_untrained": "dsm_untrained"}  # both draw from N(0, I)
 
 
 @pytest.mark.parametrize(
@@ -272,7 +271,7 @@ def test_untrained_models_are_one_where_nothing_but_training_differs(
     own = "ndsm_anti_untrained"
     assert null_of(study, name, own) == (NULL if shared else own)
     told = specs.spec(study, "aggregate")["nulls"]
-    assert told[name] == ({own: NULL} if shared else {})
+    assert told[name] == STILL | ({own: NULL} if shared else {})
     drawn = {j["method"] for j in plan.jobs(study, "sample") if j["experiment"] == name}
     assert NULL in drawn and (own in drawn) != shared
     shown = specs.spec(study, "figures")["experiments"][name]["methods"]
@@ -280,50 +279,39 @@ def test_untrained_models_are_one_where_nothing_but_training_differs(
 
 
 def test_models_of_other_examples_or_mixtures_are_others() -> None:
-    """Of the smoke study's seven in the plane only two are one."""
+    """Of the smoke study's seven in the plane two chains are one, and two flows that stand still."""
     study = config.resolve(SMOKE)
     methods = study["experiments"]["weighted_modes"]["methods"]
     nulls = [m for m in methods if m.endswith("_untrained")]
     found = {m: null_of(study, "weighted_modes", m) for m in nulls}
     assert len(nulls) == 7
-    assert {m: null for m, null in found.items() if null != m} == {"ndsm_anti_untrained": NULL}
+    others = {m: null for m, null in found.items() if null != m}
+    assert others == STILL | {"ndsm_anti_untrained": NULL}
+    # EDM's sampler starts from its own noise level.
+    study = config.resolve(changed("defaults.sampling.sampler", "edm"))
+    own = "flow_matching_untrained"
+    assert null_of(study, "weighted_modes", own) == own
 
 
-def twins() -> dict[str, Any]:
-    """The smoke study with a second edm, and variants that train, or have, it alone."""
+def test_a_variant_has_no_untrained_models() -> None:
+    """What it varies has them."""
+    study = config.resolve(SMOKE)
+    for name, settings in study["experiments"].items():
+        nulls = [m for m in settings["methods"] if m.endswith("_untrained")]
+        assert bool(nulls) == ("variant_of" not in settings), name
+
+
+def test_results_of_one_untrained_model_are_found_by_all_its_names() -> None:
     raw = copy.deepcopy(SMOKE)
     raw["methods"]["edm2"] = raw["methods"]["edm"] | {"weight": 0}
-    latent = raw["experiments"]["digits_latent"]
-    latent["methods"] = ["vae_prior", "edm", "edm2"]
-    latent["variants"] |= {
-        "late": {"methods": ["vae_prior", "edm2"]},
-        "late_steps": {"methods": ["edm2"], "sampling": {"steps": 2}},
-    }
-    return config.resolve(raw | {"primary": {}, "secondary": []})
-
-
-@pytest.mark.parametrize(
-    "experiment, method, place",
-    [
-        ("", "edm2", "digits_latent/edm"),
-        ("_short", "edm", "digits_latent/edm"),  # the budget does not reach it
-        ("_short", "edm2", "digits_latent/edm"),
-        ("_steps2", "edm", "digits_latent_steps2/edm"),
-        ("_steps2", "edm2", "digits_latent_steps2/edm"),
-        ("_late", "edm2", "digits_latent/edm"),  # the first there, and another's in the base
-        ("_late_steps", "edm2", "digits_latent_late_steps/edm2"),
-    ],
-)
-def test_results_of_one_untrained_model_are_found_by_all_its_names(
-    experiment: str, method: str, place: str
-) -> None:
-    study = twins()
-    told, name = specs.spec(study, "aggregate"), f"digits_latent{experiment}"
+    raw["experiments"]["digits_latent"]["methods"] = ["vae_prior", "edm", "edm2"]
+    study = config.resolve(raw | {"primary": {}, "secondary": []})
+    told = specs.spec(study, "aggregate")
     for stage in ("sample", "evaluate"):
-        expected = f"{stage}/{place}_untrained/0"
-        job = {"experiment": name, "method": f"{method}_untrained", "part": 0}
+        expected = f"{stage}/digits_latent/edm_untrained/0"
+        job = {"experiment": "digits_latent", "method": "edm2_untrained", "part": 0}
         assert plan.place(study, stage, job) == expected
-        found = results.place(told, stage, name, job["method"], 0)
+        found = results.place(told, stage, *map(str, job.values()))
         assert found == Path(f"{expected}.safetensors")
         there = {plan.place(study, stage, each) for each in plan.jobs(study, stage)}
         assert expected in there

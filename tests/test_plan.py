@@ -51,8 +51,8 @@ def test_a_variant_shares_what_it_does_not_change() -> None:
     # The same random numbers: a variant's replica is comparable with what it varies.
     told = specs.spec(study, "train", experiment=budget, method="ndsm_jump", part="0")
     assert told["experiment"] == base and told["training"]["evaluations"] == 20
-    assert plan.along(study, base, "training", "evaluations") == [budget, base]
-    assert plan.along(study, base, "sampling", "steps") == [steps, base]
+    assert [*plan.along(study, base, "training", "evaluations").items()] == [(budget, 20), (base, 40)]
+    assert [*plan.along(study, base, "sampling", "steps").items()] == [(steps, 2), (base, 8)]
 
 
 def test_a_frontier_is_drawn_of_several_budgets_with_thresholds() -> None:
@@ -193,19 +193,19 @@ def test_jobs_of_a_big_study() -> None:
     count = {stage: len(plan.jobs(big(), stage)) for stage in stages}
     # 50 × 100 replicas in stacks of 50 are 100 parts, of the two variants 100 and 20. The shorter
     # training shares fits and the mixture's samples, the fewer steps the trainings as well.
-    # Untrained models share all with the shorter training; those of ndsm and ndsm_cv are one.
+    # The base alone has untrained models; those of ndsm and ndsm_cv are one.
     assert count == {
         "data": 1,
         "latent": 0,
         "drift": 3 * 100,
         "train": 5 * (100 + 100),
-        "sample": 6 * 100 + 5 * (100 + 20) + 4 * (100 + 20),
-        "evaluate": 6 * 100 + 5 * (100 + 20) + 4 * (100 + 20) + 1,
+        "sample": 6 * 100 + 5 * (100 + 20) + 4 * 100,
+        "evaluate": 6 * 100 + 5 * (100 + 20) + 4 * 100 + 1,
         "score": 5 * 100,
     }
     count = {stage: len(plan.jobs(big(latent=True), stage)) for stage in stages}
     assert count["latent"] == 5000 and count["drift"] == 3 * 100
-    expected = 7 * 100 + 5 * (100 + 20) + 4 * (100 + 20)  # and the decoded images themselves
+    expected = 7 * 100 + 5 * (100 + 20) + 4 * 100  # and the decoded images themselves
     assert count["sample"] == expected
 
 

@@ -72,6 +72,15 @@ def gathered(reference: Path) -> tuple[pd.DataFrame, dict[str, str]]:
     return whole, folders
 
 
+def commits(reference: Path) -> str:
+    """Which code made each study, by the commits in its record."""
+    made = {
+        path.parent.relative_to(reference).as_posix(): inputs.read_record(path)["commit"]
+        for path in sorted(reference.glob("**/claims.csv"))
+    }
+    return ", ".join(f"{name} by {commit[:7]}" for name, commit in made.items())
+
+
 def sentence(row: Any) -> str:
     """What a primary comparison found, in words."""
     where = row.experiment if pd.isna(row.n_train) else f"{row.n_train} points of {row.experiment}"
@@ -96,7 +105,8 @@ def results(reference: Path) -> str:
         "One comparison decides each claim of the abstract of arXiv:2405.15625; the settings "
         f"declare it before the run. The p-values of all {len(folders)} are corrected together "
         "by Holm's method, and so are those of the two further questions to each. "
-        "`make reference` writes this page from results/reference.",
+        "`make reference` writes this page from results/reference; the code of its studies is that "
+        f"of these commits: {commits(reference)}.",
         "",
         _summary(whole),
         "",

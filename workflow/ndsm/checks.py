@@ -14,7 +14,8 @@ from ndsm.methods import trained
 from ndsm.metrics import METRICS, traits
 from ndsm.names import CEILING, DIAGNOSTIC, EXAMPLES, FLOOR, POINTS, SECONDS, UNTRAINED
 
-GRADIENT_METRICS = ["objective_variance", "gradient_variance", "gradient_bias"]
+VARIANCES = ["objective_variance", "gradient_variance"]
+GRADIENT_METRICS = ["gradient_bias", *VARIANCES, *(f"{name}_long_step" for name in VARIANCES)]
 SCORE_METRICS = ["score_error"]
 TRAINED_METRICS = ["drift_over_training"]
 NONLINEAR = [*CHAIN_OBJECTIVES, "ndsm_jump"]  # those whose gradients are compared with dsm's

@@ -155,7 +155,8 @@ def _with_variants(
 def _with_nulls(study: dict[str, Any]) -> dict[str, Any]:
     """The study with every method's null: after each that has a network its model untrained.
 
-    A search for settings (``split: validation``) has none.
+    A search for settings (``split: validation``) has none, and variants have none: what they vary
+    has them.
     """
     if study.get("split") == "validation":
         return study
@@ -169,7 +170,9 @@ def _with_nulls(study: dict[str, Any]) -> dict[str, Any]:
         for name in beside(method)
     }
     experiments = {
-        name: e | {"methods": [each for method in e["methods"] for each in beside(method)]}
+        name: e
+        if "variant_of" in e
+        else e | {"methods": [each for method in e["methods"] for each in beside(method)]}
         for name, e in study["experiments"].items()
     }
     return study | {"methods": methods, "experiments": experiments}

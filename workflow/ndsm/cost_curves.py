@@ -1,5 +1,6 @@
-"""The cost–quality frontier: one line per method, the ceiling and the floor drawn."""
+"""Figures of runs that differ in one setting: budget, steps of the sampler, components."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,15 +11,16 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator
 
 from ndsm import style
-from ndsm.curves import NULLS, read_metrics
+from ndsm.curves import NULLS, curve, read_metrics
 from ndsm.inputs import read_table
-from ndsm.names import CEILING, FLOOR, UNTRAINED
+from ndsm.names import CEILING, DIAGNOSTIC, FLOOR, UNTRAINED
 from ndsm.style import Look
 
 SHOWN = ("fid", "inception_score")
 
 Spec = dict[str, Any]
 
+VARIED = {"budgets": "network evaluations", "components": "components of the drift's mixture"}
 COSTS = {
     "seconds": "s of training and fit",
     "network_evaluations": "network evaluations",
@@ -82,3 +84,49 @@ def _line(panel: Axes, rows: pd.DataFrame, cost: str, look: Look, label: str) ->
     over = over.sort_values("at")
     panel.plot(over["at"], over["mean"], marker=look.marker, **drawn)
     panel.fill_between(over["at"], over.low, over.high, color=look.color, alpha=0.1, lw=0)
+
+
+def varied(kind: str, tables: Path, spec: Spec, look: dict[str, Look], experiment: str) -> Figure:
+    """Quality, and where it is measured the distance to the training images, against a setting.
+
+    A column for each training size with several runs. A dot is the mean over seeds of a training of
+    its own; the band goes from the best to the worst seed.
+    """
+    runs, settings = spec["varied"][experiment][kind], spec["experiments"]
+    metrics = read_metrics(tables)
+    rows = metrics.assign(at=metrics.experiment.map(runs)).dropna(subset=["at", "n_train"])
+    several = rows.groupby("n_train").experiment.nunique()
+    sizes = [int(n) for n in several.index[several > 1]]
+    measured = settings[experiment]["metrics"]
+    shown = list(dict.fromkeys([measured[0], *(m for m in DIAGNOSTIC if m in measured)]))
+    figure, axes = plt.subplots(
+        len(shown),
+        len(sizes),
+        figsize=(style.WIDTH, 2.2 * len(shown) + 0.6),
+        squeeze=False,
+        sharex=True,
+        sharey="row",
+    )
+    for row, metric in zip(axes, shown, strict=True):
+        of = rows[rows.metric == metric]
+        real = metrics[(metrics.experiment == experiment) & (metrics.metric == metric)]
+        floor = real.loc[real.method == FLOOR, "value"].to_numpy()
+        for panel, n_train in zip(row, sizes, strict=True):
+            style.draw_floor(panel, floor)
+            for method in settings[experiment]["methods"]:
+                mine = of[(of.method == method) & (of.n_train == n_train)]
+                if mine.experiment.nunique() > 1:
+                    curve(panel, mine, "at", "value", look[method], method)
+            panel.set_xscale("log")
+            style.plain_ticks(panel.xaxis, FixedLocator(sorted(runs.values())))
+        style.value_axis(row[0], metric, of.value.to_numpy(), floor)
+        row[0].set_ylabel(style.METRICS.get(metric, metric).replace(" (", "\n("))
+    for panel, n_train in zip(axes[0], sizes, strict=True):
+        panel.set_title(f"{n_train} training points")
+    for panel in axes[-1]:
+        panel.set_xlabel(VARIED[kind])
+    style.legend(figure, axes.flat, columns=4)
+    return figure
+
+
+budgets, components = partial(varied, "budgets"), partial(varied, "components")

@@ -41,7 +41,7 @@ def learning_curve(tables: Path, spec: Spec, look: dict[str, Look], experiment: 
         style.value_axis(panel, metric, values.value.to_numpy(), floor)
         style.draw_floor(panel, floor)
         for method in spec["experiments"][experiment]["methods"]:
-            _curve(panel, values[values.method == method], "n_train", "value", look[method], method)
+            curve(panel, values[values.method == method], "n_train", "value", look[method], method)
         sizes = sorted(int(n) for n in values.n_train.dropna().unique())
         panel.set_xscale("log")
         style.plain_ticks(panel.xaxis, FixedLocator(sizes))
@@ -136,7 +136,7 @@ def departure(tables: Path, spec: Spec, look: dict[str, Look], experiment: str) 
         panel.plot(over, color=style.FLOOR_COLOUR, lw=1, ls=(0, (1, 1.5)), label="floor")
         for method in first["methods"]:
             rows = values[values.method == method]
-            _curve(panel, rows, "departure", "value", look[method], method)
+            curve(panel, rows, "departure", "value", look[method], method)
         panel.set_title(style.METRICS.get(metric, metric))
         panel.set_xticks(sorted(sizes.values()))
         panel.tick_params(labelbottom=True)
@@ -146,7 +146,7 @@ def departure(tables: Path, spec: Spec, look: dict[str, Look], experiment: str) 
     return figure
 
 
-def _curve(axes: Axes, rows: pd.DataFrame, x: str, y: str, look: Look, label: str) -> None:
+def curve(axes: Axes, rows: pd.DataFrame, x: str, y: str, look: Look, label: str) -> None:
     """Mean over seeds with a band from the lowest to the highest seed; of a null the mean alone."""
     over = rows.groupby(x)[y].agg(["mean", "min", "max"]).sort_index()
     at = over.index.to_numpy(dtype=float)
@@ -176,7 +176,7 @@ def variance(tables: Path, spec: Spec, look: dict[str, Look], experiment: str) -
         x = "h" if sweep == "step" else "t"
         for panel, (quantity, label) in zip(axes[:, k], rows.items(), strict=True):
             for objective, values in part.groupby("objective", sort=False):
-                _curve(panel, values, x, quantity, look[objective], objective)
+                curve(panel, values, x, quantity, look[objective], objective)
             panel.set(xscale="log", yscale="log")
             style.log_ticks(panel.xaxis, part[x].to_numpy())
             style.log_ticks(panel.yaxis, table[quantity].to_numpy())

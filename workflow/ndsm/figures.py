@@ -13,7 +13,7 @@ import typer
 from matplotlib.figure import Figure
 
 from ndsm import store, style
-from ndsm.cost_curves import frontier
+from ndsm.cost_curves import budgets, components, frontier
 from ndsm.curves import cost_quality, departure, learning_curve, seeds, shares, variance
 from ndsm.datasets import DATASETS
 from ndsm.pictures import codes, digits, forward_process, scatter
@@ -70,6 +70,8 @@ def catalogue(spec: Spec) -> dict[str, tuple[Callable[..., Figure], str]]:
         known[f"shares_{experiment}"] = (shares, experiment)
         known[f"latent_{experiment}"] = (codes, experiment)
         known[f"frontier_{experiment}"] = (frontier, experiment)
+        known[f"budgets_{experiment}"] = (budgets, experiment)
+        known[f"components_{experiment}"] = (components, experiment)
     return known | {
         "departure": (departure, ""),
         "forward_process": (forward_process, ""),

@@ -4,6 +4,12 @@ from dataclasses import dataclass
 
 from ndsm.plan import Study, along, frontiers, is_latent, jobs
 
+# Figures of what variants change in one setting alone: its path, what they show.
+VARIED = {
+    "budgets": (("training", "evaluations"), "quality against the budget"),
+    "components": (("drifts", "gmm", "n_components"), "quality against the components"),
+}
+
 
 @dataclass(frozen=True)
 class Figure:
@@ -18,6 +24,12 @@ class Figure:
     name: str
     caption: str
     labels: dict[str, str]
+
+
+def varied(study: Study, experiment: str) -> dict[str, dict[str, float]]:
+    """The ``VARIED`` settings of which an experiment has several runs: their number by the run."""
+    each = {kind: along(study, experiment, *path) for kind, (path, _) in VARIED.items()}
+    return {kind: runs for kind, runs in each.items() if len(runs) > 1}
 
 
 def figures(study: Study) -> list[Figure]:
@@ -35,6 +47,7 @@ def figures(study: Study) -> list[Figure]:
             kinds.append(("shares", "class proportions against the truth"))
         if is_latent(study, e):
             kinds.append(("latent", "codes of data, prior and samples"))
+        kinds += [(kind, VARIED[kind][1]) for kind in varied(study, e)]
         if e in frontiers(study) and len(along(study, e, "training", "evaluations")) > 1:
             kinds.append(("frontier", "quality against what it costs"))
         for caption, words in kinds:

@@ -7,6 +7,9 @@ At a fixed network of random weights, over draws of a jump that takes h and arri
     gradient bias        ⟨E ∇_θ ℓ, E ∇_θ ℓ_dsm⟩ / ‖E ∇_θ ℓ_dsm‖² − 1, for the linear drift, where
                          DSM's closed form is the truth
 
+The variances of the claims are at both ends of the sweep over the step size: the shortest step, and
+the whole way from the data in one (``…_long_step``), where there is least to gain.
+
 The gradient of every single draw, which the variance asks for, comes from a stack of as many copies
 of the network; the expected gradient from the gradient of a mean over many draws.
 """
@@ -41,7 +44,7 @@ STEPS = [0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0]  # h / t of the sweep over the
 TIMES = [0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0]  # t of the sweep over time
 T_FIXED, STEP_FIXED = 0.1, 0.1  # t of the first sweep; h / t of the second
 BIAS_STEP = 0.5  # h / t at which the bias is measured: a usual stride
-VARIANCES = ["objective_variance", "gradient_variance"]
+VARIANCES, LONG = ["objective_variance", "gradient_variance"], "_long_step"
 BIAS_DRAWS = 1000  # times as many as for a variance: of two million, plain NDSM is 0.4 % unsure
 
 
@@ -126,6 +129,14 @@ def sweep(laboratory: Laboratory, objectives: list[str], draws: int) -> pd.DataF
     )
 
 
+def at_both_ends(curves: pd.DataFrame) -> pd.DataFrame:
+    """The variances with the shortest and the longest step of a sweep, as metrics."""
+    steps = curves[curves.sweep == "step"].rename(columns={"objective": "method"})
+    ends = {steps.h.min(): "", steps.h.max(): LONG}
+    rows = steps[steps.h.isin(ends)].melt(["method", "h"], VARIANCES, "metric")
+    return rows.assign(metric=rows.metric + rows.h.map(ends)).drop(columns="h")
+
+
 def biases(laboratory: Laboratory, draws: int) -> pd.DataFrame:
     """The size of the relative error of each expected gradient along DSM's, under the OU drift."""
     at = T_FIXED, BIAS_STEP * T_FIXED, BIAS_DRAWS * draws
@@ -160,9 +171,8 @@ def main(
         linear = sweep(ou, SCORES, spec["draws"]).assign(drift="ou", seed=seed)
         curve = sweep(gmm, nonlinear, spec["draws"]).assign(drift="gmm", seed=seed)
         curves += [linear, curve]
-        smallest = curve.head(len(nonlinear)).rename(columns={"objective": "method"})
-        variances = smallest.melt("method", VARIANCES, "metric")
-        metrics.append(pd.concat([biases(ou, spec["draws"]), variances]).assign(seed=seed))
+        rows = [biases(ou, spec["draws"]), at_both_ends(curve)]
+        metrics.append(pd.concat(rows).assign(seed=seed))
         print(f"seed {seed}: {time.perf_counter() - start:.1f} s", flush=True)
     record = store.provenance(spec, seconds=round(time.perf_counter() - start, 3))
     table = pd.concat(metrics).assign(experiment=spec["experiment"], n_train=spec["n_train"])

@@ -5,7 +5,7 @@ Used by the Snakefile alone; ``study`` is what ``config.resolve`` made.
 
 from typing import Any
 
-from ndsm.names import EXAMPLES, LIKELIHOOD, PER_STEP, UNTRAINED
+from ndsm.names import EXAMPLES, FLOWS, LIKELIHOOD, PER_STEP, UNTRAINED
 from ndsm.parts import Study
 
 
@@ -66,14 +66,21 @@ def own_sampler(own: dict[str, Any], sampling: dict[str, Any]) -> dict[str, Any]
 
 
 def null_of(study: Study, experiment: str, method: str) -> str:
-    """The first untrained method of an experiment whose model is that of an untrained one."""
+    """The first untrained method of an experiment whose model is that of an untrained one.
+
+    With F_θ = 0 the flow of bridges, and that of the linear process, stands still: the model is π.
+    """
 
     def model(name: str) -> list[Any]:
         own, settings = study["methods"][name], settings_of(study, experiment, name)
-        kind = EXAMPLES[own["objective"]]
+        kind, sampling = EXAMPLES[own["objective"]], settings["sampling"]
+        linear = settings["drifts"][own["drift"]]["fit"] == "ou"
+        still = sampling["sampler"] in FLOWS and (linear or kind == "bridge")
+        if still and "known" not in own:
+            return [own["drift"], sampling]
         named = own["objective"] if kind != "chain" else kind
         keys = ("drift", "known", "stride")
-        return [named, settings["process"], settings["sampling"], *(own.get(k) for k in keys)]
+        return [named, settings["process"], sampling, *(own.get(k) for k in keys)]
 
     nulls = [m for m in study["experiments"][experiment]["methods"] if m.endswith(UNTRAINED)]
     return next(name for name in nulls if model(name) == model(method))

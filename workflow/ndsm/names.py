@@ -7,6 +7,9 @@ UNTRAINED = "_untrained"  # ends the name of a method's own model with F_θ = 0:
 # Prefixes of the metrics of claims (see ``claims``).
 POINTS, SECONDS = "points_saved:", ("seconds_to:", "total_seconds_to:")
 
+# The samplers of the probability flow dy/dφ = −F.
+FLOWS = ("adams", "heun")
+
 # Network evaluations a step of a sampler; of all others one.
 PER_STEP = {"heun": 2, "edm": 2}
 

@@ -5,12 +5,21 @@ of one (experiment, method). A variant of an experiment shares what it does not 
 Used by the Snakefile alone; ``study`` is what ``config.resolve`` made.
 """
 
+import functools
 from collections.abc import Collection
 from typing import Any
 
 from ndsm.config import is_image
 from ndsm.datasets import DATASETS
-from ndsm.methods import has_likelihood, is_noised, is_trained, null_of, settings_of, trained
+from ndsm.methods import (
+    has_likelihood,
+    is_noised,
+    is_trained,
+    merge,
+    null_of,
+    settings_of,
+    trained,
+)
 from ndsm.names import CEILING, FLOOR, UNTRAINED
 from ndsm.parts import Study, codes, parts, twins
 
@@ -83,19 +92,24 @@ def variants(study: Study, experiment: str) -> list[str]:
     return [experiment, *(e for e in names if names[e].get("variant_of") == experiment)]
 
 
-def along(study: Study, experiment: str, section: str, key: str) -> list[str]:
-    """The experiment and those variants that differ from it in one setting alone, in its order.
+def along(study: Study, experiment: str, *path: str) -> dict[str, float]:
+    """The experiment and those variants that differ from it in one number alone, in its order.
 
-    They may have fewer methods or training sizes.
+    They may have fewer methods, training sizes or metrics. ``path`` leads to the number, which each comes
+    with; that of the experiment itself may be a choice of several, and it is then left out.
     """
-    names, apart = study["experiments"], ("variant_of", "n_train", "methods")
+    names, apart = study["experiments"], ("variant_of", "n_train", "methods", "metrics")
+    without = functools.reduce(lambda inner, key: {key: inner}, reversed(path), None)
 
     def rest(name: str) -> dict[str, Any]:
-        settings = {k: v for k, v in names[name].items() if k not in apart}
-        return settings | {section: {k: v for k, v in settings[section].items() if k != key}}
+        return merge({k: v for k, v in names[name].items() if k not in apart}, without or {})
 
-    found = [e for e in variants(study, experiment) if rest(e) == rest(experiment)]
-    return sorted(found, key=lambda e: names[e][section][key])
+    def value(name: str) -> Any:
+        return functools.reduce(lambda inner, key: inner.get(key, {}), path, names[name])
+
+    found = {e: value(e) for e in variants(study, experiment) if rest(e) == rest(experiment)}
+    numbers = {e: number for e, number in found.items() if isinstance(number, int | float)}
+    return dict(sorted(numbers.items(), key=lambda item: item[1]))
 
 
 def frontiers(study: Study) -> list[str]:
@@ -141,21 +155,15 @@ def home(study: Study, stage: str, job: dict[str, Any]) -> dict[str, Any]:
         stage: data, latent, drift, train, sample or evaluate.
         job: its wildcards.
     """
-    job = _with_null(study, job)
     base = study["experiments"][job["experiment"]].get("variant_of")
+    if str(job.get("method")).endswith(UNTRAINED):  # which variants have not
+        return job | {"method": null_of(study, job["experiment"], job["method"])}
     if base is None or not _serves(study, base, stage, job):
         return job
-    twin = _with_null(study, job | {"experiment": base})
+    twin = job | {"experiment": base}
     if "part" in job and job.get("method") != FLOOR:
         twin["part"] = twins(study, job["experiment"])[job["part"]]
     return job if twin.get("part", 0) is None else twin
-
-
-def _with_null(study: Study, job: dict[str, Any]) -> dict[str, Any]:
-    """The job, or if its method is untrained that of the first method with the same model."""
-    if not str(job.get("method")).endswith(UNTRAINED):
-        return job
-    return job | {"method": null_of(study, job["experiment"], job["method"])}
 
 
 def _serves(study: Study, base: str, stage: str, job: dict[str, Any]) -> bool:

@@ -20,14 +20,14 @@ def place(spec: dict[str, Any], stage: str, experiment: str, *steps: str | int) 
         steps: what else names the job: the autoencoder, or method or drift, and part.
     """
     path = [stage, experiment, *map(str, steps)]
-    _rename(path, spec)
+    if len(path) > 2:
+        path[2] = spec["nulls"].get(experiment, {}).get(path[2], path[2])
     shared = spec["shared"].get(experiment, {"results": []})
     if {stage, "/".join([stage, *path[2:3]])} & {*shared["results"]}:
         match steps:
             case (name, int(part)) if name != FLOOR:
                 if (twin := shared["parts"][part]) is not None:
                     path[1], path[3] = shared["base"], str(twin)
-                    _rename(path, spec)
             case _:  # the floor has one part
                 path[1] = shared["base"]
     return Path("/".join(path) + ".safetensors")
@@ -54,12 +54,6 @@ def fit_seconds(
 def fits_of(path: Path) -> list[float]:
     """The seconds that the fits of a drift's file took."""
     return read_record(path)["measured"]["fit_seconds"]
-
-
-def _rename(path: list[str], spec: dict[str, Any]) -> None:
-    """Puts the method whose results serve an untrained one in the place of its name."""
-    if len(path) > 2:
-        path[2] = spec["nulls"].get(path[1], {}).get(path[2], path[2])
 
 
 def autoencoder(spec: dict[str, Any], experiment: str, n_train: int, seed: int) -> Path:

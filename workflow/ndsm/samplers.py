@@ -19,7 +19,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from ndsm.names import PER_STEP
+from ndsm.names import FLOWS, PER_STEP
 from ndsm.nets import ScoreNet
 from ndsm.sde import Chain, angle_of_time, time_of_angle
 from ndsm.streams import Streams
@@ -184,7 +184,7 @@ def generate(
     def at(t: Tensor) -> Tensor:
         return t.clamp(min=t_min).to(y).expand(*y.shape[:2], 1)
 
-    if sampler in ("adams", "heun"):
+    if sampler in FLOWS:
         solve = adams if sampler == "adams" else heun
         return solve(flow(net.departure, chain), y, angles(chain, steps))
     if sampler == "edm":

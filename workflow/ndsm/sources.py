@@ -1,13 +1,18 @@
 """Which modules of the package a stage runs, so that its rule can name them as inputs.
 
-Snakemake does not see edits of imported modules by itself.
+Snakemake does not see edits of imported modules by itself. ``digests`` tells whether kept results
+are of the code that is there.
 """
 
 import ast
 import functools
+import hashlib
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parent
+# The stages that make the numbers of a study.
+STAGES = ["data", "latent", "drift", "classifier", "train", "sample", "evaluate"]
+STAGES += ["score", "gradients", "aggregate", "claims"]
 
 
 def modules(stage: str) -> list[str]:
@@ -23,6 +28,27 @@ def modules(stage: str) -> list[str]:
 def files(stage: str) -> list[Path]:
     """Where these modules lie."""
     return [PACKAGE / f"{name}.py" for name in modules(stage)]
+
+
+def digests() -> dict[str, str]:
+    """A digest of the code of each of ``STAGES``, which comments and docstrings do not change."""
+    return {stage: digest("".join(_code(file) for file in files(stage))) for stage in STAGES}
+
+
+@functools.cache
+def _code(path: Path) -> str:
+    """The code of a module, without comments and docstrings."""
+    tree = ast.parse(path.read_text())
+    for node in ast.walk(tree):
+        kinds = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+        if isinstance(node, kinds) and ast.get_docstring(node, clean=False) is not None:
+            node.body = node.body[1:]
+    return ast.unparse(tree)
+
+
+def digest(text: str) -> str:
+    """A short digest of a text."""
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 @functools.cache

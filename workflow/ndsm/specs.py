@@ -8,13 +8,14 @@ import json
 from typing import Any
 
 from ndsm.config import ConfigError
-from ndsm.gallery import figures
+from ndsm.gallery import figures, varied
 from ndsm.methods import has_likelihood, is_noised, null_of, settings_of
 from ndsm.names import CEILING, FLOOR, UNTRAINED
 from ndsm.parts import Study, parts
 from ndsm.plan import (
     along,
     autoencoders,
+    bases,
     example_of,
     forward_part,
     frontiers,
@@ -23,6 +24,7 @@ from ndsm.plan import (
     place,
     shared,
 )
+from ndsm.sources import digest, digests
 
 LONGEST = 2**17 - 1  # bytes that Linux allows one argument: to bash a whole command is one
 REST = 2**13  # of these for all of the command that does not grow with its replicas
@@ -76,7 +78,7 @@ def spec(study: Study, stage: str, **wildcards: str) -> dict[str, Any]:
                     for name in study["experiments"]
                 },
                 "shared": shared(study),
-                "nulls": {name: _nulls(study, name) for name in study["experiments"]},
+                "nulls": {name: _nulls(study, name) for name in bases(study)},
                 "frontiers": _frontiers(study),
                 "classifiers": [job["images"] for job in jobs(study, "classifier")],
                 "score": {
@@ -90,11 +92,13 @@ def spec(study: Study, stage: str, **wildcards: str) -> dict[str, Any]:
         case "claims":
             keys = [key for key in ("study", "scale", "claim", "verdict") if key in study]
             told = {"primary": study.get("primary", {}), "secondary": study.get("secondary", [])}
-            return {key: study[key] for key in keys} | told
+            made = {"settings": settings_digest(study), "code": digests()}
+            return {key: study[key] for key in keys} | told | {"made_from": made}
         case "figures":
             return {
                 "experiments": {name: _drawn(study, name) for name in study["experiments"]},
                 "frontiers": _frontiers(study),
+                "varied": {e: varied(study, e) for e in bases(study)},
                 "figures": [figure.name for figure in figures(study)],
             }
         case "gradients":
@@ -110,6 +114,12 @@ def spec(study: Study, stage: str, **wildcards: str) -> dict[str, Any]:
             own = example["dataset"].items()
             return {"dataset": {key: value for key, value in own if key in ("name", "side")}}
     return _part_spec(study, stage, **wildcards)
+
+
+def settings_digest(study: Study) -> str:
+    """A digest of the resolved settings that may change a number: not of where things lie or run."""
+    asked = {key: value for key, value in study.items() if key not in ("mnist_dir", "device")}
+    return digest(json.dumps(asked, sort_keys=True))
 
 
 def _shown(study: Study, experiment: str) -> dict[str, Any]:
@@ -148,8 +158,8 @@ def _frontiers(study: Study) -> dict[str, Any]:
     """Experiments with thresholds: these, their runs at other budgets and with other steps."""
     return {
         e: {
-            "budgets": along(study, e, "training", "evaluations"),
-            "steps": along(study, e, "sampling", "steps"),
+            "budgets": list(along(study, e, "training", "evaluations")),
+            "steps": list(along(study, e, "sampling", "steps")),
             "thresholds": study["experiments"][e]["thresholds"],
         }
         for e in frontiers(study)

@@ -1,0 +1,81 @@
+"""What is kept in results/reference is of the settings and the code that are there.
+
+The pages that show it are written from it: no number in them is typed.
+"""
+
+import json
+import re
+
+import pytest
+import yaml
+
+from conftest import ROOT
+from ndsm import answers, config, sources, specs
+
+REFERENCE = ROOT / "results" / "reference"
+KEPT = sorted(path.parent.relative_to(REFERENCE) for path in REFERENCE.glob("**/claims.json"))
+PAGES = ("README.md", "RESULTS.md")
+
+
+def made_from(kept):
+    """The study of a reference as it is configured now, and what its numbers were made from."""
+    told = json.loads((REFERENCE / kept / "claims.json").read_text())["spec"]
+    raw = yaml.safe_load(config.study_file(told["study"]).read_text())
+    given = {key: told[key] for key in ("claim", "scale") if key in told}
+    return config.resolve(raw | given), told["made_from"]
+
+
+def stale(now, then):
+    """The stages whose code has changed."""
+    return [stage for stage, digest in now.items() if then.get(stage) != digest]
+
+
+@pytest.mark.parametrize("kept", KEPT, ids=str)
+def test_references_are_of_the_settings_that_are_there(kept):
+    study, made = made_from(kept)
+    assert made["settings"] == specs.settings_digest(study), f"make reference STUDY={kept}"
+
+
+def test_the_default_reference_is_of_the_code_that_is_there():
+    """Of the others, which take hours, RESULTS.md names the commit."""
+    kept = [path for path in KEPT if str(path) == "default"]
+    for _, made in map(made_from, kept):
+        assert not stale(sources.digests(), made["code"]), "make reference"
+
+
+def test_another_setting_or_line_of_code_is_noticed(tmp_path, monkeypatch):
+    """Comments and docstrings are not."""
+    raw = yaml.safe_load(config.study_file("default").read_text())
+    now = specs.settings_digest(config.resolve(raw))
+    raw["defaults"]["process"]["T"] += 0.5
+    assert specs.settings_digest(config.resolve(raw)) != now
+    monkeypatch.setattr(sources, "PACKAGE", tmp_path)
+    monkeypatch.setattr(sources, "STAGES", ["one", "two"])
+    texts = {"one": '"""One."""\nfrom ndsm import lib\n', "two": "x = 1\n", "lib": "y = 1\n"}
+
+    def digests(**changes):
+        for name, text in (texts | changes).items():
+            (tmp_path / f"{name}.py").write_text(text)
+        sources._imports.cache_clear()
+        sources._code.cache_clear()
+        return sources.digests()
+
+    now = digests()
+    assert not stale(digests(one=texts["one"].replace("One", "1"), two="x = 1  # a\n"), now)
+    assert stale(digests(lib="y = 2\n"), now) == ["one"]
+    assert stale(digests(two="x = 2\n"), now) == ["two"]
+
+
+@pytest.mark.skipif(not KEPT, reason="no reference is kept")
+def test_pages_are_what_the_references_say():
+    readme, results = ((ROOT / page).read_text() for page in PAGES)
+    assert answers.readme(readme, REFERENCE) == readme, "make reference writes it"
+    assert answers.results(REFERENCE) == results, "make reference writes it"
+
+
+def test_findings_in_the_readme_are_written_by_the_study():
+    """Between the lines that the study writes there is no number with a decimal point or %."""
+    text = (ROOT / "README.md").read_text()
+    found = text[text.index("## What it found") : text.index("## Where each equation is")]
+    typed = re.sub(r"\]\([^)]*\)", "", answers.PART.sub("", found))
+    assert not re.findall(r"\d+\.\d+|\d+ ?%", typed)
