@@ -32,7 +32,9 @@ def reference(tmp_path):
         how = {"level": 0.05, "resamples": 99}
         table = claims.evaluate(primary, [], metrics, **how).drop(columns="note")
         spec = {"study": study, "verdict": how, "primary": primary}
-        store.write_table(tmp_path / study / "claims.csv", table, {"spec": spec, "commit": f"{id_}0123456"})
+        store.write_table(
+            tmp_path / study / "claims.csv", table, {"spec": spec, "commit": f"{id_}0123456"}
+        )
     summary = metrics.groupby(["experiment", "metric", "n_train", "method"]).value.mean()
     summary = summary.rename("mean").reset_index().assign(experiment="weighted_modes", metric="kl")
     store.write_table(tmp_path / "default" / "summary.csv", summary, {"spec": {}})

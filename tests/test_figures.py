@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from matplotlib.colors import to_rgb
 
-from ndsm import curves, figures, pictures, store, style
+from ndsm import cost_curves, curves, figures, pictures, store, style
 
 METHODS = ["gmm", "dsm", "ndsm_cv"]
 SPEC = {
@@ -221,6 +221,34 @@ def test_departure_orders_experiments_by_its_size(tmp_path, looks):
     for name in ("dsm", "floor"):
         np.testing.assert_allclose(drawn[name].get_xdata(), [0.2, 1.0])
         np.testing.assert_allclose(drawn[name].get_ydata(), [0.3, 1.1])
+
+
+def test_runs_at_several_components_are_drawn_at_their_numbers(tmp_path, looks):
+    """But not a size or a method with one run only; the floor is the experiment's."""
+    runs = {"e_20": 20, "e_100": 100}
+    rows = [
+        (e, m, n, s, metric, k + n + s if metric == "fid" else 1 / k)
+        for e, k in {"e": 50, **runs}.items()
+        for m in ("dsm", "gmm")
+        for n in ((9, 99) if e != "e_20" else (99,))
+        for s in range(3)
+        for metric in ("fid", "nearest_ratio")
+        if (m, e) != ("gmm", "e_20")
+    ]
+    rows += [("e", "real", None, 0, "fid", 7.0)]
+    names = "experiment method n_train seed metric value".split()
+    store.write_table(tmp_path / "metrics.csv", pd.DataFrame(rows, columns=names), {})
+    shown = {"methods": ["dsm", "gmm"], "metrics": ["fid", "kid", "nearest_ratio"]}
+    spec = {"experiments": {"e": shown}, "varied": {"e": {"components": runs}}}
+    figure = cost_curves.components(tmp_path, spec, looks, "e")
+    fid, ratio = figure.axes
+    assert fid.get_title() == "99 training points" and ratio.get_xlabel().startswith("components")
+    drawn = lines(fid)
+    assert set(drawn) == {"dsm", "floor"}
+    np.testing.assert_allclose(drawn["dsm"].get_xdata(), [20, 100])
+    np.testing.assert_allclose(drawn["dsm"].get_ydata(), [120, 200])
+    np.testing.assert_allclose(drawn["floor"].get_ydata(), 7)
+    np.testing.assert_allclose(lines(ratio)["dsm"].get_ydata(), [1 / 20, 1 / 100])
 
 
 def test_both_branches_share_a_mosaic():

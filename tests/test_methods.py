@@ -279,7 +279,7 @@ def test_untrained_models_are_one_where_nothing_but_training_differs(
 
 
 def test_models_of_other_examples_or_mixtures_are_others() -> None:
-    """Of the smoke study's seven in the plane two chains are one, and two flows that stand still."""
+    """Of the smoke study's seven in the plane two chains are one, and two flows that stand."""
     study = config.resolve(SMOKE)
     methods = study["experiments"]["weighted_modes"]["methods"]
     nulls = [m for m in methods if m.endswith("_untrained")]

@@ -51,7 +51,10 @@ def test_a_variant_shares_what_it_does_not_change() -> None:
     # The same random numbers: a variant's replica is comparable with what it varies.
     told = specs.spec(study, "train", experiment=budget, method="ndsm_jump", part="0")
     assert told["experiment"] == base and told["training"]["evaluations"] == 20
-    assert [*plan.along(study, base, "training", "evaluations").items()] == [(budget, 20), (base, 40)]
+    assert [*plan.along(study, base, "training", "evaluations").items()] == [
+        (budget, 20),
+        (base, 40),
+    ]
     assert [*plan.along(study, base, "sampling", "steps").items()] == [(steps, 2), (base, 8)]
 
 

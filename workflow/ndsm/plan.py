@@ -95,14 +95,16 @@ def variants(study: Study, experiment: str) -> list[str]:
 def along(study: Study, experiment: str, *path: str) -> dict[str, float]:
     """The experiment and those variants that differ from it in one number alone, in its order.
 
-    They may have fewer methods, training sizes or metrics. ``path`` leads to the number, which each comes
-    with; that of the experiment itself may be a choice of several, and it is then left out.
+    They may have fewer methods, training sizes or metrics. ``path`` leads to the number, which
+    comes with each; an experiment that itself has a choice of several there is left out.
     """
     names, apart = study["experiments"], ("variant_of", "n_train", "methods", "metrics")
-    without = functools.reduce(lambda inner, key: {key: inner}, reversed(path), None)
+    without: Any = None
+    for key in reversed(path):
+        without = {key: without}
 
     def rest(name: str) -> dict[str, Any]:
-        return merge({k: v for k, v in names[name].items() if k not in apart}, without or {})
+        return merge({k: v for k, v in names[name].items() if k not in apart}, without)
 
     def value(name: str) -> Any:
         return functools.reduce(lambda inner, key: inner.get(key, {}), path, names[name])

@@ -117,7 +117,7 @@ def spec(study: Study, stage: str, **wildcards: str) -> dict[str, Any]:
 
 
 def settings_digest(study: Study) -> str:
-    """A digest of the resolved settings that may change a number: not of where things lie or run."""
+    """A digest of the resolved settings that may change a number."""
     asked = {key: value for key, value in study.items() if key not in ("mnist_dir", "device")}
     return digest(json.dumps(asked, sort_keys=True))
 
