@@ -251,6 +251,28 @@ def test_runs_at_several_components_are_drawn_at_their_numbers(tmp_path, looks):
     np.testing.assert_allclose(lines(ratio)["dsm"].get_ydata(), [1 / 20, 1 / 100])
 
 
+def test_a_frontier_shows_the_metric_of_its_thresholds(tmp_path, looks):
+    """Whatever that is; each budget's mean stands over its cost."""
+    budgets, names = {"e": 40, "e_20": 20}, "experiment run method n_train seed metric value"
+    costs = "seconds network_evaluations sampling_steps sampling_evaluations autoencoder_seconds"
+    rows = [
+        ("e", run, "dsm", 9, seed, "kl", 1 / size + seed, size / 10, size, 8, 8, 0.0)
+        for run, size in budgets.items()
+        for seed in range(3)
+    ]
+    table = pd.DataFrame(rows, columns=[*names.split(), *costs.split()])
+    store.write_table(tmp_path / "frontier.csv", table, {})
+    own = table[table.run == "e"][["experiment", "method", "n_train", "seed", "metric", "value"]]
+    store.write_table(tmp_path / "metrics.csv", own, {})
+    told = {"budgets": ["e_20", "e"], "steps": ["e"], "thresholds": {"kl": ["dsm"]}}
+    spec = {"experiments": {"e": {"methods": ["dsm"]}}, "frontiers": {"e": told}}
+    figure = cost_curves.frontier(tmp_path, spec, looks, "e")
+    seconds, evaluations, _ = figure.axes
+    for panel, at in ((seconds, [2, 4]), (evaluations, [20, 40])):
+        np.testing.assert_allclose(lines(panel)["dsm"].get_xdata(), at)
+        np.testing.assert_allclose(lines(panel)["dsm"].get_ydata(), [1 / 20 + 1, 1 / 40 + 1])
+
+
 def test_both_branches_share_a_mosaic():
     x = np.zeros((60, 16)) + np.linspace(0, 0.2, 60)[:, None]
     x[::2] = 1 - x[::2]

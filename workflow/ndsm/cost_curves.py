@@ -16,8 +16,6 @@ from ndsm.inputs import read_table
 from ndsm.names import CEILING, DIAGNOSTIC, FLOOR, UNTRAINED
 from ndsm.style import Look
 
-SHOWN = ("fid", "inception_score")
-
 Spec = dict[str, Any]
 
 VARIED = {"budgets": "network evaluations", "components": "components of the drift's mixture"}
@@ -39,7 +37,7 @@ def frontier(tables: Path, spec: Spec, look: dict[str, Look], experiment: str) -
     several = runs[runs.run != experiment]
     runs = runs[runs.n_train == several.n_train.max()]
     real = read_metrics(tables).query("experiment == @experiment")
-    shown = [m for m in SHOWN if m in set(runs.metric)]
+    shown = [m for m in (*own["thresholds"], "inception_score") if m in set(runs.metric)]
     figure, axes = plt.subplots(
         len(shown), 3, figsize=(style.WIDTH, 2.4 * len(shown) + 0.6), squeeze=False, sharey="row"
     )
@@ -66,7 +64,7 @@ def frontier(tables: Path, spec: Spec, look: dict[str, Look], experiment: str) -
             panel.set_xlabel(label)
         style.value_axis(row[0], metric, of.value.to_numpy(), floor)
         row[0].set_ylabel(style.METRICS[metric])
-    figure.suptitle(f"{experiment}, {runs.n_train.iloc[0]} training images", fontsize=8.5)
+    figure.suptitle(f"{experiment}, {runs.n_train.iloc[0]} training points", fontsize=8.5)
     style.legend(figure, axes.flat, columns=4)
     return figure
 
