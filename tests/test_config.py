@@ -254,6 +254,11 @@ BAD = [
         r"secondary.0.metric: 'seconds_to:fid:3' is unknown",
     ),
     ("secondary.2.method", "dsm", r"secondary.2.method: 'dsm' is unknown; allowed: ndsm,"),
+    (
+        "secondary.6.metric",
+        "best_budget:fid",
+        r"secondary.6.experiment: 'digits' is unknown; allowed: digits_latent.* with 'best_budget:",
+    ),
 ]
 
 

@@ -133,6 +133,21 @@ def test_claims_on_seconds(runs, tmp_path):
     assert total.effect == pytest.approx(saved, rel=1e-3)
 
 
+def test_best_budget_is_that_of_the_best_mean(runs, tmp_path):
+    """Of the runs with the usual sampler, for each size; the least FID, the greatest score."""
+    more = runs.assign(metric="coverage")
+    few = runs[runs.run == "e"].assign(run="e_steps2", sampling_steps=2, value=0.1)
+    small = runs.assign(n_train=20, value=runs.value.where(runs.run != "e_250", 0.5 + runs.seed))
+    store.write_table(tmp_path / "frontier.csv", pd.concat([runs, more, few, small]), {})
+    found = comparisons.best_budgets(tmp_path)
+    at = found.set_index(["metric", "n_train", "method", "seed"]).value.sort_index()
+    kept = [at[("best_budget:fid", 50, "dsm", seed)] for seed in SEEDS]
+    assert kept == pytest.approx([10 * (1 + 0.01 * seed) for seed in SEEDS])  # of e, not of e_250
+    assert [at[("best_budget:fid", 20, "dsm", s)] for s in SEEDS] == [0.5, 1.5, 2.5]
+    assert at[("best_budget:coverage", 50, "dsm", 0)] == pytest.approx(40)
+    assert len(found) == 3 * 3 * 3
+
+
 def test_the_quality_of_a_method_is_its_mean_with_the_whole_budget(runs):
     """Of dsm FIDs are 9.8, 10 and 10.2: two of three seeds get to their mean."""
     spec = SPEC | {"frontiers": {"e": SPEC["frontiers"]["e"] | {"thresholds": {"fid": ["dsm"]}}}}

@@ -12,7 +12,16 @@ from ndsm.messages import allowed, as_list, shown, unknown
 from ndsm.method_checks import CHAIN_OBJECTIVES, method_problems
 from ndsm.methods import trained
 from ndsm.metrics import METRICS, traits
-from ndsm.names import CEILING, DIAGNOSTIC, EXAMPLES, FLOOR, POINTS, SECONDS, UNTRAINED
+from ndsm.names import (
+    BEST,
+    CEILING,
+    DIAGNOSTIC,
+    EXAMPLES,
+    FLOOR,
+    POINTS,
+    SECONDS,
+    UNTRAINED,
+)
 
 VARIANCES = ["objective_variance", "gradient_variance"]
 GRADIENT_METRICS = ["gradient_bias", *VARIANCES, *(f"{name}_long_step" for name in VARIANCES)]
@@ -155,6 +164,12 @@ def claim_problems(key: str, claim: dict[str, Any], study: dict[str, Any]) -> It
             known = [each if isinstance(each, str) else f"{each:g}" for each in there]
             if quality not in known:
                 yield unknown(f"{key}.metric", claim["metric"], known) + f" in {name}"
+    if metric.startswith(BEST):
+        metric, there = metric.removeprefix(BEST), study["experiments"].items()
+        runs = [n for n, e in there if "thresholds" in e and "variant_of" not in e]
+        for name in as_list(claim["experiment"]):
+            if name not in runs:
+                yield unknown(f"{key}.experiment", name, runs) + f" with {shown(claim['metric'])}"
     if claim["metric"].startswith((POINTS, *SECONDS)) and "at_most" in claim:
         given = f"{shown(claim['at_most'])} with {shown(claim['metric'])}"
         yield f"{key}.at_most: {given}; allowed: a baseline"

@@ -24,7 +24,7 @@ import pandas as pd
 import typer
 
 from ndsm import cells, inputs, store
-from ndsm.comparisons import Claim, compared, seconds_to
+from ndsm.comparisons import Claim, best_budgets, compared, seconds_to
 from ndsm.documents import CLAIMS, NOT_RUN, NULL, PRIMARY, RIVAL, SECONDARY, front_page, markdown
 from ndsm.messages import as_list
 from ndsm.names import POINTS, UNTRAINED
@@ -44,7 +44,8 @@ def main(
     """Computes the verdict of every configured claim and writes the three documents."""
     metrics = inputs.read_table(tables / "metrics.csv", cells.COLUMNS, spec)
     if (tables / "time_to_quality.csv").exists():
-        metrics = pd.concat([metrics, seconds_to(tables)], ignore_index=True)
+        derived = [seconds_to(tables), best_budgets(tables)]
+        metrics = pd.concat([metrics, *derived], ignore_index=True)
     table = evaluate(spec["primary"], spec["secondary"], metrics, **spec["verdict"])
     notes = table.pop("note")
     store.write_table(out, table, store.provenance(spec))

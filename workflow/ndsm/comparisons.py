@@ -3,7 +3,9 @@
 The metric ``points_saved:<metric>`` asks, seed by seed, how many times as many training points the
 baseline needs for the same quality, by the learning curves of both.
 ``seconds_to:<metric>:<quality>`` compares the seconds until either gets to a quality, and
-``total_seconds_to`` adds those of the autoencoder.
+``total_seconds_to`` adds those of the autoencoder. ``best_budget:<metric>`` is the metric with the
+budget that serves a method best at a training size, on average over seeds: long trainings on few
+points may overfit.
 """
 
 from pathlib import Path
@@ -13,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from ndsm import inputs, store
-from ndsm.names import DIFFERENCES, POINTS, SECONDS
+from ndsm.names import BEST, DIFFERENCES, POINTS, SECONDS
 from ndsm.verdict import (
     DIFFERENCE,
     MAXIMISED,
@@ -50,6 +52,20 @@ def seconds_to(tables: Path) -> pd.DataFrame:
     return pd.concat(rows, ignore_index=True).astype({"n_train": "Int64"})
 
 
+def best_budgets(tables: Path) -> pd.DataFrame:
+    """Rows as of metrics.csv for ``best_budget:<metric>``, of the runs with the usual sampler."""
+    runs = inputs.read_table(tables / "frontier.csv")
+    keys = ["experiment", "method", "n_train", "metric"]
+    usual = runs[runs.run == runs.experiment].drop_duplicates(keys)
+    usual = usual.set_index(keys).sampling_steps.reindex(pd.MultiIndex.from_frame(runs[keys]))
+    runs = runs[runs.sampling_steps.to_numpy() == usual.to_numpy()]
+    means = runs.groupby([*keys, "run"]).value.mean().reset_index()
+    means["loss"] = means.value.where(~means.metric.isin(MAXIMISED), -means.value)
+    best = means.sort_values("loss").drop_duplicates(keys)
+    rows = runs.merge(best[[*keys, "run"]]).assign(metric=lambda own: BEST + own.metric)
+    return rows[[*keys, "seed", "value"]].astype({"n_train": "Int64"})
+
+
 def compared(claim: Claim, metrics: pd.DataFrame, level: float, resamples: int) -> dict[str, Any]:
     """One row of the claims table, without role and verdict.
 
@@ -84,7 +100,12 @@ def _scale(metric: str) -> str:
     """Of the effect on a metric (``verdict``)."""
     if metric.startswith((POINTS, *SECONDS)):
         return SAVING
-    return DIFFERENCE if metric in DIFFERENCES else RELATIVE
+    return DIFFERENCE if metric.removeprefix(BEST) in DIFFERENCES else RELATIVE
+
+
+def _maximised(metric: str) -> bool:
+    """Whether a metric is the better the higher."""
+    return metric.removeprefix(POINTS).removeprefix(BEST) in MAXIMISED
 
 
 def _n_train(claim: Claim, values: pd.DataFrame) -> int:
@@ -128,7 +149,7 @@ def _values(
     found = compare(
         baseline.loc[method.index],
         method,
-        maximise=claim["metric"] in MAXIMISED,
+        maximise=_maximised(claim["metric"]),
         scale=_scale(claim["metric"]),
         level=level,
         resamples=resamples,
@@ -151,7 +172,7 @@ def _points(
     if min(baseline.min(axis=None), method.min(axis=None)) <= 0:
         note = "a value is not positive, so that no power law can be fitted"
         return Comparison(np.nan, None, None, None, len(method), note=note)
-    maximise, most = values.metric.iloc[0] in MAXIMISED, max(sizes) / min(sizes)
+    maximise, most = _maximised(claim["metric"]), max(sizes) / min(sizes)
     saved = np.array(
         [
             points_saved(

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ndsm.names import DIFFERENCES
+from ndsm.names import BEST, DIFFERENCES
 from ndsm.verdict import CONTRADICTED, INCONCLUSIVE, SUPPORTED
 
 CLAIMS = {
@@ -109,7 +109,9 @@ def amount(metric: str, value: float | None) -> str:
         return ""
     if not np.isfinite(value):
         return f"{value:+}"
-    value, unit = (value, "nats") if metric in DIFFERENCES else (100 * value, "%")
+    value, unit = (
+        (value, "nats") if metric.removeprefix(BEST) in DIFFERENCES else (100 * value, "%")
+    )
     return f"{value:+.3g}\N{NO-BREAK SPACE}{unit}"
 
 
@@ -138,7 +140,8 @@ def _reading(table: pd.DataFrame, spec: dict[str, Any]) -> list[str]:
         "*effect* is the mean improvement of the method over the baseline, relative to the "
         "baseline's mean (of *nll* the difference): positive is in favour of the claim. Where "
         "the baseline is a threshold (*at most x*) it is the relative distance below it; of "
-        "*points_saved* and *seconds_to* it is the share that is saved. *CI* is its "
+        "*points_saved* and *seconds_to* it is the share that is saved. *best_budget* is the metric "
+        "with that budget of several which serves a method best at this size. *CI* is its "
         f"{confidence} bootstrap interval over seeds, *p* the p-value of a two-sided paired t test "
         "over the same seeds (each seed gives both methods the same training points), *p adjusted* "
         f"the same after Holm's correction: of the {decided} primary comparisons together, so of "

@@ -6,6 +6,7 @@ UNTRAINED = "_untrained"  # ends the name of a method's own model with F_θ = 0:
 
 # Prefixes of the metrics of claims (see ``claims``).
 POINTS, SECONDS = "points_saved:", ("seconds_to:", "total_seconds_to:")
+BEST = "best_budget:"
 
 # The samplers of the probability flow dy/dφ = −F.
 FLOWS = ("adams", "heun")
