@@ -140,7 +140,7 @@ def _reading(table: pd.DataFrame, spec: dict[str, Any]) -> list[str]:
         "*effect* is the mean improvement of the method over the baseline, relative to the "
         "baseline's mean (of *nll* the difference): positive is in favour of the claim. Where "
         "the baseline is a threshold (*at most x*) it is the relative distance below it; of "
-        "*points_saved* and *seconds_to* it is the share that is saved. *best_budget* is the metric "
+        "*points_saved* and *seconds_to* it is the share that is saved. *best_budget* is a metric "
         "with that budget of several which serves a method best at this size. *CI* is its "
         f"{confidence} bootstrap interval over seeds, *p* the p-value of a two-sided paired t test "
         "over the same seeds (each seed gives both methods the same training points), *p adjusted* "
