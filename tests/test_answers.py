@@ -15,7 +15,7 @@ PAGE = "\n".join(
 def reference(tmp_path):
     """Two studies, one claim each; of the second the rival is level with the method."""
     for study, id_, experiment, metric in (
-        ("default", "C1", "weighted_modes", "kl"),
+        ("default", "C2", "weighted_modes", "kl"),
         ("mnist/C9", "C9", "mnist_latent", "nll"),
     ):
         values = {"dsm": 2.0, "ndsm_cv": 1.0, "ndsm_cv_untrained": 3.0, "dsm_mixture": 1.0}
@@ -37,6 +37,8 @@ def reference(tmp_path):
         )
     summary = metrics.groupby(["experiment", "metric", "n_train", "method"]).value.mean()
     summary = summary.rename("mean").reset_index().assign(experiment="weighted_modes", metric="kl")
+    fit = summary.assign(metric="drift_over_training", mean=0.123)
+    summary = pd.concat([summary, fit])
     store.write_table(tmp_path / "default" / "summary.csv", summary, {"spec": {}})
     return tmp_path
 
@@ -44,7 +46,7 @@ def reference(tmp_path):
 def test_all_primary_comparisons_are_corrected_together(reference):
     whole, folders = answers.gathered(reference)
     decides = whole[whole.role == "primary"].set_index("id")
-    assert list(decides.index) == ["C1", "C9"] == sorted(folders)
+    assert list(decides.index) == ["C2", "C9"] == sorted(folders)
     # Holm: the smaller of two p-values counts twice, the other is no less than that.
     smaller = decides.p_value.min()
     assert decides.p_adjusted.min() == pytest.approx(2 * smaller)
@@ -61,7 +63,8 @@ def test_words_have_the_tables_numbers(reference):
         share = f"{row.effect:+.3g}\xa0nats" if nats else f"{100 * row.effect:+.3g}\xa0%"
         assert f"`ndsm_cv` is better in {row.metric} by {share} (" in text
         assert f"**{row.verdict}.** On 100 points of {row.experiment}" in text
-    assert "these commits: default by C101234, mnist/C9 by C901234." in text
+    assert "these commits: default by C201234, mnist/C9 by C901234." in text
+    assert text.count("The fit of its mixture takes 12 % of the seconds of its training") == 1
     assert text.count("The trained network adds to its own mixture: supported.") == 2
     page = answers.readme(PAGE, reference)
     assert "old" not in page and "| nonlinear noise, the paper's (`ndsm_cv`) | 1.00 |" in page
@@ -76,7 +79,7 @@ def test_what_cannot_be_written_is_refused(reference):
     for suffix in ("csv", "json"):
         data = (reference / "default" / f"claims.{suffix}").read_bytes()
         (twin / f"claims.{suffix}").write_bytes(data)
-    with pytest.raises(store.Refused, match="C1 is decided in .* as well"):
+    with pytest.raises(store.Refused, match="C2 is decided in .* as well"):
         answers.gathered(reference)
     with pytest.raises(store.Refused, match="no claims.csv"):
         answers.gathered(twin / "nowhere")

@@ -21,7 +21,7 @@ from ndsm.datasets import DATASETS
 from ndsm.frontier import frontier, time_to_quality
 from ndsm.inputs import checked, read_record, read_table
 from ndsm.metrics import METRICS
-from ndsm.names import CEILING, FLOOR, UNTRAINED
+from ndsm.names import CEILING, FIT_SHARE, FLOOR, UNTRAINED
 from ndsm.results import autoencoder, fit_seconds, place
 from ndsm.summary import RECONSTRUCTION, Spec, latex, markdown, summarise
 from ndsm.variants import reached_table, variant_tables
@@ -177,7 +177,7 @@ def _reconstruction(results: Path, experiment: str, spec: Spec) -> list[tuple]:
 
 
 def _drift_share(results: Path, experiment: str, method: str, part: int, spec: Spec) -> list[tuple]:
-    """Rows of ``drift_over_training``: a replica's drift fit over its training, in seconds.
+    """Rows of ``FIT_SHARE``: a replica's drift fit over its training, in seconds.
 
     The replicas of a stack train together, so each is charged an equal share of the stack's time.
     Alone it would train for longer; the ratio errs against the drift.
@@ -190,7 +190,7 @@ def _drift_share(results: Path, experiment: str, method: str, part: int, spec: S
     share = record["measured"]["seconds"] / len(replicas)
     seconds = fit_seconds(results, spec, experiment, method, part)
     return [
-        (experiment, method, n_train, seed, "drift_over_training", fit / share)
+        (experiment, method, n_train, seed, FIT_SHARE, fit / share)
         for (n_train, seed), fit in zip(replicas, seconds, strict=True)
     ]
 

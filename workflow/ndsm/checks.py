@@ -17,6 +17,7 @@ from ndsm.names import (
     CEILING,
     DIAGNOSTIC,
     EXAMPLES,
+    FIT_SHARE,
     FLOOR,
     POINTS,
     SECONDS,
@@ -26,7 +27,7 @@ from ndsm.names import (
 VARIANCES = ["objective_variance", "gradient_variance"]
 GRADIENT_METRICS = ["gradient_bias", *VARIANCES, *(f"{name}_long_step" for name in VARIANCES)]
 SCORE_METRICS = ["score_error"]
-TRAINED_METRICS = ["drift_over_training"]
+TRAINED_METRICS = [FIT_SHARE]
 NONLINEAR = [*CHAIN_OBJECTIVES, "ndsm_jump"]  # those whose gradients are compared with dsm's
 
 

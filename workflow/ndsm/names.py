@@ -29,6 +29,9 @@ EXAMPLES = {
 # Objectives that evaluate the network twice a step.
 TWICE = ("ndsm_cv", "ndsm_anti")
 
+# What the fit of a method's mixture takes of the seconds that its training takes.
+FIT_SHARE = "drift_over_training"
+
 # Metrics of which neither less nor more is better: no best method, no claim.
 DIAGNOSTIC = ("nearest_ratio",)
 
