@@ -14,10 +14,14 @@ PART ?=
 PYTHON ?= python3.11
 RESULTS := results/$(STUDY)$(if $(SCALE),_$(SCALE))
 BIN := .venv/bin
-# What the README shows of a study.
-SHOWN_default := forward_process learning_curve_pinwheel
-SHOWN_mnist_C9 := frontier_mnist_latent latent_mnist_latent
-SHOWN_mnist := samples_mnist_small learning_curve_mnist_small shares_mnist_imbalance departure
+# The figures of a study that the README and RESULTS.md show.
+SHOWN_default := forward_process learning_curve_pinwheel learning_curve_weighted_modes \
+	frontier_weighted_modes budgets_weighted_modes variance budgets_digits components_digits
+SHOWN_mnist_C6 := seeds_mnist_imbalance
+SHOWN_mnist_C7 := samples_mnist_small budgets_mnist_small components_mnist_components
+SHOWN_mnist_C8 := departure
+SHOWN_mnist_C9 := frontier_mnist_latent
+SHOWN_mnist := $(SHOWN_mnist_C6) $(SHOWN_mnist_C7) $(SHOWN_mnist_C8) $(SHOWN_mnist_C9)
 SHOWN := $(SHOWN_$(STUDY)$(if $(CLAIM),_$(CLAIM)))
 REFERENCE := results/reference/$(STUDY)$(if $(CLAIM),/$(CLAIM))
 CONFIG := study=$(STUDY) $(if $(MNIST_DIR),mnist_dir=$(MNIST_DIR)) $(if $(CLAIM),claim=$(CLAIM)) \

@@ -32,6 +32,18 @@ SHOWN = [
     ("digits", "fid", "digits, FID"),
     ("digits_latent", "nll", "codes of digits, −log p"),
 ]
+# What shows each claim best, where the figure is kept.
+FIGURES = {
+    "C1": "learning_curve_weighted_modes",
+    "C2": "frontier_weighted_modes",
+    "C3": "learning_curve_weighted_modes",
+    "C4": "variance",
+    "C5": "budgets_weighted_modes",
+    "C6": "seeds_mnist_imbalance",
+    "C7": "budgets_mnist_small",
+    "C8": "departure",
+    "C9": "frontier_mnist_latent",
+}
 METHODS = {
     "dsm": "linear noise (`dsm`)",
     "flow_matching": "straight paths (`flow_matching`)",
@@ -118,7 +130,10 @@ def results(reference: Path) -> str:
     for id_, folder in sorted(folders.items()):
         lines += [f"## {id_}: {CLAIMS[id_]}", "", *_section(whole[whole.id == id_])]
         lines += _fit(whole[whole.id == id_].iloc[0], Path(folder)) if id_ == "C2" else []
-        lines += [f"- Every comparison: [{folder}/claims.md]({folder}/claims.md).", ""]
+        lines += [f"- Every comparison: [{folder}/claims.md]({folder}/claims.md)."]
+        picture = f"{folder}/{FIGURES[id_]}.png"
+        lines += [f"- Figure: [{FIGURES[id_]}]({picture})."] if Path(picture).exists() else []
+        lines += [""]
     return "\n".join(lines)
 
 

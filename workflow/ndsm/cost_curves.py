@@ -19,35 +19,35 @@ from ndsm.style import Look
 Spec = dict[str, Any]
 
 VARIED = {"budgets": "network evaluations", "components": "components of the drift's mixture"}
+SAMPLING = "sampling_evaluations"
 COSTS = {
     "seconds": "s of training and fit",
     "network_evaluations": "network evaluations",
-    "sampling_evaluations": "evaluations per sample",
+    SAMPLING: "evaluations per sample",
 }
 
 
 def frontier(tables: Path, spec: Spec, look: dict[str, Look], experiment: str) -> Figure:
-    """Quality against training time, against network evaluations, and against those of sampling.
+    """Quality against training time, network evaluations, and, if they vary, those of sampling.
 
     At the largest training size with several budgets. A dot is the mean over seeds of a training of
     its own; the band goes from the best to the worst seed. A method without a network is a line.
     """
     runs, own = read_table(tables / "frontier.csv"), spec["frontiers"][experiment]
     runs = runs[runs.experiment == experiment]
-    several = runs[runs.run != experiment]
-    runs = runs[runs.n_train == several.n_train.max()]
+    runs = runs[runs.n_train == runs[runs.run != experiment].n_train.max()]
     real = read_metrics(tables).query("experiment == @experiment")
     shown = [m for m in (*own["thresholds"], "inception_score") if m in set(runs.metric)]
-    figure, axes = plt.subplots(
-        len(shown), 3, figsize=(style.WIDTH, 2.4 * len(shown) + 0.6), squeeze=False, sharey="row"
-    )
+    costs = {k: v for k, v in COSTS.items() if k != SAMPLING or len(own["steps"]) > 1}
+    size = style.WIDTH, 2.4 * len(shown) + 0.6
+    figure, axes = plt.subplots(len(shown), len(costs), figsize=size, squeeze=False, sharey="row")
     for row, metric in zip(axes, shown, strict=True):
         of = runs[runs.metric == metric]
         measured = real[real.metric == metric]
         floor = measured.loc[measured.method == FLOOR, "value"].to_numpy()
         at_size = measured[(measured.method == CEILING) & (measured.n_train == of.n_train.iloc[0])]
-        for panel, (cost, label) in zip(row, COSTS.items(), strict=True):
-            names = own["steps" if cost == "sampling_evaluations" else "budgets"]
+        for panel, (cost, label) in zip(row, costs.items(), strict=True):
+            names = own["steps" if cost == SAMPLING else "budgets"]
             style.draw_floor(panel, floor)
             if len(at_size):
                 height = at_size.value.mean()
@@ -57,7 +57,7 @@ def frontier(tables: Path, spec: Spec, look: dict[str, Look], experiment: str) -
                 _line(panel, mine, cost, look[method], method)
             panel.set_xscale("log")
             trained = of[of.run.isin(names) & (of.network_evaluations > 0)]
-            if cost == "sampling_evaluations":
+            if cost == SAMPLING:
                 style.plain_ticks(panel.xaxis, FixedLocator([2, 5, 10, 20, 50, 100]))
             else:
                 style.log_ticks(panel.xaxis, trained[cost].to_numpy())

@@ -26,10 +26,14 @@ def read_metrics(tables: Path) -> pd.DataFrame:
 
 
 def learning_curve(tables: Path, spec: Spec, look: dict[str, Look], experiment: str) -> Figure:
-    """Each metric against training size: mean over seeds, band from worst to best seed."""
+    """Each metric, and the error of the score where it is measured, against training size.
+
+    A line is the mean over seeds, its band goes from the worst to the best seed.
+    """
     metrics = read_metrics(tables)
     metrics = metrics[metrics.experiment == experiment]
-    names = spec["experiments"][experiment]["metrics"]
+    names = [*spec["experiments"][experiment]["metrics"], "score_error"]
+    names = [name for name in names if name in set(metrics.metric)]
     wide = min(len(names), 3) if len(names) != 4 else 2
     deep = -(-len(names) // wide)
     figure, axes = plt.subplots(
