@@ -26,21 +26,24 @@ def test_gradient_variance_grows_with_smaller_steps_only_for_plain_ndsm(drift):
     assert slopes["ndsm_cv"] > -0.15 and slopes["ndsm_anti"] > -0.15
 
 
-def test_the_metrics_are_the_ends_of_the_sweep_over_steps():
-    steps = {"sweep": "step", "t": 0.1, "h": [0.01, 0.1, 0.001]}
-    curves = pd.concat(
-        pd.DataFrame(steps | {"objective": name, "objective_variance": v, "gradient_variance": g})
-        for name, v, g in (("ndsm", [2.0, 3.0, 1.0], [5.0, 6.0, 4.0]), ("cv", 7.0, 8.0))
-    )
-    other = curves.assign(sweep="time", h=5.0, objective_variance=9.0)
-    found = at_both_ends(pd.concat([curves, other])).set_index(["method", "metric"]).value
+def test_the_metrics_are_those_of_the_shortest_step_and_the_latest_time():
+    """For an evaluation of the network: a draw of ndsm_cv takes two."""
+    rows = [
+        (name, sweep, h, t, 10.0 * k + v, 100.0 * k + v)
+        for k, name in enumerate(("ndsm", "ndsm_cv"), start=1)
+        for v, (sweep, h, t) in enumerate(
+            [("step", 0.01, 0.1), ("step", 0.001, 0.1), ("time", 0.3, 3.0), ("time", 1e-4, 1e-3)]
+        )
+    ]
+    names = ["objective", "sweep", "h", "t", "objective_variance", "gradient_variance"]
+    found = at_both_ends(pd.DataFrame(rows, columns=names)).set_index(["method", "metric"]).value
     assert found.to_dict() == {
-        ("ndsm", "objective_variance"): 1.0,
-        ("ndsm", "gradient_variance"): 4.0,
-        ("ndsm", "objective_variance_long_step"): 3.0,
-        ("ndsm", "gradient_variance_long_step"): 6.0,
-        ("cv", "objective_variance"): 7.0,
-        ("cv", "gradient_variance"): 8.0,
-        ("cv", "objective_variance_long_step"): 7.0,
-        ("cv", "gradient_variance_long_step"): 8.0,
+        ("ndsm", "objective_variance"): 11.0,
+        ("ndsm", "gradient_variance"): 101.0,
+        ("ndsm", "objective_variance_late"): 12.0,
+        ("ndsm", "gradient_variance_late"): 102.0,
+        ("ndsm_cv", "objective_variance"): 42.0,
+        ("ndsm_cv", "gradient_variance"): 402.0,
+        ("ndsm_cv", "objective_variance_late"): 44.0,
+        ("ndsm_cv", "gradient_variance_late"): 404.0,
     }

@@ -25,7 +25,7 @@ from ndsm.names import (
 )
 
 VARIANCES = ["objective_variance", "gradient_variance"]
-GRADIENT_METRICS = ["gradient_bias", *VARIANCES, *(f"{name}_long_step" for name in VARIANCES)]
+GRADIENT_METRICS = ["gradient_bias", *VARIANCES, *(f"{name}_late" for name in VARIANCES)]
 SCORE_METRICS = ["score_error"]
 TRAINED_METRICS = [FIT_SHARE]
 NONLINEAR = [*CHAIN_OBJECTIVES, "ndsm_jump"]  # those whose gradients are compared with dsm's

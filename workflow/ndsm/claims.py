@@ -5,8 +5,8 @@ decides it, which the configuration declares under ``primary``. Beside it stand 
 the same values, with another baseline: ``untrained``, the method's own model without its network
 (does the network add to its mixture?), and ``rival``, which has the same mixture under linear noise
 (does nonlinear noise add to that?). Each of these three roles is a family, whose p-values are
-corrected together over all claims. Comparisons under ``secondary``, beside each again the untrained
-model, are corrected within their claim.
+corrected together over all claims. Comparisons under ``secondary`` are corrected within their
+claim, and so, apart from them, are those with the untrained models beside each.
 
 A comparison names an experiment, a metric, a method and either a ``baseline`` method or a threshold
 ``at_most``; with a ``baseline_experiment`` the baseline is there.
@@ -25,14 +25,24 @@ import typer
 
 from ndsm import cells, inputs, store
 from ndsm.comparisons import Claim, best_budgets, compared, seconds_to
-from ndsm.documents import CLAIMS, NOT_RUN, NULL, PRIMARY, RIVAL, SECONDARY, front_page, markdown
+from ndsm.documents import (
+    CLAIMS,
+    NOT_RUN,
+    NULL,
+    PRIMARY,
+    RIVAL,
+    SECONDARY,
+    SECONDARY_NULL,
+    front_page,
+    markdown,
+)
 from ndsm.messages import as_list
-from ndsm.names import POINTS, UNTRAINED
+from ndsm.names import BEST, POINTS, SECONDS, UNTRAINED
 from ndsm.verdict import detectable, holm, verdict
 
 COLUMNS = (
     "id claim role experiment metric method baseline n_train effect ci_low ci_high p_value"
-    " p_adjusted detectable seeds verdict"
+    " p_adjusted detectable seeds verdict note"
 ).split()
 
 
@@ -43,14 +53,16 @@ def main(
 ) -> None:
     """Computes the verdict of every configured claim and writes the three documents."""
     metrics = inputs.read_table(tables / "metrics.csv", cells.COLUMNS, spec)
-    if (tables / "time_to_quality.csv").exists():
-        derived = [seconds_to(tables), best_budgets(tables)]
+    if (tables / "frontier.csv").exists():
+        reached, runs = (
+            inputs.read_table(tables / f"{name}.csv") for name in ("time_to_quality", "frontier")
+        )
+        derived = [seconds_to(reached, runs), best_budgets(runs)]
         metrics = pd.concat([metrics, *derived], ignore_index=True)
     table = evaluate(spec["primary"], spec["secondary"], metrics, **spec["verdict"])
-    notes = table.pop("note")
     store.write_table(out, table, store.provenance(spec))
-    store.write_text(out.with_suffix(".md"), markdown(table, notes, spec, out))
-    store.write_text(out.with_name("report.rst"), front_page(table, notes, spec, out))
+    store.write_text(out.with_suffix(".md"), markdown(table, spec, out))
+    store.write_text(out.with_name("report.rst"), front_page(table, spec, out))
     print(table[["role", "verdict"]].value_counts().to_string(), flush=True)
 
 
@@ -61,7 +73,7 @@ def evaluate(
     level: float,
     resamples: int,
 ) -> pd.DataFrame:
-    """The claims table: ``COLUMNS`` and ``note``, in the order of the ids.
+    """The claims table, ``COLUMNS``, in the order of the ids.
 
     Args:
         primary: the comparison that decides each claim, by its id.
@@ -82,7 +94,7 @@ def evaluate(
         rows.append(about | compared(claim, metrics, level, resamples))
     missing = CLAIMS.keys() - {row["id"] for row in rows}
     rows += [{"id": id_, "claim": CLAIMS[id_], "verdict": NOT_RUN} for id_ in missing]
-    table = pd.DataFrame(rows, columns=[*COLUMNS, "note", "spread", "scale"])
+    table = pd.DataFrame(rows, columns=[*COLUMNS, "spread", "scale"])
     table = _independent(table.sort_values("id", kind="stable"))
     table = _judged(table, level).drop(columns=["spread", "scale"])
     return table.astype({"n_train": "Int64", "seeds": "Int64"})
@@ -92,31 +104,41 @@ def _comparisons(
     primary: dict[str, Claim], secondary: list[Claim], metrics: pd.DataFrame
 ) -> Iterator[tuple[str, Claim]]:
     """Every comparison with its role; after each the one with the method's untrained model."""
-    keys = ("metric", "experiment", "method", "n_train")
+    keys, nulls = ("metric", "experiment", "method", "n_train"), set[tuple]()
+
+    def with_null(role: str, claim: Claim) -> Iterator[tuple[str, Claim]]:
+        """Each but once, whatever the claim: it asks the same of every claim."""
+        about = tuple(claim.get(key) for key in keys)
+        if about not in nulls and _has_null(claim, metrics):
+            nulls.add(about)
+            null = claim | {"baseline": f"{claim['method']}{UNTRAINED}"}
+            null.pop("baseline_experiment", None)
+            yield role, null
+
     for id_, declared in primary.items():
         claim = {key: value for key, value in declared.items() if key != "rival"} | {"id": id_}
         yield PRIMARY, claim
-        yield from _with_null(NULL, claim, metrics)
+        yield from with_null(NULL, claim)
         if "rival" in declared:
             yield RIVAL, claim | {"baseline": declared["rival"]}
     for claim in secondary:
         for values in itertools.product(*(as_list(claim.get(key)) for key in keys)):
             one = claim | dict(zip(keys, values, strict=True))
             yield SECONDARY, one
-            yield from _with_null(SECONDARY, one, metrics)
+            yield from with_null(SECONDARY_NULL, one)
 
 
-def _with_null(role: str, claim: Claim, metrics: pd.DataFrame) -> Iterator[tuple[str, Claim]]:
-    """The claim with the method's untrained model as baseline, where that has been measured."""
-    null = claim | {"baseline": f"{claim['method']}{UNTRAINED}"}
-    null.pop("baseline_experiment", None)
-    measured = metrics[
-        (metrics.experiment == claim["experiment"])
-        & (metrics.metric == claim["metric"].removeprefix(POINTS))
-        & (metrics.method == null["baseline"])
-    ]
-    if "baseline" in claim and not measured.empty:
-        yield role, null
+def _has_null(claim: Claim, metrics: pd.DataFrame) -> bool:
+    """Whether a claim's method has a model without its network that can be compared with it.
+
+    Not where one of several budgets is chosen, of which the null has one, nor for seconds: it costs
+    its fit alone, so that where it gets to a quality it is always there first.
+    """
+    if "baseline" not in claim or claim["metric"].startswith((*SECONDS, BEST, POINTS + BEST)):
+        return False
+    rows = metrics[(metrics.experiment == claim["experiment"])]
+    measured = rows.metric == claim["metric"].removeprefix(POINTS)
+    return f"{claim['method']}{UNTRAINED}" in set(rows[measured].method)
 
 
 def _independent(table: pd.DataFrame) -> pd.DataFrame:
@@ -127,8 +149,9 @@ def _independent(table: pd.DataFrame) -> pd.DataFrame:
     """
     said = ["id", "experiment", "metric", "method", "baseline", "n_train"]
     numbers = ["id", "effect", "ci_low", "ci_high", "p_value"]
-    table = table[~(table.duplicated(said) & (table.role == SECONDARY))]
-    again = table.duplicated(numbers) & table.p_value.notna() & (table.role == SECONDARY)
+    secondary = table.role.isin([SECONDARY, SECONDARY_NULL])
+    table = table[~(table.duplicated(said) & secondary)]
+    again = table.duplicated(numbers) & table.p_value.notna() & secondary[table.index]
     for row in table[again].itertuples():
         what = f"{row.id}: {row.metric} of {row.method} against {row.baseline}"
         print(f"{what} has the very numbers of another comparison, and is not counted")
@@ -137,7 +160,7 @@ def _independent(table: pd.DataFrame) -> pd.DataFrame:
 
 def _judged(table: pd.DataFrame, level: float) -> pd.DataFrame:
     """The table with p-values corrected in their families, verdicts and detectable effects."""
-    family = table.role.where(table.role != SECONDARY, table.id)
+    family = table.role.where(table.role.isin([PRIMARY, NULL, RIVAL]), table.id + table.role)
     table["p_adjusted"] = table.p_value.astype(float).groupby(family).transform(holm)
     run = table.verdict != NOT_RUN
     table.loc[run, "verdict"] = [

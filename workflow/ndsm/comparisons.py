@@ -8,13 +8,13 @@ budget that serves a method best at a training size, on average over seeds: long
 points may overfit.
 """
 
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from ndsm import inputs, store
+from ndsm import store
 from ndsm.names import BEST, DIFFERENCES, POINTS, SECONDS
 from ndsm.verdict import (
     DIFFERENCE,
@@ -22,6 +22,7 @@ from ndsm.verdict import (
     RELATIVE,
     SAVING,
     Comparison,
+    Shared,
     compare,
     points_saved,
 )
@@ -29,15 +30,18 @@ from ndsm.verdict import (
 Claim = dict[str, Any]
 
 
-def seconds_to(tables: Path) -> pd.DataFrame:
+def seconds_to(reached: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
     """Rows as of metrics.csv for ``[total_]seconds_to:<metric>:<quality>``.
 
-    The column ``censored`` marks where that quality is never reached: the value is then the cost
-    of the largest budget.
+    Args:
+        reached: as ``frontier.time_to_quality`` gives it.
+        runs: as ``frontier.frontier`` gives it.
+
+    Returns:
+        these rows; the column ``censored`` marks where that quality is never reached: the value is
+        then the cost of the largest budget. ``early``, ``rate_error`` and ``budgets`` are those of
+        ``reached``.
     """
-    reached, runs = (
-        inputs.read_table(tables / f"{name}.csv") for name in ("time_to_quality", "frontier")
-    )
     names = reached.metric + ":" + reached.quality.astype(str)
     keys = ["experiment", "method", "n_train", "seed"]
     most = runs.sort_values("network_evaluations").groupby(keys).seconds.last()
@@ -45,16 +49,20 @@ def seconds_to(tables: Path) -> pd.DataFrame:
     coder = runs.groupby(keys).autoencoder_seconds.first()
     coder = coder.loc[pd.MultiIndex.from_frame(reached[keys])].to_numpy()
     seconds = reached.seconds.fillna(pd.Series(last))
+    own = [*keys, "early", "rate_error", "budgets"]
     rows = [
-        reached[keys].assign(metric=prefix + names, value=value, censored=reached.seconds.isna())
+        reached[own].assign(metric=prefix + names, value=value, censored=reached.seconds.isna())
         for prefix, value in zip(SECONDS, (seconds, seconds + coder), strict=True)
     ]
     return pd.concat(rows, ignore_index=True).astype({"n_train": "Int64"})
 
 
-def best_budgets(tables: Path) -> pd.DataFrame:
-    """Rows as of metrics.csv for ``best_budget:<metric>``, of the runs with the usual sampler."""
-    runs = inputs.read_table(tables / "frontier.csv")
+def best_budgets(runs: pd.DataFrame) -> pd.DataFrame:
+    """Rows as of metrics.csv for ``best_budget:<metric>``, of the runs with the usual sampler.
+
+    Args:
+        runs: as ``frontier.frontier`` gives it.
+    """
     keys = ["experiment", "method", "n_train", "metric"]
     usual = runs[runs.run == runs.experiment].drop_duplicates(keys)
     usual = usual.set_index(keys).sampling_steps.reindex(pd.MultiIndex.from_frame(runs[keys]))
@@ -130,7 +138,7 @@ def _values(
     method = _curves(values, claim["method"], claim).get(n_train)
     if method is None or method.isna().any():
         raise store.Refused(f"{_name(claim)}: no values at n_train {n_train} for every seed")
-    note = ""
+    note, shared = "", Shared()
     if "at_most" in claim:
         baseline = pd.Series(float(claim["at_most"]), method.index)
     else:
@@ -139,11 +147,14 @@ def _values(
             raise store.Refused(f"{_name(claim)}: the baseline has no values at {n_train}")
         baseline = curves[n_train]
         if claim["metric"].startswith(SECONDS):
-            late = _never(values, claim["method"], n_train, method)
-            late_too = _never(theirs, claim["baseline"], n_train, baseline)
-            longer = np.maximum(method, baseline)
+            own = _timed(values, claim["method"], n_train, method)
+            other = _timed(theirs, claim["baseline"], n_train, baseline)
+            longer, late, late_too = np.maximum(method, baseline), own.censored, other.censored
             method, baseline = method.where(~late, longer), baseline.where(~late_too, longer)
             note = _who_never({claim["method"]: late, claim["baseline"]: late_too})
+            if other.early.any():
+                note = f"{claim['baseline']} is there with its smallest budget: no verdict; {note}"
+            shared = _shared(own.iloc[0], other.iloc[0])
     if set(baseline.index) != set(method.index) or baseline.isna().any():
         raise store.Refused(f"{_name(claim)}: method and baseline have different seeds")
     found = compare(
@@ -151,9 +162,12 @@ def _values(
         method,
         maximise=_maximised(claim["metric"]),
         scale=_scale(claim["metric"]),
+        shared=shared,
         level=level,
         resamples=resamples,
     )
+    if "no verdict" in note:
+        found = replace(found, p_value=None)
     return _noted(found, note)
 
 
@@ -182,13 +196,20 @@ def _points(
         ]
     )
     found = compare(saved, np.ones_like(saved), scale=SAVING, level=level, resamples=resamples)
-    held = int((np.abs(np.log(saved)) >= np.log(most) * (1 - 1e-9)).sum())
-    note = f"in {held} of {len(saved)} seeds the ratio is held to the range of sizes, {most:g}"
-    return _noted(found, note if held else "")
+    notes = []
+    gaps = (np.log(baseline) - np.log(method)).mean() * (-1 if maximise else 1)
+    ahead = [str(n) for n, gap in gaps.items() if gap > 0]
+    if 0 < len(ahead) < len(gaps):
+        notes += [f"the learning curves cross: the method is ahead at n = {', '.join(ahead)} only"]
+    if held := int((np.abs(np.log(saved)) >= np.log(most) * (1 - 1e-9)).sum()):
+        notes += [
+            f"in {held} of {len(saved)} seeds the ratio is held to the range of sizes, {most:g}"
+        ]
+    return _noted(found, "; ".join(notes))
 
 
 def _noted(found: Comparison, note: str) -> Comparison:
-    return Comparison(**vars(found) | {"note": "; ".join(filter(None, [note, found.note]))})
+    return replace(found, note="; ".join(filter(None, [note, found.note])))
 
 
 def _baseline(claim: Claim) -> str:
@@ -199,10 +220,20 @@ def _baseline(claim: Claim) -> str:
     return f"{claim['baseline']} in {elsewhere}" if elsewhere else claim["baseline"]
 
 
-def _never(rows: pd.DataFrame, method: str, n_train: int, values: pd.Series) -> pd.Series:
-    """In which seeds, those of ``values``, a method never gets to the quality."""
-    own = rows[(rows.method == method) & (rows.n_train == n_train)].set_index("seed").censored
-    return own.astype(bool).reindex(values.index)
+def _timed(rows: pd.DataFrame, method: str, n_train: int, values: pd.Series) -> pd.DataFrame:
+    """How a method was timed, in the seeds of ``values``."""
+    own = rows[(rows.method == method) & (rows.n_train == n_train)].set_index("seed")
+    return own.reindex(values.index).astype({"censored": bool, "early": bool})
+
+
+def _shared(*timed: pd.Series) -> Shared:
+    """The error of both rates together; of one budget alone it is not known, and none."""
+    errors = [(own.rate_error**2, own.budgets - 1) for own in timed if own.rate_error > 0]
+    if not errors:
+        return Shared()
+    total = sum(variance for variance, _ in errors)
+    freedom = total**2 / sum(variance**2 / df for variance, df in errors)
+    return Shared(float(np.sqrt(total)), float(freedom))
 
 
 def _who_never(late: dict[str, pd.Series]) -> str:

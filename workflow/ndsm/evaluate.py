@@ -6,7 +6,7 @@ Images are clipped to the range of pixels, [0, 1], before anything is measured.
 import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from operator import attrgetter
 from pathlib import Path
@@ -114,7 +114,7 @@ class Replica:
         samples: (n, d).
         seed: of the replica; for real data their number.
         n_train: its training points, or None for real data.
-        log_prob: the model's log-density of the first held-out points, (m,).
+        log_prob: the model's log-density of its seed's held-out points, (m,).
         codes: in latent space those of the samples, (n, d).
         held_out_codes: those of the held-out images, by the replica's autoencoder, (m, d).
     """
@@ -131,6 +131,13 @@ class Replica:
     def log_density(self) -> Array:
         """The true log p of the samples, (n,)."""
         return DATASETS[self.reference.dataset].log_density(self.samples)
+
+    @property
+    def true_log_prob(self) -> Array:
+        """The true log p of the seed's held-out points, (m,)."""
+        return self.reference.log_density[
+            likelihood_points(self.seed, *self.reference.points.shape)
+        ]
 
     @cached_property
     def seen(self) -> "Seen":
@@ -178,10 +185,9 @@ class Replica:
 def real_replicas(reference: Reference) -> Iterator[Replica]:
     """The floor: sets of real data, whose density is the true one."""
     known = DATASETS[reference.dataset].has_density
-    count = likelihood_points(reference.points.shape[1])
-    log_prob = reference.log_density[:count] if known else None
     for seed, points in enumerate(reference.data["real"]):
-        yield Replica(reference, points, seed, log_prob=log_prob)
+        plain = Replica(reference, points, seed)
+        yield replace(plain, log_prob=plain.true_log_prob) if known else plain
 
 
 def replicas(

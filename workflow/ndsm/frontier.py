@@ -3,6 +3,10 @@
 ``frontier`` lists the runs; ``time_to_quality`` reads off them when a metric first passes a
 threshold: a number, or what a method has on average with its largest budget. Both are parts of the
 stage ``aggregate``.
+
+The seconds to a threshold are those of the fit and of the network evaluations, at the method's
+rate: the geometric mean of what an evaluation took in its trainings, one for each budget. Their
+scatter gives the rate's error, which all seeds share, since a stack trains them together.
 """
 
 from collections.abc import Iterator
@@ -20,15 +24,17 @@ from ndsm.verdict import MAXIMISED
 Spec = dict[str, Any]
 
 RUN = ["experiment", "run", "method", "n_train", "seed"]
-COSTS = ["seconds", "network_evaluations", "sampling_steps", "sampling_evaluations"]
+REACHED = ["seconds", "network_evaluations", "sampling_steps", "autoencoder_seconds", "early"]
+COSTS = ["seconds", "fit_seconds", "network_evaluations", "sampling_steps", "sampling_evaluations"]
 
 
 def frontier(results: Path, metrics: pd.DataFrame, spec: Spec) -> pd.DataFrame:
     """Cost and quality of every run of the experiments with several budgets.
 
     Columns: experiment; run, it or one of its variants; method, n_train, seed; seconds, of its
-    drift's fit and of its training, an equal share of the stack's; autoencoder_seconds; network
-    evaluations in training; steps of the sampler and evaluations per sample; metric, value.
+    drift's fit and of its training, an equal share of the stack's; fit_seconds, of the fit alone;
+    autoencoder_seconds; network evaluations in training; steps of the sampler and evaluations per
+    sample; metric, value.
     """
     rows = [
         (experiment, run, *costs)
@@ -59,7 +65,7 @@ def _costs(results: Path, run: str, spec: Spec) -> Iterator[tuple]:
             steps = sample["spec"]["sampling"]["steps"] if evaluations else 0
             for (n_train, seed), seconds in zip(replicas, fits, strict=True):
                 coder = _autoencoder_seconds(results, run, n_train, seed, spec)
-                cost = (round(seconds + share, 4), evaluations, steps, per_sample, coder)
+                cost = (round(seconds + share, 4), seconds, evaluations, steps, per_sample, coder)
                 yield method, n_train, seed, *cost
 
 
@@ -75,25 +81,42 @@ def time_to_quality(table: pd.DataFrame, spec: Spec) -> pd.DataFrame:
     """When each replica first passes each threshold, in seconds and network evaluations.
 
     Between two budgets by interpolation (``first_passage``); a run that is there with the smallest
-    budget is given that budget's cost, an upper bound; one that never is, nothing.
+    budget is given that budget's cost, an upper bound (``early``); one that never is, nothing.
     Columns: experiment, method, n_train, seed, metric, quality (the threshold as the settings have
-    it), threshold, seconds, network_evaluations, sampling_steps, autoencoder_seconds.
+    it), threshold, ``REACHED``, and of the method the error of its rate: rate_error, the standard
+    error of its logarithm, and budgets, from how many it is.
     """
     rows = []
     for experiment, runs in spec["frontiers"].items():
         of = table[(table.experiment == experiment) & table.run.isin(runs["budgets"])]
         for metric, qualities in runs["thresholds"].items():
             measured = of[of.metric == metric]
-            for (n_train, method, seed), curve in measured.groupby(
-                ["n_train", "method", "seed"], sort=False
-            ):
-                for quality in qualities:
-                    threshold = _threshold(quality, measured, experiment, n_train)
-                    at = _reached(curve, threshold, metric in MAXIMISED)
-                    label = quality if isinstance(quality, str) else f"{quality:g}"
-                    rows.append((experiment, method, n_train, seed, metric, label, threshold, *at))
-    columns = ["experiment", *RUN[2:], "metric", "quality", "threshold", *COSTS[:3]]
-    return pd.DataFrame(rows, columns=[*columns, "autoencoder_seconds"])
+            for (n_train, method), own in measured.groupby(["n_train", "method"], sort=False):
+                rate = rate_of(own)
+                for seed, curve in own.groupby("seed", sort=False):
+                    for quality in qualities:
+                        threshold = _threshold(quality, measured, experiment, n_train)
+                        at = _reached(curve, threshold, metric in MAXIMISED, rate[0])
+                        label = quality if isinstance(quality, str) else f"{quality:g}"
+                        key = experiment, method, n_train, seed, metric, label, threshold
+                        rows.append((*key, *at, *rate[1:]))
+    columns = ["experiment", *RUN[2:], "metric", "quality", "threshold", *REACHED]
+    return pd.DataFrame(rows, columns=[*columns, "rate_error", "budgets"])
+
+
+def rate_of(runs: pd.DataFrame) -> tuple[float, float, int]:
+    """Seconds of a method's network evaluation, the standard error of its logarithm, of how many.
+
+    Args:
+        runs: of one method at one size; each of its budgets trained one stack.
+    """
+    means = runs.groupby("network_evaluations")[["seconds", "fit_seconds"]].mean()
+    means = means[means.index > 0]
+    if means.empty:
+        return 0.0, 0.0, 0
+    logs = np.log((means.seconds - means.fit_seconds) / means.index)
+    error = logs.std() / np.sqrt(len(logs)) if len(logs) > 1 else 0.0
+    return float(np.exp(logs.mean())), float(error), len(logs)
 
 
 def _threshold(
@@ -110,18 +133,17 @@ def _threshold(
     return float(whole[whole.n_train == n_train].value.mean())
 
 
-def _reached(curve: pd.DataFrame, threshold: float, maximise: bool) -> tuple:
-    """Seconds, evaluations, steps of sampling, seconds of the autoencoder; nothing if never."""
+def _reached(curve: pd.DataFrame, threshold: float, maximise: bool, rate: float) -> tuple:
+    """What ``REACHED`` names; but for early nothing if the threshold is never passed."""
     curve = curve.drop_duplicates("network_evaluations").sort_values("network_evaluations")
-    costs = []
-    for cost in ("seconds", "network_evaluations"):
-        # A method without a network has one point, at no evaluations at all.
-        found = first_passage(curve[cost], curve.value, threshold, maximise=maximise)
-        if np.isnan(found):
-            return (np.nan,) * 4
-        costs.append(found)
-    last = curve.iloc[-1]
-    return round(costs[0], 4), round(costs[1]), last.sampling_steps, last.autoencoder_seconds
+    cost = curve.network_evaluations
+    # A method without a network has one point, at no evaluations at all.
+    found = first_passage(cost, curve.value, threshold, maximise=maximise)
+    if np.isnan(found):
+        return (*(np.nan,) * (len(REACHED) - 1), False)
+    last, early = curve.iloc[-1], 0 < found <= cost.iloc[0]
+    seconds = round(last.fit_seconds + rate * found, 4)
+    return seconds, round(found), last.sampling_steps, last.autoencoder_seconds, early
 
 
 def first_passage(

@@ -7,8 +7,8 @@ At a fixed network of random weights, over draws of a jump that takes h and arri
     gradient bias        ⟨E ∇_θ ℓ, E ∇_θ ℓ_dsm⟩ / ‖E ∇_θ ℓ_dsm‖² − 1, for the linear drift, where
                          DSM's closed form is the truth
 
-The variances of the claims are at both ends of the sweep over the step size: the shortest step, and
-the whole way from the data in one (``…_long_step``), where there is least to gain.
+The variances of the claims are those of a network evaluation (a draw's times its evaluations), with
+the shortest step, and at the last time (``…_late``), where there is least to gain.
 
 The gradient of every single draw, which the variance asks for, comes from a stack of as many copies
 of the network; the expected gradient from the gradient of a mean over many draws.
@@ -44,7 +44,7 @@ STEPS = [0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0]  # h / t of the sweep over the
 TIMES = [0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0]  # t of the sweep over time
 T_FIXED, STEP_FIXED = 0.1, 0.1  # t of the first sweep; h / t of the second
 BIAS_STEP = 0.5  # h / t at which the bias is measured: a usual stride
-VARIANCES, LONG = ["objective_variance", "gradient_variance"], "_long_step"
+VARIANCES, LATE = ["objective_variance", "gradient_variance"], "_late"
 BIAS_DRAWS = 1000  # times as many as for a variance: of two million, plain NDSM is 0.4 % unsure
 
 
@@ -130,11 +130,20 @@ def sweep(laboratory: Laboratory, objectives: list[str], draws: int) -> pd.DataF
 
 
 def at_both_ends(curves: pd.DataFrame) -> pd.DataFrame:
-    """The variances with the shortest and the longest step of a sweep, as metrics."""
-    steps = curves[curves.sweep == "step"].rename(columns={"objective": "method"})
-    ends = {steps.h.min(): "", steps.h.max(): LONG}
-    rows = steps[steps.h.isin(ends)].melt(["method", "h"], VARIANCES, "metric")
-    return rows.assign(metric=rows.metric + rows.h.map(ends)).drop(columns="h")
+    """Variances for an evaluation, with the shortest step and at the latest time, as metrics."""
+    curves = curves.rename(columns={"objective": "method"})
+    cost = curves.method.map({name: goal.evaluations for name, goal in OBJECTIVES.items()})
+    steps, times = (curves[curves.sweep == sweep] for sweep in ("step", "time"))
+    ends = {"": steps[steps.h == steps.h.min()], LATE: times[times.t == times.t.max()]}
+    return pd.concat(
+        (
+            rows[VARIANCES]
+            .mul(cost.loc[rows.index], axis=0)
+            .add_suffix(end)
+            .assign(method=rows.method)
+        ).melt("method", var_name="metric")
+        for end, rows in ends.items()
+    )
 
 
 def biases(laboratory: Laboratory, draws: int) -> pd.DataFrame:

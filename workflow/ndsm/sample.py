@@ -57,11 +57,15 @@ def log_densities(
 
 
 def unseen(data: Path | None, autoencoders: list[Path], spec: dict[str, Any]) -> Tensor:
-    """Held-out points of each replica, (R or 1, m, d): data, or their codes."""
+    """Held-out points of each replica, (R, m, d): data, or their codes."""
     files = autoencoders or ([data] if data else [])
-    tensors = [inputs.read_tensors(path, {"held_out": "m d"}, spec) for path in files]
+    tensors = [inputs.read_tensors(path, {"held_out": "m d"}, spec)["held_out"] for path in files]
+    each = tensors if len(tensors) == len(spec["replicas"]) else tensors * len(spec["replicas"])
     return torch.stack(
-        [each["held_out"][: likelihood_points(each["held_out"].shape[1])] for each in tensors]
+        [
+            x[likelihood_points(seed, *x.shape)]
+            for x, (_, seed) in zip(each, spec["replicas"], strict=True)
+        ]
     )
 
 
@@ -142,7 +146,7 @@ def main(
         tensors |= {"codes": x, "samples": decoded(images, autoencoder, device)}
     seconds = round(time.perf_counter() - start, 3)
     if drift and spec["likelihood"]:
-        points = unseen(data, autoencoder, spec).to(device).expand(len(x), -1, -1)
+        points = unseen(data, autoencoder, spec).to(device)
         if spec["objective"] == "none":
             tensors["log_prob"] = fit.log_prob(points)
         else:
