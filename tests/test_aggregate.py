@@ -11,7 +11,7 @@ from ndsm.summary import cell, markdown, summarise
 
 SIZES, SEEDS = [50, 200], range(3)
 PARTS = [[[50, 0], [50, 1], [50, 2], [200, 0]], [[200, 1], [200, 2]]]
-METRICS = {"rings": ["energy_distance"], "digits": ["fid", "inception_score"]}
+METRICS = {"rings": ["energy_distance"], "digits": ["fid", "coverage"]}
 FIT_SECONDS, TRAIN_SECONDS = 0.5, 8.0
 SPEC = {
     "study": "made_up",
@@ -143,7 +143,7 @@ def test_summary_against_pandas(tables):
         want = rows[rows.index.isna() if row.method == "real" else rows.index == row.n_train]
         assert tuple(want.iloc[0]) == pytest.approx((row.mean, row.std, row.seeds))
     assert list(summary.experiment.unique()) == list(METRICS)
-    measured = {"energy_distance", "fid", "inception_score"}
+    measured = {"energy_distance", "fid", "coverage"}
     assert set(summary.metric) == measured | {"drift_over_training"}
 
 
@@ -152,7 +152,7 @@ def test_best_follows_the_metric_and_leaves_out_the_floor(tables):
     for (_, metric, _), block in summary.dropna(subset="n_train").groupby(
         ["experiment", "metric", "n_train"]
     ):
-        pick = "idxmax" if metric == "inception_score" else "idxmin"
+        pick = "idxmax" if metric == "coverage" else "idxmin"
         expected = [getattr(block["mean"], pick)()] if metric != "drift_over_training" else []
         assert list(block.index[block.best]) == expected
     assert not summary.best[summary.method == "real"].any()  # though its values are the lowest

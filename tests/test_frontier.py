@@ -171,18 +171,18 @@ def alike(rng, jitter):
 
 @pytest.mark.parametrize("metric", ["seconds_to:kl:dsm", "best_budget:kl"])
 def test_methods_that_are_alike_are_told_apart_at_the_level_only(metric):
-    """Through all that judges, with a stopwatch that errs by a fifth; of 400 studies.
+    """Through all that judges, with a stopwatch that errs by a fifth; of 200 studies.
 
-    No more than 5 % should be decided; 35 or more would come once in a thousand times. Without the
+    No more than 5 % should be decided; 21 or more would come once in a thousand times. Without the
     error that the seeds share there are more.
     """
     claim = {"id": "C2", "experiment": "e", "metric": metric, "n_train": 9}
     claim |= {"method": "other", "baseline": "dsm"}
-    limit = stats.binom.ppf(1 - 1e-3, 400, 0.05)
+    limit = stats.binom.ppf(1 - 1e-3, 200, 0.05)
 
     def decided(blind):
         rng, count = np.random.default_rng(3), 0
-        for _ in range(400):
+        for _ in range(200):
             runs = alike(rng, 0.2)
             reached = time_to_quality(runs, KL)
             if blind:

@@ -171,7 +171,7 @@ def test_a_model_without_training_has_the_law_of_its_mixture(tmp_path, objective
     Without the temperature both would be others.
     """
     written, fit = known_model(tmp_path, objective, temperature=temperature)
-    points = ring(1200, 1).expand(2, -1, -1)[:, : likelihood_points(2)]
+    points = torch.stack([ring(1200, 1)[likelihood_points(seed, 1200, 2)] for seed in (0, 1)])
     law = fit.to("cpu", torch.float64).tempered(temperature).log_prob(points.double())
     assert written["log_prob"].shape == (2, 1000)
     torch.testing.assert_close(written["log_prob"].double(), law, atol=2e-4, rtol=1e-5)

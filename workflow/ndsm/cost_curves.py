@@ -13,7 +13,7 @@ from matplotlib.ticker import FixedLocator
 from ndsm import style
 from ndsm.curves import NULLS, curve, read_metrics
 from ndsm.inputs import read_table
-from ndsm.names import CEILING, DIAGNOSTIC, FLOOR, UNTRAINED
+from ndsm.names import CEILING, FLOOR, UNTRAINED
 from ndsm.style import Look
 
 Spec = dict[str, Any]
@@ -96,7 +96,7 @@ def varied(kind: str, tables: Path, spec: Spec, look: dict[str, Look], experimen
     several = rows.groupby("n_train").experiment.nunique()
     sizes = [int(n) for n in several.index[several > 1]]
     measured = settings[experiment]["metrics"]
-    shown = list(dict.fromkeys([measured[0], *(m for m in DIAGNOSTIC if m in measured)]))
+    shown = [measured[0], *(m for m in ("nearest_ratio",) if m in measured[1:])]
     figure, axes = plt.subplots(
         len(shown),
         len(sizes),

@@ -169,7 +169,7 @@ METRICS = {
         of="method",
     ),
     "inception_score": Metric(
-        images.inception_score, ("seen.probabilities",), better="max", asks="image"
+        images.inception_score, ("seen.probabilities",), better="neither", asks="image"
     ),
     "class_tv": Metric(
         images.class_tv, ("seen.probabilities", "reference.seen.probabilities"), asks="image"

@@ -37,7 +37,7 @@ METRICS = {
     "fid": "FID",
     "kid": "KID",
     "nearest_ratio": "distance to training images (1 is right)",
-    "inception_score": "inception score (high is good)",
+    "inception_score": "inception score (the floor's is right)",
     "memorisation": "memorised share",
     "density": "density (high is good)",
     "coverage": "coverage (high is good)",

@@ -131,7 +131,7 @@ def markdown(summary: pd.DataFrame, study: str, accuracies: dict[str, float]) ->
             if metric in MAXIMISED:
                 title += " (higher is better)"
             if metric in DIAGNOSTIC:
-                title += " (1 is right)"
+                title += f" ({DIAGNOSTIC[metric]})"
             header = [title, *(f"n = {n}" for n in sizes)]
             table = [header, ["---", *["---:"] * len(sizes)], *rows]
             lines += [f"| {' | '.join(row)} |" for row in table] + [""]
