@@ -19,10 +19,25 @@ def reference(tmp_path):
         ("mnist/C9", "C9", "mnist_latent", "nll"),
     ):
         values = {"dsm": 2.0, "ndsm_cv": 1.0, "ndsm_cv_untrained": 3.0, "dsm_mixture": 1.0}
-        wobble = {"dsm": 0.1, "ndsm_cv": 0.0, "ndsm_cv_untrained": 0.1, "dsm_mixture": 0.2}
+        values["gmm"] = 0.5
+        wobble = {
+            "gmm": 0.0,
+            "dsm": 0.1,
+            "ndsm_cv": 0.0,
+            "ndsm_cv_untrained": 0.1,
+            "dsm_mixture": 0.2,
+        }
         signs = [1, -1, 1, -1, 0.5]
         rows = [
-            (experiment, method, 100, seed, metric, value + wobble[method] * sign)
+            (
+                where,
+                method,
+                100,
+                seed,
+                metric,
+                value + wobble[method] * sign + (where != experiment),
+            )
+            for where in (experiment, "elsewhere")
             for method, value in values.items()
             for seed, sign in enumerate(signs)
         ]
@@ -30,7 +45,13 @@ def reference(tmp_path):
         decides = {"experiment": experiment, "metric": metric, "method": "ndsm_cv", "n_train": 100}
         primary = {id_: decides | {"baseline": "dsm", "rival": "dsm_mixture"}}
         how = {"level": 0.05, "resamples": 99}
-        table = claims.evaluate(primary, [], metrics, **how).drop(columns="note")
+        about = {"id": id_, "metric": metric, "method": "ndsm_cv", "n_train": 100}
+        secondary = [
+            about | {"experiment": "elsewhere", "baseline": "dsm_mixture"},
+            about | {"experiment": experiment, "baseline": "gmm"},
+        ]
+        table = claims.evaluate(primary, secondary, metrics, **how)
+        table.loc[0, "note"] = "a remark"
         spec = {"study": study, "verdict": how, "primary": primary}
         store.write_table(
             tmp_path / study / "claims.csv", table, {"spec": spec, "commit": f"{id_}0123456"}
@@ -55,20 +76,49 @@ def test_all_primary_comparisons_are_corrected_together(reference):
 
 def test_words_have_the_tables_numbers(reference):
     text = answers.results(reference)
-    assert "Asked of 2 claims: 0 supported, 0 contradicted, 2 inconclusive." in text
-    assert "Of the 2 claims themselves: 2 supported, 0 contradicted, 0 inconclusive." in text
+    assert "under linear noise in none, takes away in none, and the seeds do not decide in" in text
+    assert (
+        "do not decide in 2 (C2, C9). Of the 2 claims of the abstract themselves 2 (C2, C9)" in text
+    )
+    assert "are supported, none contradicted, none inconclusive." in text
     whole = answers.gathered(reference)[0]
     for row in whole[whole.role == "primary"].itertuples():
         nats = row.metric == "nll"
         share = f"{row.effect:+.3g}\xa0nats" if nats else f"{100 * row.effect:+.3g}\xa0%"
-        assert f"`ndsm_cv` is better in {row.metric} by {share} (" in text
-        assert f"**{row.verdict}.** On 100 points of {row.experiment}" in text
+        assert f"**{row.verdict}.** On 100 points of {row.experiment}, `ndsm_cv` is better" in text
+        assert f"better than `dsm` in {row.metric} (effect {share} (" in text
+        against = text[text.index("- Against a mixture alone, `gmm`") :]
+        assert f"- Against a mixture alone, `gmm`: {row.experiment}" in text and against
+    assert text.count("- Against `dsm_mixture` on other data: elsewhere") == 2
+    assert text.count("- Note: a remark.") == 2
     assert "these commits: default by C201234, mnist/C9 by C901234." in text
     assert text.count("The fit of its mixture takes 12 % of the seconds of its training") == 1
-    assert text.count("The trained network adds to its own mixture: supported.") == 2
+    assert text.count("The trained network adds to its own mixture: +") == 2
     page = answers.readme(PAGE, reference)
     assert "old" not in page and "| nonlinear noise, the paper's (`ndsm_cv`) | 1.00 |" in page
     assert answers.readme(page, reference) == page
+
+
+@pytest.mark.parametrize(
+    "metric, effect, said",
+    [
+        ("kl", -0.2, "`a` is worse than `b` in kl (effect -20\xa0% ("),
+        (
+            "points_saved:kl",
+            0.5,
+            "`a` needs 0.5 times the training points of `b` for the same kl (",
+        ),
+        ("points_saved:kl", -0.8, "`a` needs 1.8 times the training points of `b` for the same"),
+        ("seconds_to:kl:dsm", 0.25, "`a` takes 0.75 times the seconds of `b` to a kl like that of"),
+    ],
+)
+def test_a_sentence_says_which_way_an_effect_goes(metric, effect, said):
+    row = pd.Series({"experiment": "rings", "n_train": 50, "metric": metric, "method": "a"})
+    row = pd.concat([row, pd.Series({"baseline": "b", "effect": effect, "seeds": 5})])
+    row["ci_low"], row["ci_high"], row["p_adjusted"] = effect - 0.1, effect + 0.1, 0.2
+    for verdict in ("supported", "inconclusive"):
+        text = answers.sentence(pd.concat([row, pd.Series({"verdict": verdict})]))
+        assert said in text and text.endswith("decide it.") == (verdict == "inconclusive")
 
 
 def test_what_cannot_be_written_is_refused(reference):

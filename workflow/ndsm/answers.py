@@ -15,7 +15,17 @@ import pandas as pd
 import typer
 
 from ndsm import inputs, store
-from ndsm.documents import ANSWERS, CLAIMS, NULL, PRIMARY, RIVAL, amount, answers, effect_of
+from ndsm.documents import (
+    ANSWERS,
+    CLAIMS,
+    NULL,
+    PRIMARY,
+    RIVAL,
+    SECONDARY,
+    amount,
+    answers,
+    effect_of,
+)
 from ndsm.names import FIT_SHARE, POINTS, SECONDS
 from ndsm.verdict import CONTRADICTED, INCONCLUSIVE, SUPPORTED, holm, verdict
 
@@ -99,14 +109,21 @@ def sentence(row: Any) -> str:
     """What a primary comparison found, in words."""
     where = row.experiment if pd.isna(row.n_train) else f"{row.n_train} points of {row.experiment}"
     p = "p < 0.001" if row.p_adjusted < 0.001 else f"p = {row.p_adjusted:.2g}"
-    kinds = {POINTS: "saves training points", SECONDS[0]: "saves time"}
-    kinds[SECONDS[1]] = kinds[SECONDS[0]]
-    what = next((kinds[kind] for kind in kinds if row.metric.startswith(kind)), "")
-    what = what or f"is better in {row.metric}"
-    return (
-        f"On {where}, `{row.method}` {what} by {effect_of(row)} compared with `{row.baseline}` "
-        f"({row.seeds:.0f} seeds, {p}; negative is worse)."
-    )
+    found = f"(effect {effect_of(row)}; {row.seeds:.0f} seeds, {p})"
+    times = f"{1 - row.effect:.2g} times"
+    rest = row.metric.partition(":")[2]
+    if row.metric.startswith(POINTS):
+        what = f"needs {times} the training points of `{row.baseline}` for the same {rest}"
+    elif row.metric.startswith(SECONDS):
+        metric, _, quality = rest.partition(":")
+        what = (
+            f"takes {times} the seconds of `{row.baseline}` to a {metric} like that of `{quality}`"
+        )
+    else:
+        word = "better" if row.effect > 0 else "worse"
+        what = f"is {word} than `{row.baseline}` in {row.metric}"
+    undecided = "; the seeds do not decide it" if row.verdict == INCONCLUSIVE else ""
+    return f"On {where}, `{row.method}` {what} {found}{undecided}."
 
 
 def results(reference: Path) -> str:
@@ -128,8 +145,7 @@ def results(reference: Path) -> str:
         "",
     ]
     for id_, folder in sorted(folders.items()):
-        lines += [f"## {id_}: {CLAIMS[id_]}", "", *_section(whole[whole.id == id_])]
-        lines += _fit(whole[whole.id == id_].iloc[0], Path(folder)) if id_ == "C2" else []
+        lines += [f"## {id_}: {CLAIMS[id_]}", "", *_section(whole[whole.id == id_], Path(folder))]
         lines += [f"- Every comparison: [{folder}/claims.md]({folder}/claims.md)."]
         picture = f"{folder}/{FIGURES[id_]}.png"
         lines += [f"- Figure: [{FIGURES[id_]}]({picture})."] if Path(picture).exists() else []
@@ -137,22 +153,47 @@ def results(reference: Path) -> str:
     return "\n".join(lines)
 
 
-def _section(rows: pd.DataFrame) -> list[str]:
+def _section(rows: pd.DataFrame, folder: Path) -> list[str]:
     """What was found of one claim, from its rows of the table."""
     row, null, rival = (rows[rows.role == role] for role in (PRIMARY, NULL, RIVAL))
     row = row.iloc[0]
     lines = [f"**{row.verdict}.** {sentence(row)}", ""]
+    lines += [f"- Note: {row.note}."] if isinstance(row.note, str) and row.note else []
+    lines += _fit(row, folder) if row.id == "C2" else []
     if len(null):
-        lines.append(f"- The trained network adds to its own mixture: {null.verdict.iloc[0]}.")
+        lines.append(f"- The trained network adds to its own mixture: {_found(null.iloc[0])}.")
     if len(rival):
-        name, found = rival.iloc[0][["baseline", "verdict"]]
-        lines.append(
-            f"- Nonlinear noise adds to the same mixture under linear noise (`{name}`): {found}."
-        )
+        name = rival.iloc[0].baseline
+        words = f"Nonlinear noise adds to the same mixture under linear noise (`{name}`)"
+        lines.append(f"- {words}: {_found(rival.iloc[0])}.")
+    lines += _beside(rows, row, [row.baseline], "Against `{}` on other data")
+    lines += _beside(rows, row, [*rival.baseline], "Against `{}` on other data")
+    lines += _beside(rows, row, ["gmm", "gmm_tempered"], "Against a mixture alone, `{}`")
     if pd.notna(row.detectable):
         power = amount(row.metric, row.detectable)
         lines.append(f"- The seeds would find an effect of {power} four times in five.")
     return lines
+
+
+def _beside(rows: pd.DataFrame, row: Any, baselines: list[str], words: str) -> list[str]:
+    """The same question to the same method elsewhere, or against others: its secondary answers.
+
+    With the most points of each data set; ``kl`` and ``nll`` ask the same.
+    """
+    same = ["kl", "nll"] if row.metric in ("kl", "nll") else [row.metric]
+    asked = rows[(rows.role == SECONDARY) & (rows.method == row.method) & rows.metric.isin(same)]
+    lines = []
+    for baseline in baselines:
+        own = asked[asked.baseline == baseline].sort_values("n_train", kind="stable")
+        each = own.drop_duplicates("experiment", keep="last").sort_index().itertuples()
+        found = [f"{one.experiment} {_found(one)}" for one in each]
+        lines += [f"- {words.format(baseline)}: {'; '.join(found)}."] if found else []
+    return lines
+
+
+def _found(row: Any) -> str:
+    """An effect with its interval, and its verdict."""
+    return f"{effect_of(row)}, {row.verdict}"
 
 
 def _fit(row: Any, folder: Path) -> list[str]:
@@ -167,15 +208,18 @@ def _fit(row: Any, folder: Path) -> list[str]:
 def _summary(whole: pd.DataFrame) -> str:
     """The answers in two sentences."""
 
-    def counts(role: str) -> str:
-        found = list(whole[whole.role == role].verdict)
-        each = (SUPPORTED, CONTRADICTED, INCONCLUSIVE)
-        return ", ".join(f"{found.count(outcome)} {outcome}" for outcome in each)
+    def named(role: str, outcome: str) -> str:
+        rows = whole[(whole.role == role) & (whole.verdict == outcome)]
+        return f"{len(rows)} ({', '.join(sorted(rows.id))})" if len(rows) else "none"
 
+    asked = (whole.role == RIVAL).sum()
     return (
-        f"Does *nonlinear* noise add to what the same mixture gives under linear noise? Asked of "
-        f"{(whole.role == RIVAL).sum()} claims: {counts(RIVAL)}. Of the "
-        f"{(whole.role == PRIMARY).sum()} claims themselves: {counts(PRIMARY)}."
+        f"Of {asked} claims where the question can be asked, *nonlinear* noise adds to what the "
+        f"same mixture gives under linear noise in {named(RIVAL, SUPPORTED)}, takes away in "
+        f"{named(RIVAL, CONTRADICTED)}, and the seeds do not decide in "
+        f"{named(RIVAL, INCONCLUSIVE)}. Of the {(whole.role == PRIMARY).sum()} claims of the "
+        f"abstract themselves {named(PRIMARY, SUPPORTED)} are supported, "
+        f"{named(PRIMARY, CONTRADICTED)} contradicted, {named(PRIMARY, INCONCLUSIVE)} inconclusive."
     )
 
 
