@@ -51,7 +51,7 @@ def reference(tmp_path):
             about | {"experiment": experiment, "baseline": "gmm"},
         ]
         table = claims.evaluate(primary, secondary, metrics, **how)
-        table.loc[0, "note"] = "a remark"
+        table.loc[table.role == "primary", "note"] = "a remark"
         spec = {"study": study, "verdict": how, "primary": primary}
         store.write_table(
             tmp_path / study / "claims.csv", table, {"spec": spec, "commit": f"{id_}0123456"}
