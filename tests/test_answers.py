@@ -56,7 +56,11 @@ def reference(tmp_path):
         store.write_table(
             tmp_path / study / "claims.csv", table, {"spec": spec, "commit": f"{id_}0123456"}
         )
-    summary = metrics.groupby(["experiment", "metric", "n_train", "method"]).value.mean()
+    summary = (
+        metrics[metrics.experiment == experiment]
+        .groupby(["experiment", "metric", "n_train", "method"])
+        .value.mean()
+    )
     summary = summary.rename("mean").reset_index().assign(experiment="weighted_modes", metric="kl")
     fit = summary.assign(metric="drift_over_training", mean=0.123)
     summary = pd.concat([summary, fit])

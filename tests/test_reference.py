@@ -20,7 +20,8 @@ KEPT = sorted(path.parent.relative_to(REFERENCE) for path in REFERENCE.glob("**/
 def made_from(kept):
     """The study of a reference as it is configured now, and what its numbers were made from."""
     told = json.loads((REFERENCE / kept / "claims.json").read_text())["spec"]
-    raw = yaml.safe_load(config.study_file(told["study"]).read_text())
+    name = told["study"].removesuffix(f"_{told.get('scale')}")
+    raw = yaml.safe_load(config.study_file(name).read_text())
     given = {key: told[key] for key in ("claim", "scale") if key in told}
     return config.resolve(raw | given), told["made_from"]
 
