@@ -14,6 +14,7 @@ from ndsm.verdict import (
     INCONCLUSIVE,
     SAVING,
     SUPPORTED,
+    Shared,
     compare,
     detectable,
     holm,
@@ -147,6 +148,22 @@ def test_a_difference_does_not_depend_on_where_zero_is():
     assert compare(baseline - 5, method - 5, **FAST).effect != pytest.approx(0.15)
 
 
+def test_an_error_that_all_seeds_share_counts_once():
+    """It is no smaller for their number; alone it is the t test's whole standard error."""
+    gains = 0.2 + 0.01 * np.array([-1.0, 1.0, -1.0, 1.0])
+    plain = compare(np.ones(4), 1 - gains, **FAST)
+    assert plain.p_value == pytest.approx(stats.ttest_1samp(gains, 0).pvalue)
+    found = compare(np.ones(4), 1 - gains, shared=Shared(0.1, 3.0), **FAST)
+    own = gains.var(ddof=1) / 4
+    df = (own + 0.01) ** 2 / (own**2 / 3 + 0.01**2 / 3)
+    t = 0.2 / np.sqrt(own + 0.01)
+    assert found.p_value == pytest.approx(2 * stats.t.sf(t, df)) and found.p_value > 0.1
+    # The interval is that of a normal error of 0.1, that of the seeds being small: 0.004 and 0.396.
+    assert found.ci_low == pytest.approx(0.2 - 1.96 * 0.1, abs=0.03)
+    assert found.ci_high == pytest.approx(0.2 + 1.96 * 0.1, abs=0.03)
+    assert found.spread == pytest.approx(np.sqrt(gains.var(ddof=1) + 4 * 0.01))
+
+
 # Families and power ----------------------------------------------------------------------------
 
 
@@ -181,23 +198,16 @@ def studies(kind, rng, seeds=10):
         return curves[0][:, 1], curves[1][:, 1], {}
     if kind == "difference":
         return np.log(curves[0][:, 1]), np.log(curves[1][:, 1]), {"scale": DIFFERENCE}
-    if kind == "best budget":  # of four that are alike, each method's own
-        runs = [common * np.exp(0.15 * rng.standard_normal((seeds, 4))) for _ in range(2)]
-        return *(values[:, values.mean(0).argmin()] for values in runs), {}
     if kind == "threshold":
         return 1.0, 1 + 0.15 * rng.standard_normal(seeds), {}
     if kind == "flat":
         curves = [c * 0 + np.exp(0.15 * rng.standard_normal(c.shape)) for c in curves]
-    if kind in ("points", "flat"):
-        saved = np.array([points_saved(sizes, *pair) for pair in zip(*curves, strict=True)])
-        return saved, np.ones(seeds), {"scale": SAVING}
-    # Seconds until the mean quality that the first has with its whole budget.
-    target, budgets = curves[0][:, -1].mean(), np.array([1.0, 3.0, 10.0])
-    times = [np.array([first_passage(budgets, row, target) for row in c]) for c in curves]
-    return *(np.where(np.isnan(t), budgets[-1], t) for t in times), {"scale": SAVING}
+    saved = np.array([points_saved(sizes, *pair) for pair in zip(*curves, strict=True)])
+    return saved, np.ones(seeds), {"scale": SAVING}
 
 
-KINDS = ["values", "difference", "best budget", "threshold", "points", "flat", "seconds"]
+# Seconds and budgets are in test_frontier.py.
+KINDS = ["values", "difference", "threshold", "points", "flat"]
 
 
 @pytest.mark.parametrize("kind", KINDS)
