@@ -113,7 +113,11 @@ def test_words_have_the_tables_numbers(reference):
             "`a` needs 0.5 times the training points of `b` for the same kl (",
         ),
         ("points_saved:kl", -0.8, "`a` needs 1.8 times the training points of `b` for the same"),
-        ("seconds_to:kl:dsm", 0.25, "`a` takes 0.75 times the seconds of `b` to a kl like that of"),
+        (
+            "seconds_to:kl:dsm",
+            0.25,
+            "`a` takes 0.75 times the seconds of `b` to the kl that `dsm` ends",
+        ),
     ],
 )
 def test_a_sentence_says_which_way_an_effect_goes(metric, effect, said):

@@ -26,7 +26,7 @@ from ndsm.documents import (
     answers,
     effect_of,
 )
-from ndsm.names import FIT_SHARE, POINTS, SECONDS
+from ndsm.names import BEST, FIT_SHARE, POINTS, SECONDS
 from ndsm.verdict import CONTRADICTED, INCONCLUSIVE, SUPPORTED, holm, verdict
 
 PART = re.compile(
@@ -42,6 +42,7 @@ SHOWN = [
     ("digits", "fid", "digits, FID"),
     ("digits_latent", "nll", "codes of digits, −log p"),
 ]
+EACH = "Each with the budget that serves it best"
 # What shows each claim best, where the figure is kept.
 FIGURES = {
     "C1": "learning_curve_weighted_modes",
@@ -116,9 +117,9 @@ def sentence(row: Any) -> str:
         what = f"needs {times} the training points of `{row.baseline}` for the same {rest}"
     elif row.metric.startswith(SECONDS):
         metric, _, quality = rest.partition(":")
-        what = (
-            f"takes {times} the seconds of `{row.baseline}` to a {metric} like that of `{quality}`"
-        )
+        goal = f"the {metric} that `{quality}` ends with"
+        goal = f"a {metric} of {quality}" if quality[0].isdigit() else goal
+        what = f"takes {times} the seconds of `{row.baseline}` to {goal}"
     else:
         word = "better" if row.effect > 0 else "worse"
         what = f"is {word} than `{row.baseline}` in {row.metric}"
@@ -166,29 +167,28 @@ def _section(rows: pd.DataFrame, folder: Path) -> list[str]:
         name = rival.iloc[0].baseline
         words = f"Nonlinear noise adds to the same mixture under linear noise (`{name}`)"
         lines.append(f"- {words}: {_found(rival.iloc[0])}.")
-    lines += _beside(rows, row, [row.baseline], "Against `{}` on other data")
-    lines += _beside(rows, row, [*rival.baseline], "Against `{}` on other data")
-    lines += _beside(rows, row, ["gmm", "gmm_tempered"], "Against a mixture alone, `{}`")
+    same = ["kl", "nll"] if row.metric in ("kl", "nll") else [row.metric]
+    asked = rows[(rows.role == SECONDARY) & (rows.method == row.method)]
+    here, equal = asked.experiment == row.experiment, asked.metric.isin(same)
+    points = POINTS if row.metric.startswith(POINTS) else ""
+    best = asked.metric == f"{points}{BEST}{row.metric.removeprefix(points)}"
+    for baseline in [row.baseline, *rival.baseline]:
+        lines += _beside(asked[equal & ~here], baseline, "Against `{}` on other data")
+        lines += _beside(asked[best & here], baseline, f"{EACH}, against `{{}}`")
+    for baseline in ("gmm", "gmm_tempered"):
+        lines += _beside(asked[equal], baseline, "Against a mixture alone, `{}`")
     if pd.notna(row.detectable):
         power = amount(row.metric, row.detectable)
         lines.append(f"- The seeds would find an effect of {power} four times in five.")
     return lines
 
 
-def _beside(rows: pd.DataFrame, row: Any, baselines: list[str], words: str) -> list[str]:
-    """The same question to the same method elsewhere, or against others: its secondary answers.
-
-    With the most points of each data set; ``kl`` and ``nll`` ask the same.
-    """
-    same = ["kl", "nll"] if row.metric in ("kl", "nll") else [row.metric]
-    asked = rows[(rows.role == SECONDARY) & (rows.method == row.method) & rows.metric.isin(same)]
-    lines = []
-    for baseline in baselines:
-        own = asked[asked.baseline == baseline].sort_values("n_train", kind="stable")
-        each = own.drop_duplicates("experiment", keep="last").sort_index().itertuples()
-        found = [f"{one.experiment} {_found(one)}" for one in each]
-        lines += [f"- {words.format(baseline)}: {'; '.join(found)}."] if found else []
-    return lines
+def _beside(asked: pd.DataFrame, baseline: str, words: str) -> list[str]:
+    """Secondary answers against a baseline, with the most points of each data set."""
+    own = asked[asked.baseline == baseline].sort_values("n_train", kind="stable")
+    each = own.drop_duplicates("experiment", keep="last").sort_index().itertuples()
+    found = [f"{one.experiment} {_found(one)}" for one in each]
+    return [f"- {words.format(baseline)}: {'; '.join(found)}."] if found else []
 
 
 def _found(row: Any) -> str:
