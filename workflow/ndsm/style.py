@@ -49,7 +49,9 @@ METRICS = {
     "departure_gap": "departure from symmetry (error)",
 }
 # Bounded or nearly constant: a logarithm would only magnify noise.
-LINEAR = frozenset({"nll", "inception_score", "memorisation", "density", "coverage"})
+LINEAR = frozenset(
+    {"nll", "nearest_ratio", "inception_score", "memorisation", "density", "coverage"}
+)
 
 
 @dataclass(frozen=True)
