@@ -15,7 +15,7 @@ from bench.measure import Row, row, seconds
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "results/default/benchmarks"
-GOAL = 8 * 60
+GOAL = 10 * 60
 
 
 def start_up() -> None:
@@ -42,4 +42,4 @@ def rows() -> Iterator[Row]:
     share = 1 - jobs.seconds.sum() / (cores * wall)
     note = f"{told}; of {wall:.0f} s, cores idle at the end and {before:.1f} s of start-up included"
     yield row("Snakemake's share of make study's wall time", [share], "≤ 0.15", note)
-    yield row("make study : 8 minutes", [wall / GOAL], "≤ 1", f"{wall:.0f} s; {told}")
+    yield row("make study : 10 minutes", [wall / GOAL], "≤ 1", f"{wall:.0f} s; {told}")
