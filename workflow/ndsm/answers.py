@@ -192,8 +192,9 @@ def _beside(asked: pd.DataFrame, baseline: str, words: str) -> list[str]:
 
 
 def _found(row: Any) -> str:
-    """An effect with its interval, and its verdict."""
-    return f"{effect_of(row)}, {row.verdict}"
+    """An effect with its interval, its verdict, and what must be known besides."""
+    note = f" ({row.note})" if isinstance(row.note, str) and row.note else ""
+    return f"{effect_of(row)}, {row.verdict}{note}"
 
 
 def _fit(row: Any, folder: Path) -> list[str]:
