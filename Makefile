@@ -61,7 +61,7 @@ report: study ## make results/<study>/report.html
 
 reference: study ## keep the study's tables, claims and some figures; write RESULTS.md, README's tables
 	mkdir -p $(REFERENCE)
-	cp $(RESULTS)/tables/summary.{md,csv,json} $(RESULTS)/claims.{md,csv,json} $(REFERENCE)/
+	cp $(RESULTS)/tables/{summary.{md,csv,json},cost.{csv,json}} $(RESULTS)/claims.{md,csv,json} $(REFERENCE)/
 	$(if $(SHOWN),cp $(SHOWN:%=$(RESULTS)/figures/%.png) $(REFERENCE)/)
 	$(BIN)/python -m ndsm.answers results/reference README.md RESULTS.md
 

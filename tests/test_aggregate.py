@@ -143,8 +143,7 @@ def test_summary_against_pandas(tables):
         want = rows[rows.index.isna() if row.method == "real" else rows.index == row.n_train]
         assert tuple(want.iloc[0]) == pytest.approx((row.mean, row.std, row.seeds))
     assert list(summary.experiment.unique()) == list(METRICS)
-    measured = {"energy_distance", "fid", "coverage"}
-    assert set(summary.metric) == measured | {"drift_over_training"}
+    assert set(summary.metric) == {"energy_distance", "fid", "coverage"}
 
 
 def test_best_follows_the_metric_and_leaves_out_the_floor(tables):
@@ -153,8 +152,7 @@ def test_best_follows_the_metric_and_leaves_out_the_floor(tables):
         ["experiment", "metric", "n_train"]
     ):
         pick = "idxmax" if metric == "coverage" else "idxmin"
-        expected = [getattr(block["mean"], pick)()] if metric != "drift_over_training" else []
-        assert list(block.index[block.best]) == expected
+        assert list(block.index[block.best]) == [getattr(block["mean"], pick)()]
     assert not summary.best[summary.method == "real"].any()  # though its values are the lowest
 
 

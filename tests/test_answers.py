@@ -62,8 +62,9 @@ def reference(tmp_path):
         .value.mean()
     )
     summary = summary.rename("mean").reset_index().assign(experiment="weighted_modes", metric="kl")
-    fit = summary.assign(metric="drift_over_training", mean=0.123)
-    summary = pd.concat([summary, fit])
+    cost = {"experiment": "weighted_modes", "method": ["dsm", "ndsm_cv"], "training_seconds": 100}
+    cost |= {"drift_seconds": [1.0, 12.3]}
+    store.write_table(tmp_path / "default" / "cost.csv", pd.DataFrame(cost), {"spec": {}})
     store.write_table(tmp_path / "default" / "summary.csv", summary, {"spec": {}})
     return tmp_path
 

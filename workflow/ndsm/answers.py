@@ -26,7 +26,7 @@ from ndsm.documents import (
     answers,
     effect_of,
 )
-from ndsm.names import BEST, FIT_SHARE, POINTS, SECONDS
+from ndsm.names import BEST, POINTS, SECONDS
 from ndsm.verdict import CONTRADICTED, INCONCLUSIVE, SUPPORTED, holm, verdict
 
 PART = re.compile(
@@ -198,12 +198,11 @@ def _found(row: Any) -> str:
 
 
 def _fit(row: Any, folder: Path) -> list[str]:
-    """What the fit of a method's mixture takes of the seconds of its training."""
-    summary = inputs.read_table(folder / "summary.csv")
-    own = summary[(summary.experiment == row.experiment) & (summary.method == row.method)]
-    shares = own[(own.metric == FIT_SHARE) & (own.n_train == row.n_train)]
-    words = "The fit of its mixture takes {:.2g} % of the seconds of its training, on average."
-    return [f"- {words.format(100 * share)}" for share in shares["mean"]]
+    """What the fit of a method's mixture takes of the seconds of its training, over all sizes."""
+    cost = inputs.read_table(folder / "cost.csv")
+    own = cost[(cost.experiment == row.experiment) & (cost.method == row.method)].iloc[0]
+    share = 100 * own.drift_seconds / own.training_seconds
+    return [f"- The fit of its mixture takes {share:.2g} % of the seconds of its training."]
 
 
 def _summary(whole: pd.DataFrame) -> str:

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ndsm.names import CEILING, DIAGNOSTIC, FIT_SHARE, FLOOR
+from ndsm.names import CEILING, DIAGNOSTIC, FLOOR
 from ndsm.verdict import MAXIMISED
 
 # Root mean square errors of the autoencoder per pixel, where there is one.
@@ -26,7 +26,7 @@ def summarise(metrics: pd.DataFrame, spec: Spec) -> pd.DataFrame:
         for k, (experiment, metric) in enumerate(
             (e, m)
             for e, settings in spec["experiments"].items()
-            for m in [*settings["metrics"], FIT_SHARE, *RECONSTRUCTION]
+            for m in [*settings["metrics"], *RECONSTRUCTION]
         )
     }
     methods = [*spec["methods"], CEILING, FLOOR]
@@ -35,8 +35,7 @@ def summarise(metrics: pd.DataFrame, spec: Spec) -> pd.DataFrame:
     grouped = shown.groupby(keys, dropna=False, sort=False)["value"]
     summary = grouped.agg(["mean", "std", "count"]).rename(columns={"count": "seeds"}).reset_index()
     sign = np.where(summary.metric.isin(MAXIMISED), -1.0, 1.0)
-    ranked = ~summary.method.isin([FLOOR, CEILING])
-    ranked &= ~summary.metric.isin([*DIAGNOSTIC, FIT_SHARE])
+    ranked = ~summary.method.isin([FLOOR, CEILING]) & ~summary.metric.isin([*DIAGNOSTIC])
     loss = (sign * summary["mean"]).where(ranked)
     best = loss.groupby([summary[k] for k in keys[:3]], dropna=False).transform("min")
     summary["best"] = loss == best
@@ -98,8 +97,7 @@ EXPLANATION = (
     "Mean ± standard deviation over seeds; the best mean of each column in bold (which says "
     "nothing of significance: see the claims). The last row is the floor: real held-out data "
     "against other real held-out data. In latent space *decoded*, the training images through the "
-    "autoencoder, is the ceiling of every method. *drift_over_training* is what the fit of a "
-    "method's mixture takes of the seconds of its training."
+    "autoencoder, is the ceiling of every method."
 )
 
 
