@@ -202,7 +202,8 @@ def _fit(row: Any, folder: Path) -> list[str]:
     cost = inputs.read_table(folder / "cost.csv")
     own = cost[(cost.experiment == row.experiment) & (cost.method == row.method)].iloc[0]
     share = 100 * own.drift_seconds / own.training_seconds
-    return [f"- The fit of its mixture takes {share:.2g} % of the seconds of its training."]
+    words = "of the seconds of its training, all sizes together"
+    return [f"- The fit of its mixture takes {share:.2g} % {words}."]
 
 
 def _summary(whole: pd.DataFrame) -> str:
