@@ -251,6 +251,29 @@ def test_runs_at_several_components_are_drawn_at_their_numbers(tmp_path, looks):
     np.testing.assert_allclose(lines(ratio)["dsm"].get_ydata(), [1 / 20, 1 / 100])
 
 
+def test_budgets_stand_beside_the_untrained_model(tmp_path):
+    """A line at its mean, of each size; of a method with one budget there is nothing."""
+    values = {("e", "dsm"): 3, ("e_20", "dsm"): 5, ("e", "dsm_untrained"): 9, ("e", "edm"): 1}
+    values[("e", "edm_untrained")] = 8
+    rows = [
+        (e, method, n, seed, "kl", value + seed + n)
+        for (e, method), value in values.items()
+        for n in (10, 100)
+        for seed in range(3)
+    ]
+    names = "experiment method n_train seed metric value".split()
+    store.write_table(tmp_path / "metrics.csv", pd.DataFrame(rows, columns=names), {})
+    methods = ["dsm", "dsm_untrained", "edm", "edm_untrained"]
+    spec = {"experiments": {"e": {"methods": methods, "metrics": ["kl"]}}}
+    spec["varied"] = {"e": {"budgets": {"e_20": 20, "e": 40}}}
+    figure = cost_curves.budgets(tmp_path, spec, style.looks([methods]), "e")
+    for panel, n in zip(figure.axes, (10, 100), strict=True):
+        drawn = lines(panel)
+        assert set(drawn) == {"dsm", cost_curves.NULLS}
+        np.testing.assert_allclose(drawn["dsm"].get_ydata(), [6 + n, 4 + n])
+        np.testing.assert_allclose(drawn[cost_curves.NULLS].get_ydata(), 10 + n)
+
+
 def test_a_frontier_shows_the_metric_of_its_thresholds(tmp_path, looks):
     """Whatever that is; each budget's mean stands over its cost."""
     budgets, names = {"e": 40, "e_20": 20}, "experiment run method n_train seed metric value"

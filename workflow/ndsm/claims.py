@@ -136,7 +136,7 @@ def _has_null(claim: Claim, metrics: pd.DataFrame) -> bool:
     """
     if "baseline" not in claim or claim["metric"].startswith((*SECONDS, BEST, POINTS + BEST)):
         return False
-    rows = metrics[(metrics.experiment == claim["experiment"])]
+    rows = metrics[metrics.experiment == claim["experiment"]]
     measured = rows.metric == claim["metric"].removeprefix(POINTS)
     return f"{claim['method']}{UNTRAINED}" in set(rows[measured].method)
 

@@ -138,7 +138,7 @@ def _values(
     method = _curves(values, claim["method"], claim).get(n_train)
     if method is None or method.isna().any():
         raise store.Refused(f"{_name(claim)}: no values at n_train {n_train} for every seed")
-    note, shared = "", Shared()
+    note, shared, bounded = "", Shared(), False
     if "at_most" in claim:
         baseline = pd.Series(float(claim["at_most"]), method.index)
     else:
@@ -152,8 +152,11 @@ def _values(
             longer, late, late_too = np.maximum(method, baseline), own.censored, other.censored
             method, baseline = method.where(~late, longer), baseline.where(~late_too, longer)
             note = _who_never({claim["method"]: late, claim["baseline"]: late_too})
-            if other.early.any():
-                note = f"{claim['baseline']} is there with its smallest budget: no verdict; {note}"
+            bounded = bool(
+                other.early.any()
+            )  # its cost is an upper bound, which favours the method
+            early = f"{claim['baseline']} is there with its smallest budget: no verdict"
+            note = "; ".join(filter(None, [early * bounded, note]))
             shared = _shared(own.iloc[0], other.iloc[0])
     if set(baseline.index) != set(method.index) or baseline.isna().any():
         raise store.Refused(f"{_name(claim)}: method and baseline have different seeds")
@@ -166,9 +169,7 @@ def _values(
         level=level,
         resamples=resamples,
     )
-    if "no verdict" in note:
-        found = replace(found, p_value=None)
-    return _noted(found, note)
+    return _noted(replace(found, p_value=None) if bounded else found, note)
 
 
 def _points(

@@ -88,7 +88,8 @@ def varied(kind: str, tables: Path, spec: Spec, look: dict[str, Look], experimen
     """Quality, and where it is measured the distance to the training images, against a setting.
 
     A column for each training size with several runs. A dot is the mean over seeds of a training of
-    its own; the band goes from the best to the worst seed.
+    its own; the band goes from the best to the worst seed. Beside budgets stand, as lines, the
+    untrained models.
     """
     runs, settings = spec["varied"][experiment][kind], spec["experiments"]
     metrics = read_metrics(tables)
@@ -96,7 +97,9 @@ def varied(kind: str, tables: Path, spec: Spec, look: dict[str, Look], experimen
     several = rows.groupby("n_train").experiment.nunique()
     sizes = [int(n) for n in several.index[several > 1]]
     measured = settings[experiment]["metrics"]
-    shown = [measured[0], *(m for m in ("nearest_ratio",) if m in measured[1:])]
+    shown = [m for m in (measured[0], "nearest_ratio") if m in measured]
+    per_method = rows.groupby("method").experiment.nunique()
+    trained = set(per_method.index[per_method > 1]) if kind == "budgets" else set()
     figure, axes = plt.subplots(
         len(shown),
         len(sizes),
@@ -115,6 +118,9 @@ def varied(kind: str, tables: Path, spec: Spec, look: dict[str, Look], experimen
                 mine = of[(of.method == method) & (of.n_train == n_train)]
                 if mine.experiment.nunique() > 1:
                     curve(panel, mine, "at", "value", look[method], method)
+                elif len(mine) and method.removesuffix(UNTRAINED) in trained:
+                    ink = {"color": look[method].color, "ls": look[method].linestyle, "lw": 0.9}
+                    panel.axhline(mine.value.mean(), label=NULLS, **ink)
             panel.set_xscale("log")
             style.plain_ticks(panel.xaxis, FixedLocator(sorted(runs.values())))
         style.value_axis(row[0], metric, of.value.to_numpy(), floor)
