@@ -123,8 +123,9 @@ def sentence(row: Any) -> str:
     else:
         word = "better" if row.effect > 0 else "worse"
         what = f"is {word} than `{row.baseline}` in {row.metric}"
-    undecided = "; the seeds do not decide it" if row.verdict == INCONCLUSIVE else ""
-    return f"On {where}, `{row.method}` {what} {found}{undecided}."
+    if row.verdict == INCONCLUSIVE:
+        return f"On {where}, `{row.method}` on average {what} {found}; the seeds do not decide it."
+    return f"On {where}, `{row.method}` {what} {found}."
 
 
 def results(reference: Path) -> str:

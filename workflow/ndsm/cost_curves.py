@@ -124,7 +124,7 @@ def varied(kind: str, tables: Path, spec: Spec, look: dict[str, Look], experimen
             panel.set_xscale("log")
             style.plain_ticks(panel.xaxis, FixedLocator(sorted(runs.values())))
         style.value_axis(row[0], metric, of.value.to_numpy(), floor)
-        row[0].set_ylabel(style.METRICS.get(metric, metric).replace(" (", "\n("))
+        row[0].set_ylabel(style.titled(metric))
     for panel, n_train in zip(axes[0], sizes, strict=True):
         panel.set_title(f"{n_train} training points")
     for panel in axes[-1]:

@@ -49,7 +49,7 @@ def learning_curve(tables: Path, spec: Spec, look: dict[str, Look], experiment: 
         sizes = sorted(int(n) for n in values.n_train.dropna().unique())
         panel.set_xscale("log")
         style.plain_ticks(panel.xaxis, FixedLocator(sizes))
-        panel.set_title(style.METRICS.get(metric, metric))
+        panel.set_title(style.titled(metric))
         panel.tick_params(labelbottom=True)
     for panel in axes.flat[max(0, len(names) - wide) : len(names)]:
         panel.set_xlabel("training points")
@@ -84,7 +84,7 @@ def seeds(tables: Path, spec: Spec, look: dict[str, Look], experiment: str) -> F
             marker = look[method].marker or "."
             panel.plot(of_method, at, marker, color=look[method].color, alpha=0.7)
             panel.plot(of_method.mean(), row, "|", color="black", ms=11)
-        panel.set_title(style.METRICS.get(metric, metric))
+        panel.set_title(style.titled(metric))
         panel.set(yticks=range(len(methods)), yticklabels=methods, ylim=(len(methods) - 0.5, -0.5))
     for panel in axes.flat[len(names) :]:
         panel.set_axis_off()
@@ -141,7 +141,7 @@ def departure(tables: Path, spec: Spec, look: dict[str, Look], experiment: str) 
         for method in first["methods"]:
             rows = values[values.method == method]
             curve(panel, rows, "departure", "value", look[method], method)
-        panel.set_title(style.METRICS.get(metric, metric))
+        panel.set_title(style.titled(metric))
         panel.set_xticks(sorted(sizes.values()))
         panel.tick_params(labelbottom=True)
     for panel in axes[1]:
@@ -238,7 +238,7 @@ def cost_quality(tables: Path, spec: Spec, look: dict[str, Look], experiment: st
                 panel.set_xscale("symlog", linthresh=linear, linscale=0.5)
                 decades = np.arange(np.log10(linear), np.log10(costs.max()) + 1)
                 style.plain_ticks(panel.xaxis, FixedLocator([0, *10**decades]))
-        pair[0].set_title(f"{name}\n{style.METRICS.get(metric, metric)}")
+        pair[0].set_title(f"{name}\n{style.titled(metric)}")
         for panel, label in zip(pair, ["s per replica", "evaluations"], strict=True):
             panel.set_xlabel(label)
     style.legend(figure, axes.flat, columns=4)

@@ -63,6 +63,12 @@ class Look:
     linestyle: str | tuple
 
 
+def titled(metric: str) -> str:
+    """What a metric is called above a panel: a long name, with what is right, on two lines."""
+    name = METRICS.get(metric, metric)
+    return name.replace(" (", "\n(") if len(name) > 28 else name
+
+
 def looks(groups: Iterable[Sequence[str]]) -> dict[str, Look]:
     """A look for each method, its own among those that are drawn together.
 
