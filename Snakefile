@@ -11,8 +11,10 @@ from snakemake.utils import min_version
 
 min_version("9.27")
 
-# The code that runs is this tree's, however the package is installed.
-sys.path.insert(0, os.path.join(workflow.basedir, "workflow"))
+# The code that runs is this tree's, however the package is installed, and also where another
+# workflow has this one as a module.
+WORKFLOW = os.path.join(os.fspath(workflow.current_basedir), "workflow")
+sys.path.insert(0, WORKFLOW)
 
 from ndsm import config as settings, gallery, methods, plan, sources, specs
 

@@ -44,7 +44,7 @@ def snakemake(
     done = subprocess.run(
         [sys.executable, "-m", "snakemake", *options],
         cwd=tree,
-        env=on_path(env),
+        env=env,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

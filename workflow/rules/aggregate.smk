@@ -42,7 +42,7 @@ rule aggregate:
     benchmark:
         "<benchmarks>/aggregate.tsv"
     conda:
-        "../../envs/ndsm.yaml"
+        ENVIRONMENT
     threads: 1
     resources:
         mem_mb=growing(4000),

@@ -17,7 +17,7 @@ rule claims:
     benchmark:
         "<benchmarks>/claims.tsv"
     conda:
-        "../../envs/ndsm.yaml"
+        ENVIRONMENT
     threads: 1
     resources:
         mem_mb=growing(2000),

@@ -10,7 +10,7 @@ rule classifier:
     benchmark:
         "<benchmarks>/classifier/{images}.tsv"
     conda:
-        "../../envs/ndsm.yaml"
+        ENVIRONMENT
     threads: 1
     resources:
         mem_mb=growing(4000),

@@ -1,6 +1,8 @@
 # What the rules share: the study's settings, where its files lie, look-ups in the plan of its jobs.
 import shlex
 
+from snakemake.settings.types import DeploymentMethod
+
 STUDY = settings.resolve(config)
 GPU = int(STUDY["device"] == "cuda")  # graphics cards that a training job asks for
 
@@ -20,11 +22,27 @@ wildcard_constraints:
     part=r"\d+",
 
 
-shell.prefix(
-    "set -euo pipefail; source "
-    + shlex.quote(os.path.join(workflow.basedir, "workflow", "job.sh"))
-    + "; "
-)
+def verbatim(text):
+    """The text for Snakemake to format: braces, as in the name of a folder, are its own."""
+    return text.replace("{", "{{").replace("}", "}}")
+
+
+def preamble():
+    """What the shell of every job runs first.
+
+    The python of the jobs is the one that runs Snakemake, on PATH or not, but with conda that of
+    its environment.
+    """
+    in_conda = DeploymentMethod.CONDA in workflow.deployment_settings.deployment_method
+    python = "" if in_conda else f'python() {{ {shlex.quote(sys.executable)} "$@"; }}; '
+    script = shlex.quote(os.path.join(WORKFLOW, "job.sh"))
+    return f"set -euo pipefail; {python}source {script}; "
+
+
+ENVIRONMENT = verbatim(os.path.join(os.path.dirname(WORKFLOW), "envs", "ndsm.yaml"))
+shell.prefix(verbatim(preamble()))
+# By this the commands of a profile find its scripts from any folder.
+os.environ.update(NDSM_WORKFLOW=WORKFLOW)
 
 
 def growing(amount):
@@ -33,9 +51,16 @@ def growing(amount):
 
 
 def code(stage):
-    """The modules that a stage runs: inputs, so that editing one reruns what depends on it."""
-    folder = os.path.relpath(os.path.join(workflow.basedir, "workflow", "ndsm"))
-    return [f"{folder}/{name}.py" for name in sources.modules(stage)]
+    """The modules that a stage runs: inputs, so that editing one reruns what depends on it.
+
+    Local, so that the prefix of a module of Snakemake's is not put before them.
+    """
+    folder = os.path.relpath(os.path.join(WORKFLOW, "ndsm"))
+    if {"{", "}"} & set(folder):
+        taken = "has braces, which Snakemake takes for wildcards in the name of an input"
+        remedy = "run Snakemake in the folder of the Snakefile, or rename what has them"
+        raise settings.ConfigError(f"workflow: {folder} {taken}; {remedy}")
+    return [local(f"{folder}/{name}.py") for name in sources.modules(stage)]
 
 
 def spec(stage):
@@ -168,7 +193,7 @@ def frontier_tables():
 
 def caption(name):
     """The caption of a figure or table in the report."""
-    return os.path.join(workflow.basedir, "workflow", "report", f"{name}.rst")
+    return os.path.join(WORKFLOW, "report", f"{name}.rst")
 
 
 def printed():

@@ -10,7 +10,7 @@ rule data:
     benchmark:
         "<benchmarks>/data/{experiment}.tsv"
     conda:
-        "../../envs/ndsm.yaml"
+        ENVIRONMENT
     threads: 1
     resources:
         mem_mb=growing(2000),

@@ -11,7 +11,7 @@ rule drift:
         "<benchmarks>/drift/{experiment}/{drift}/{part}.tsv"
     priority: 1  # its longest fits must not be left for last
     conda:
-        "../../envs/ndsm.yaml"
+        ENVIRONMENT
     threads: 1
     resources:
         mem_mb=growing(4000),

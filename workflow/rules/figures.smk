@@ -11,7 +11,7 @@ rule figures:
     benchmark:
         "<benchmarks>/figures.tsv"
     conda:
-        "../../envs/ndsm.yaml"
+        ENVIRONMENT
     threads: 2
     resources:
         mem_mb=growing(4000),

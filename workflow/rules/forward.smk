@@ -12,7 +12,7 @@ rule forward:
     benchmark:
         "<benchmarks>/forward/{experiment}.tsv"
     conda:
-        "../../envs/ndsm.yaml"
+        ENVIRONMENT
     threads: 1
     resources:
         mem_mb=growing(4000),

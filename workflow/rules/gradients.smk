@@ -11,7 +11,7 @@ rule gradients:
     benchmark:
         "<benchmarks>/gradients/{experiment}.tsv"
     conda:
-        "../../envs/ndsm.yaml"
+        ENVIRONMENT
     threads: 1
     resources:
         mem_mb=growing(4000),

@@ -10,7 +10,7 @@ rule latent:
     benchmark:
         "<benchmarks>/latent/{experiment}/{codes}.tsv"
     conda:
-        "../../envs/ndsm.yaml"
+        ENVIRONMENT
     threads: 1
     resources:
         mem_mb=growing(4000),

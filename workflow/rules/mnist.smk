@@ -9,7 +9,7 @@ rule mnist:
     benchmark:
         "<benchmarks>/mnist.tsv"
     conda:
-        "../../envs/ndsm.yaml"
+        ENVIRONMENT
     threads: 1
     resources:
         mem_mb=growing(2000),

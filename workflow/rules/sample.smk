@@ -14,7 +14,7 @@ rule sample:
     benchmark:
         "<benchmarks>/sample/{experiment}/{method}/{part}.tsv"
     conda:
-        "../../envs/ndsm.yaml"
+        ENVIRONMENT
     threads: 1
     resources:
         mem_mb=growing(4000),

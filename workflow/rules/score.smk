@@ -13,7 +13,7 @@ rule score:
     benchmark:
         "<benchmarks>/score/{experiment}/{method}/{part}.tsv"
     conda:
-        "../../envs/ndsm.yaml"
+        ENVIRONMENT
     threads: 1
     resources:
         mem_mb=growing(4000),

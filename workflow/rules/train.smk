@@ -12,7 +12,7 @@ rule train:
     benchmark:
         "<benchmarks>/train/{experiment}/{method}/{part}.tsv"
     conda:
-        "../../envs/ndsm.yaml"
+        ENVIRONMENT
     threads: 1
     resources:
         mem_mb=growing(4000),
