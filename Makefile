@@ -12,6 +12,19 @@ SCALE ?=
 # Of the benchmark: its rows, all of them unless some are named.
 PART ?=
 PYTHON ?= python3.11
+
+# A text of the user's for the shell; for Snakemake, which reads the values of --config as YAML.
+shell-text = '$(subst ','\'',$(1))'
+yaml-text = '$(subst ','',$(1))'
+# What becomes part of a path is a plain name: make clean removes that path.
+plain = $(shell LC_ALL=C; [[ $(call shell-text,$(value $(1))) =~ ^[a-zA-Z0-9][a-zA-Z0-9_-]{0,59}$$ ]] && echo yes)
+refuse = $(error $(1): '$(value $(1))' $(2))
+NO_NAME := is no name; allowed: up to 60 letters, digits, - and _
+NO_STUDY := is the folder of what is kept of studies; allowed: other names
+$(foreach name,STUDY $(if $(value SCALE),SCALE) $(if $(value CLAIM),CLAIM),\
+	$(if $(call plain,$(name)),,$(call refuse,$(name),$(NO_NAME))))
+$(if $(filter reference,$(STUDY)),$(call refuse,STUDY,$(NO_STUDY)))
+
 RESULTS := results/$(STUDY)$(if $(SCALE),_$(SCALE))
 BIN := .venv/bin
 # The figures of a study that the README and RESULTS.md show.
@@ -24,14 +37,15 @@ SHOWN_mnist_C9 := frontier_mnist_latent
 SHOWN_mnist := $(SHOWN_mnist_C6) $(SHOWN_mnist_C7) $(SHOWN_mnist_C8) $(SHOWN_mnist_C9)
 SHOWN := $(SHOWN_$(STUDY)$(if $(CLAIM),_$(CLAIM)))
 REFERENCE := results/reference/$(STUDY)$(if $(CLAIM),/$(CLAIM))
-CONFIG := study=$(STUDY) $(if $(MNIST_DIR),mnist_dir=$(MNIST_DIR)) $(if $(CLAIM),claim=$(CLAIM)) \
+# Between spaces, for Snakemake strips quotes from a value's ends.
+FOLDER := $(call shell-text, $(call yaml-text,$(value MNIST_DIR)) )
+CONFIG := study=$(STUDY) $(if $(value MNIST_DIR),mnist_dir=$(FOLDER)) $(if $(CLAIM),claim=$(CLAIM)) \
 	$(if $(SCALE),scale=$(SCALE))
-SNAKEMAKE := PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --config $(CONFIG) \
-	--workflow-profile workflow/profiles/local
+SNAKEMAKE := $(BIN)/python -m snakemake --config $(CONFIG) --workflow-profile workflow/profiles/local
 # Without a graphics card torch's CPU build is enough, and a tenth of the download.
 TORCH_CPU := https://download.pytorch.org/whl/cpu
 
-.PHONY: help study smoke mnist figures report reference test lint bench clean
+.PHONY: help study smoke mnist figures report reference test lint bench unlock clean
 
 help: ## show this help
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 10
@@ -69,31 +83,34 @@ test: .venv/tested ## run the tests
 	$(BIN)/python -m pytest
 
 lint: .venv/tested ## check style, types and rules
-	$(BIN)/ruff check
-	$(BIN)/ruff format --check
-	$(BIN)/mypy
-	$(BIN)/snakefmt --check Snakefile workflow/rules
+	$(BIN)/python -m ruff check
+	$(BIN)/python -m ruff format --check
+	$(BIN)/python -m mypy
+	$(BIN)/python -m snakefmt --check Snakefile workflow/rules
 	$(SNAKEMAKE) --lint
 
 bench: .venv/measured ## measure speed: results/bench/bench.md; PART=stacks for some rows
-	$(BIN)/python -m bench $(PART)
+	$(BIN)/python -m bench $(foreach part,$(PART),$(call shell-text,$(part)))
+
+unlock: .venv/installed ## release the folder, after a Snakemake that was killed
+	$(SNAKEMAKE) --unlock
 
 clean: ## remove the study's results
 	rm -rf $(RESULTS)
 
 .venv/installed: envs/requirements.txt pyproject.toml
 	$(PYTHON) -m venv .venv
-	command -v nvidia-smi > /dev/null || $(BIN)/pip install --quiet --retries 0 \
+	command -v nvidia-smi > /dev/null || $(BIN)/python -m pip install --quiet --retries 0 \
 		--extra-index-url $(TORCH_CPU) --no-deps "$$(grep -o '^torch==[^ ]*' $<)"
-	$(BIN)/pip install --quiet --requirement $<
-	$(BIN)/pip install --quiet --no-deps --editable .
+	$(BIN)/python -m pip install --quiet --requirement $<
+	$(BIN)/python -m pip install --quiet --no-deps --editable .
 	@touch $@
 
 .venv/tested: envs/requirements-cluster.txt envs/requirements-dev.txt .venv/installed
-	$(BIN)/pip install --quiet --requirement $< --requirement $(word 2,$^)
+	$(BIN)/python -m pip install --quiet --requirement $< --requirement $(word 2,$^)
 	@touch $@
 
 # Without their dependencies: of those, what the benchmark uses is there, and torchvision is not used.
 .venv/measured: envs/requirements-bench.txt .venv/installed
-	$(BIN)/pip install --quiet --no-deps --requirement $<
+	$(BIN)/python -m pip install --quiet --no-deps --requirement $<
 	@touch $@

@@ -189,6 +189,7 @@ BAD = [
     ("score.experiment", "digits_latent", r"score.experiment: 'digits_latent' is in latent space"),
     ("methods.gmm.sampler", "edm", r"methods.gmm.sampler: edm with objective none"),
     # what to run
+    ("study", "reference", r"study: 'reference' is the folder of what is kept; allowed: other"),
     ("mnist_dir", "/nowhere", r"mnist_dir: '/nowhere' is no folder; allowed: the folder of"),
     ("mnist_dir", "", r"mnist_dir: '' is no folder"),
     ("mnist_dir", "x" * 9999, r"mnist_dir: 'x{58}… is no folder"),
@@ -338,6 +339,12 @@ def test_the_command_of_a_claims_table_names_study_and_scale() -> None:
     told = specs.spec(config.resolve(SMOKE | {"claim": "C6"}), "claims")
     expected = f"snakemake --cores all --config study=smoke claim=C6 {tail}"
     assert documents.command(told, out) == expected
+
+
+def test_a_folder_may_begin_with_the_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "mnist").mkdir()
+    assert config.resolve(SMOKE | {"mnist_dir": "~/mnist"})["mnist_dir"] == f"{tmp_path}/mnist"
 
 
 def test_a_mistake_in_a_scale_is_found() -> None:

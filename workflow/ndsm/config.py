@@ -23,6 +23,7 @@ from ndsm.methods import merge
 from ndsm.names import UNTRAINED
 
 WORKFLOW = Path(__file__).resolve().parents[1]
+KEPT = "reference"  # of results/: what make reference keeps of studies
 SCHEMA = yaml.safe_load((WORKFLOW / "schemas" / "config.schema.yaml").read_text())
 
 OBJECTIVES = SCHEMA["properties"]["methods"]["additionalProperties"]["properties"]["objective"]
@@ -108,9 +109,13 @@ def resolve(raw: dict[str, Any]) -> dict[str, Any]:
     if "scale" in raw:
         raw = _scaled(raw)
         _refuse(_schema_problems(raw, SCHEMA))
-    if "mnist_dir" in raw and not os.path.isdir(raw["mnist_dir"]):
-        hint = "allowed: the folder of the four MNIST files, or nothing to download them"
-        raise ConfigError(f"mnist_dir: {shown(raw['mnist_dir'])} is no folder; {hint}")
+    if raw["study"] == KEPT:
+        raise ConfigError(f"study: {KEPT!r} is the folder of what is kept; allowed: other names")
+    if "mnist_dir" in raw:
+        raw = raw | {"mnist_dir": os.path.expanduser(raw["mnist_dir"])}
+        if not os.path.isdir(raw["mnist_dir"]):
+            hint = "allowed: the folder of the four MNIST files, or nothing to download them"
+            raise ConfigError(f"mnist_dir: {shown(raw['mnist_dir'])} is no folder; {hint}")
     defaults = raw.get("defaults", {})
     experiments = dict(_with_variants(raw["experiments"], defaults))
     complete = {"$defs": SCHEMA["$defs"], "$ref": "#/$defs/complete"}
