@@ -48,16 +48,6 @@ include: "workflow/rules/figures.smk"
 report: os.path.abspath(f"results/{STUDY['study']}/report.rst")
 
 
-# Cheap, or in need of the network that a cluster's nodes may not have.
-localrules:
-    all,
-    tables,
-    mnist,
-    aggregate,
-    claims,
-    figures,
-
-
 rule all:
     default_target: True
     input:

@@ -92,7 +92,8 @@ def study_file(study: Any, workflow: Path = WORKFLOW) -> Path:
     files = {path.stem: path for path in sorted((workflow / "studies").glob("*.yaml"))}
     files = {"default": workflow.parent / "config.yaml"} | files
     if not isinstance(study, str) or study not in files:
-        raise ConfigError(unknown("study", study, files))
+        own = "a study of your own is given by --configfile"
+        raise ConfigError(f"{unknown('study', study, files)}; {own}")
     return files[study]
 
 

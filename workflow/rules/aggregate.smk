@@ -41,6 +41,7 @@ rule aggregate:
         "<logs>/aggregate.log",
     benchmark:
         "<benchmarks>/aggregate.tsv"
+    localrule: True  # cheap
     conda:
         ENVIRONMENT
     threads: 1

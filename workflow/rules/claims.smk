@@ -16,6 +16,7 @@ rule claims:
         "<logs>/claims.log",
     benchmark:
         "<benchmarks>/claims.tsv"
+    localrule: True  # cheap
     conda:
         ENVIRONMENT
     threads: 1

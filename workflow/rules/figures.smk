@@ -10,6 +10,7 @@ rule figures:
         "<logs>/figures.log",
     benchmark:
         "<benchmarks>/figures.tsv"
+    localrule: True  # cheap
     conda:
         ENVIRONMENT
     threads: 2

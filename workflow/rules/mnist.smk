@@ -8,6 +8,7 @@ rule mnist:
         "<logs>/mnist.log",
     benchmark:
         "<benchmarks>/mnist.tsv"
+    localrule: True  # it needs the network, which a cluster's nodes may not have
     conda:
         ENVIRONMENT
     threads: 1
