@@ -16,15 +16,15 @@ min_version("9.27")
 WORKFLOW = os.path.join(os.fspath(workflow.current_basedir), "workflow")
 sys.path.insert(0, WORKFLOW)
 
-from ndsm import config as settings, gallery, methods, plan, sources, specs
+from ndsm import config as settings, config_files, gallery, methods, plan, sources, specs
 
+config_files.check(workflow.configfiles)
 # A file given by --configfile is a whole study: no other is merged with it.
 if "experiments" not in config:
+    study_file = settings.study_file(config.get("study", "default"))
+    config_files.check([study_file])
 
-    configfile: settings.study_file(config.get("study", "default"))
-
-
-settings.refuse_repeated_keys(workflow.configfiles)
+    configfile: study_file
 
 
 include: "workflow/rules/common.smk"

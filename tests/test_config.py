@@ -298,16 +298,6 @@ def test_two_variants_of_one_name_are_refused() -> None:
     assert refusal(raw) == [line]
 
 
-def test_a_key_that_is_there_twice_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "my.yaml"
-    for text in ("a: {b: &b {x: 1}}\nc: {<<: *b, x: 2}\n", '{\n\t"a": 1}\n'):
-        path.write_text(text)
-        config.refuse_repeated_keys([path])
-    path.write_text("a:\n  b: 1\n  'b': 2\n")
-    with pytest.raises(config.ConfigError, match=r"^error: b: is there twice, line 3 of my.yaml"):
-        config.refuse_repeated_keys([path])
-
-
 def test_experiments_are_merged_with_the_defaults_key_by_key() -> None:
     raw = changed("experiments.digits.sampling", {"steps": 7})
     study = config.resolve(raw)

@@ -7,7 +7,6 @@ Used by the Snakefile alone; a stage gets the part that it needs on its command 
 import os
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -55,32 +54,6 @@ _Validator = extend(
         {"number": _is_number, "integer": _is_integer}
     ),
 )
-
-
-class _Loader(yaml.SafeLoader):
-    """Reads YAML, but refuses a key that is given twice: of its values the last would count."""
-
-    def compose_mapping_node(self, anchor: str | None) -> yaml.MappingNode:
-        """The node of a mapping."""
-        node, given = super().compose_mapping_node(anchor), set[str]()
-        for key, _ in node.value:
-            if (name := str(key.value)) in given:
-                line = f"line {key.start_mark.line + 1} of {Path(self.name).name}"
-                raise ConfigError(f"{_step(name)}: is there twice, {line}; allowed: once")
-            given.add(name)
-        return node
-
-
-def refuse_repeated_keys(files: Iterable[str | Path]) -> None:
-    """Reads the files of a configuration, for this alone.
-
-    Raises:
-        ConfigError: a mapping has a key twice.
-    """
-    for path in files:
-        # Snakemake has read them all: what is no YAML is JSON, indented with tabs.
-        with open(path, encoding="utf-8") as file, suppress(yaml.YAMLError):
-            yaml.compose(file, _Loader)
 
 
 def study_file(study: Any, workflow: Path = WORKFLOW) -> Path:
@@ -236,7 +209,7 @@ def _schema_problems(instance: Any, schema: dict[str, Any], prefix: str = "") ->
     """One line for each place where ``instance``, found at the key ``prefix``, departs."""
     errors = _Validator(schema).iter_errors(instance)
     for error in sorted(errors, key=lambda error: [str(step) for step in error.absolute_path]):
-        steps = [prefix, *map(_step, error.absolute_path)]
+        steps = [prefix, *map(step, error.absolute_path)]
         yield from _explain(error, ".".join(filter(None, steps)))
 
 
@@ -247,7 +220,7 @@ def _explain(error: ValidationError, key: str) -> Iterator[str]:
         case "additionalProperties":
             known = error.schema["properties"]
             for name in [name for name in value if name not in known]:
-                path = ".".join(filter(None, [key, _step(name)]))
+                path = ".".join(filter(None, [key, step(name)]))
                 given = f"{shown(value[name])} is given to no known key"
                 yield f"{path}: {given}; {allowed(name, known)}"
         case "required":
@@ -281,7 +254,7 @@ def _explain(error: ValidationError, key: str) -> Iterator[str]:
             yield f"{key}: {said} is not allowed; allowed: {error.validator} {short(str(rule))}"
 
 
-def _step(name: Any) -> str:
+def step(name: Any) -> str:
     """A key as the path to it shows it."""
     plain = isinstance(name, str) and name and name == name.strip()
     return short(name if plain else repr(name))
