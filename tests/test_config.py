@@ -106,7 +106,7 @@ BAD = [
     # settings that contradict one another or the data
     ("experiments.digits.n_train", [2000], r"digits.n_train: 2000 .*allowed: up to 1000"),
     ("defaults.n_train", [50, 501], r"n_train: 501 is more than weighted_modes has.*500"),
-    ("defaults.drifts.gmm.n_components", [60, 70], r"gmm.n_components: 60 .*n_train, 50"),
+    ("defaults.drifts.gmm.n_components", [60, 70], r"gmm.n_components: 60 .*n_train, 25"),
     (
         "experiments.weighted_modes.metrics",
         ["fid"],
@@ -125,7 +125,7 @@ BAD = [
     ("defaults.process.t_min", 5.0, r"process.t_min: 5.0 .*less than T, 4.0"),
     ("methods.real", {"objective": "none", "drift": "ou"}, r"methods.real: "),
     ("gradients.experiment", "weighted_mode", r"gradients.experiment: .*'weighted_modes'"),
-    ("forward.drift", "ou", r"forward.drift: 'ou' .*allowed: .*gmm, mixture"),
+    ("forward.drift", "ou", r"forward.drift: 'ou' is linear; allowed: labels, gmm$"),
     ("forward.n_train", 51, r"forward.n_train: 51 is unknown; allowed: 50, 100"),
     # images
     ("experiments.digits_imbalance.dataset.shares", [0.5, 0.6], r"shares: .* sum to 1.1"),

@@ -15,11 +15,13 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 from jsonschema.validators import extend
 
-from ndsm.checks import claim_problems, experiment_problems, side_problems
+from ndsm.checks import experiment_problems
+from ndsm.claim_checks import claim_problems
 from ndsm.datasets import DATASETS
 from ndsm.messages import allowed, as_list, short, shown, unknown
 from ndsm.methods import merge
 from ndsm.names import UNTRAINED
+from ndsm.side_checks import SIDES, side_problems
 
 WORKFLOW = Path(__file__).resolve().parents[1]
 KEPT = "reference"  # of results/: what make reference keeps of studies
@@ -187,8 +189,7 @@ def _for_claim(study: dict[str, Any], claim: str) -> dict[str, Any]:
         for name, e in study["experiments"].items()
         if name in names or e.get("variant_of") in names
     }
-    sides = ("score", "gradients", "forward")
-    gone = {side for side in sides if study.get(side, {}).get("experiment") not in names}
+    gone = {side for side in SIDES if study.get(side, {}).get("experiment") not in names}
     rest = {key: value for key, value in study.items() if key not in gone}
     secondary = [each for each in study.get("secondary", []) if each["id"] == claim]
     primary = {id_: each for id_, each in study.get("primary", {}).items() if id_ == claim}

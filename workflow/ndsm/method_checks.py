@@ -1,22 +1,27 @@
 """What a schema cannot say of an experiment's methods and of the drifts that they name.
 
-Each check yields one line per problem. Used by ``checks`` alone.
+Each check yields one line per problem. Used by ``checks`` and ``side_checks``.
 """
 
 import math
 from collections.abc import Iterator
 from typing import Any
 
+from ndsm.grids import steps_of
 from ndsm.messages import allowed, as_list, shown, unknown
-from ndsm.methods import evaluations_with
+from ndsm.methods import ISOTROPIC, evaluations_with, suits
 from ndsm.names import EXAMPLES, TWICE
 
 CHAIN_OBJECTIVES = sorted(name for name, kind in EXAMPLES.items() if kind == "chain")
 LEAST_SHARE = 0.01  # of the law of noise levels, between those of t_min and T
 LINEAR = ["dsm", "flow_matching"]  # of data to N(0, I)
 ODE_SAMPLERS = ["adams", "edm", "heun"]  # which follow the probability flow
-# One within-component variance: what the exponential kernel, sampler and the long jump need.
-ISOTROPIC = ["spherical", "tied"]
+SHORTEST = 1e-5  # step of a grid, of its time: single precision knows it to a hundredth
+LONGEST = 2  # step of the Euler kernel: from that on a component N(m, I) is left in oscillations
+FLATTEST, STEEPEST = (
+    2,
+    10,
+)  # weight whose loss does not grow with t; e to this is its largest growth
 
 
 def method_problems(key: str, experiment: dict[str, Any], methods: dict[str, Any]) -> Iterator[str]:
@@ -38,7 +43,7 @@ def method_problems(key: str, experiment: dict[str, Any], methods: dict[str, Any
         if strange:
             continue
         for name in named.values():
-            yield from _fit_problems(f"{key}.drifts.{name}", drifts[name], experiment)
+            yield from fit_problems(f"{key}.drifts.{name}", drifts[name], experiment)
         yield from _objective_problems(key, method, methods[method], experiment)
         yield from _own_problems(key, method, methods[method], experiment)
 
@@ -61,7 +66,13 @@ def _own_problems(
         name: next((w for c, w in both[::-1] if name in c.get("process", {})), key)
         for name in process
     }
-    yield from _process_problems(process, homes, "" if {*homes.values()} == {key} else method)
+    whose = "" if {*homes.values()} == {key} else method
+    problems = [*_process_problems(process, homes, whose)]
+    yield from problems or _kernel_problems(process, homes, method, objective)
+    weight, home = tuned.get("weight", settings.get("weight", 0)), both["weight" in tuned][1]
+    if weight > (most := FLATTEST + STEEPEST / process["T"]):
+        limit = f"allowed: up to {most:.3g} with process.T, {shown(process['T'])}"
+        yield f"{home}.weight: {shown(weight)} is too large; {limit}"
     if process["T"] < experiment["process"]["T"]:
         limit = f"allowed: from that of {key} on, {shown(experiment['process']['T'])}"
         yield f"{homes['T']}.process.T: {shown(process['T'])} is too small; {limit}"
@@ -112,7 +123,33 @@ def _process_problems(process: dict[str, Any], homes: dict[str, str], method: st
             yield f"{given} has hardly a noise level on the grid; {limit}"
 
 
-def _fit_problems(key: str, drift: dict[str, Any], experiment: dict[str, Any]) -> Iterator[str]:
+def _kernel_problems(
+    process: dict[str, Any], homes: dict[str, str], method: str, objective: str
+) -> Iterator[str]:
+    """The steps of the grid are none of single precision's, and none that the kernel cannot take.
+
+    Args:
+        process: with ``t_min`` below ``T``.
+        homes: as for ``_process_problems``.
+        method: whose process it is.
+        objective: the method's.
+    """
+    kind, where = EXAMPLES.get(objective), f"{homes['steps']}.process.steps: {process['steps']}"
+    if kind == "data" and process["kernel"] == "euler":
+        given = f"{homes['kernel']}.process.kernel: 'euler' with objective {objective} ({method})"
+        yield f"{given}, one jump from the data; allowed: exponential"
+    if kind != "chain":
+        return
+    shortest, longest = steps_of(process)
+    if shortest < SHORTEST:
+        given = f"have one of {shortest:.2g} of its time ({method})"
+        yield f"{where} {given}; allowed: fewer, a wider law of log_noise, or a smaller t_min"
+    if longest >= LONGEST and process["kernel"] == "euler":
+        given = f"have one of {longest:.3g} with kernel euler ({method})"
+        yield f"{where} {given}; allowed: steps below {LONGEST}, by more of them or a smaller T"
+
+
+def fit_problems(key: str, drift: dict[str, Any], experiment: dict[str, Any]) -> Iterator[str]:
     """A mixture needs more points than components; an orbit needs a group, labels need classes."""
     symmetry = "symmetry" in experiment["dataset"]
     if (drift["fit"] == "orbit" or drift.get("symmetric")) and not symmetry:
@@ -129,10 +166,10 @@ def _fit_problems(key: str, drift: dict[str, Any], experiment: dict[str, Any]) -
         for number in as_list(drift["n_components"]):
             if number % 2:
                 yield f"{key}.n_components: {number} with fit orbit; allowed: even numbers"
-    fewest, smallest = min(as_list(drift.get("n_components", 1))), min(experiment["n_train"])
-    if fewest > smallest:
-        limit = f"allowed: one of them up to the smallest n_train, {smallest}"
-        yield f"{key}.n_components: {fewest} components are more than points; {limit}"
+    fewest, most = min(as_list(drift.get("n_components", 1))), min(experiment["n_train"]) // 2
+    if fewest > most:
+        limit = f"allowed: one of them up to half the smallest n_train, {most}"
+        yield f"{key}.n_components: {fewest} components have too few points; {limit}"
 
 
 def _objective_problems(
@@ -143,8 +180,7 @@ def _objective_problems(
     drift = experiment["drifts"][settings["drift"]]
     tuned = experiment.get("tuned", {}).get(method, {})
     kernel = own_process(experiment, settings, tuned)["kernel"]
-    covariance = drift.get("covariance", "spherical")
-    where = f"{key}.drifts.{settings['drift']}.covariance: {covariance!r} with"
+    where = f"{key}.drifts.{settings['drift']}.covariance: {drift.get('covariance')!r} with"
     isotropic = f"allowed: {', '.join(ISOTROPIC)}"
     chain = objective in CHAIN_OBJECTIVES
     if objective in LINEAR and drift["fit"] != "ou":
@@ -175,7 +211,7 @@ def _objective_problems(
     if settings.get("equivariant") and not drift.get("symmetric"):
         others = f"allowed: a drift with symmetric true in {key}"
         yield f"methods.{method}.drift: {settings['drift']!r} with equivariant; {others}"
-    if covariance in ISOTROPIC or objective == "none":
+    if suits("exponential", drift) or objective == "none":
         return
     if chain and kernel == "exponential":
         yield f"{where} kernel exponential ({method}); {isotropic}, or kernel euler"

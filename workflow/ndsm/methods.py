@@ -8,6 +8,9 @@ from typing import Any
 from ndsm.names import EXAMPLES, FLOWS, LIKELIHOOD, PER_STEP, UNTRAINED
 from ndsm.parts import Study
 
+# One within-component variance: what the exponential kernel, sampler and the long jump need.
+ISOTROPIC = ["spherical", "tied"]
+
 
 def is_trained(study: Study, method: str) -> bool:
     """Whether the method has a trained network."""
@@ -25,13 +28,26 @@ def has_likelihood(study: Study, experiment: str) -> bool:
     return not {*LIKELIHOOD}.isdisjoint(study["experiments"][experiment]["metrics"])
 
 
-def is_noised(study: Study, experiment: str, drift: str) -> bool:
-    """Whether a method simulates the drift's process up to T, where it should have reached π."""
-    names = study["experiments"][experiment]["methods"]
-    own = [study["methods"][name] for name in names]
-    return any(
-        EXAMPLES.get(m["objective"]) in ("chain", "data") and m["drift"] == drift for m in own
-    )
+def noising(study: Study, experiment: str, drift: str) -> dict[str, Any] | None:
+    """The process by which methods simulate the drift up to T, where it should have reached π.
+
+    That of the experiment, unless no method has its kernel: then that of the first of them. None if
+    there are none: the mixture is only drawn from.
+    """
+    settings, own = study["experiments"][experiment], study["methods"]
+    noised = [
+        settings_of(study, experiment, name)["process"]
+        for name in settings["methods"]
+        if EXAMPLES.get(own[name]["objective"]) in ("chain", "data") and own[name]["drift"] == drift
+    ]
+    usual = settings["process"]
+    alike = [process for process in noised if process["kernel"] == usual["kernel"]]
+    return usual if alike else next(iter(noised), None)
+
+
+def suits(kernel: str, drift: dict[str, Any]) -> bool:
+    """Whether a kernel can have a drift's covariances."""
+    return kernel != "exponential" or drift.get("covariance", "spherical") in ISOTROPIC
 
 
 def settings_of(study: Study, experiment: str, method: str) -> dict[str, Any]:

@@ -13,9 +13,9 @@ from ndsm.config import is_image
 from ndsm.datasets import DATASETS
 from ndsm.methods import (
     has_likelihood,
-    is_noised,
     is_trained,
     merge,
+    noising,
     null_of,
     settings_of,
     trained,
@@ -133,8 +133,7 @@ def _reaches(study: Study, stage: str, job: dict[str, Any]) -> list[Any]:
     drift = job.get("drift") or study["methods"][method]["drift"]
     told.append(settings["drifts"][drift])
     if stage == "drift":
-        noised = is_noised(study, job["experiment"], drift)
-        return [*told, settings["process"] if noised else None]
+        return [*told, noising(study, job["experiment"], drift)]
     own, settings = study["methods"][method], settings_of(study, job["experiment"], str(method))
     told += [settings["drifts"].get(own.get("known")), settings.get("temperature")]
     if stage != "train":

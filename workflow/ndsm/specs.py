@@ -9,7 +9,7 @@ from typing import Any
 
 from ndsm.config import ConfigError
 from ndsm.gallery import figures, varied
-from ndsm.methods import has_likelihood, is_noised, null_of, settings_of
+from ndsm.methods import has_likelihood, noising, null_of, settings_of
 from ndsm.names import CEILING, FLOOR, UNTRAINED
 from ndsm.parts import Study, parts
 from ndsm.plan import (
@@ -189,8 +189,8 @@ def _part_spec(study: Study, stage: str, experiment: str, **wildcards: str) -> d
     if stage == "drift":
         drift = wildcards["drift"]
         told |= settings["drifts"][drift] | {"drift": drift, "noised": False}
-        if is_noised(study, experiment, drift):
-            told |= {"noised": True, "process": settings["process"]}
+        if process := noising(study, experiment, drift):
+            told |= {"noised": True, "process": process}
         return told
     method = wildcards["method"]
     told["method"] = method
