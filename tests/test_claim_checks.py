@@ -1,11 +1,18 @@
 """Claims that the study cannot judge: refused before any job starts."""
 
+import itertools
 import re
+from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 
-from ndsm import config
+from ndsm import config, methods, store
+from ndsm.claim_checks import GRADIENT_METRICS, NONLINEAR, claim_problems
+from ndsm.comparisons import compared
+from ndsm.names import BEST, FIT_SHARE, POINTS, SECONDS, UNTRAINED
 from test_config import changed, refusal
 
 LATENT = {"experiment": "digits_latent", "method": "ndsm_jump", "baseline": "edm"}
@@ -80,3 +87,84 @@ def test_what_goes_with_a_baseline_asks_for_one(key: str) -> None:
     claim = {"experiment": "digits_latent", "metric": "fid", "method": "ndsm_jump", "at_most": 1}
     lines = refusal(changed("primary.C9", claim | {key: "digits"}))
     assert f"error: primary.C9.{key}: 'digits' without a baseline; allowed: a baseline" in lines
+
+
+# Every claim that is accepted can be judged, of many that name what there is.
+
+
+def judged_study() -> dict[str, Any]:
+    """The smoke study with two sizes in latent space, five seeds of the digits, and budgets."""
+    raw = changed("experiments.digits.seeds", 5)
+    raw["experiments"]["digits_latent"]["n_train"] = [50, 100]
+    raw["experiments"]["digits_symmetry"]["metrics"] += ["fid"]
+    return config.resolve(raw | {"primary": {}, "secondary": []})
+
+
+def metrics_of(study: dict[str, Any]) -> pd.DataFrame:
+    """Values as a run of the study and its frontier leave them for the claims."""
+    rows: list[tuple] = []
+
+    def add(e: str, methods: list[str], sizes: list[int], seeds: int, metrics: list[str]) -> None:
+        rows.extend(itertools.product([e], methods, sizes, range(seeds), metrics))
+
+    for e, settings in study["experiments"].items():
+        names, sizes = settings["methods"], settings["n_train"]
+        seeds, own = settings.get("seeds", study["seeds"]), settings["metrics"]
+        add(e, names, sizes, seeds, own)
+        add(e, methods.trained(study, e), sizes, seeds, [FIT_SHARE])
+        if "thresholds" in settings and "variant_of" not in settings:
+            goals = [f"fid:{goal}" for goal in ("1000", "1", "edm")]
+            derived = [prefix + goal for prefix in SECONDS for goal in goals]
+            add(e, names, sizes, seeds, derived + [BEST + metric for metric in own])
+    score, gradients = study["score"], study["gradients"]
+    both = [name for m in score["methods"] for name in (m, m + UNTRAINED)]
+    add(score["experiment"], both, [50, 100], study["seeds"], ["score_error"])
+    sides = gradients["experiment"], NONLINEAR, [gradients["n_train"]], gradients["seeds"]
+    add(*sides, GRADIENT_METRICS)
+    table = pd.DataFrame(rows, columns=["experiment", "method", "n_train", "seed", "metric"])
+    values = np.random.default_rng(0).uniform(1, 2, len(table))
+    timed = {"censored": False, "early": False, "rate_error": 0.1, "budgets": 2}
+    return table.assign(value=values, **timed).astype({"n_train": "Int64"})
+
+
+def claims() -> Iterator[dict[str, Any]]:
+    """Claims with every kind of metric, experiments and sizes, most of them odd."""
+    metrics = ["kl", "fid", "nll", "energy_distance", FIT_SHARE, "score_error", "gradient_bias"]
+    metrics += [f"{BEST}{m}" for m in ("fid", "nll", FIT_SHARE)]
+    metrics += [f"{prefix}fid:{goal}" for prefix in SECONDS for goal in ("1000", "edm", "7", "1:2")]
+    metrics += [f"{POINTS}{m}" for m in metrics]
+    places = ["weighted_modes", "digits", "digits_symmetry", "digits_latent", "digits_latent_short"]
+    pairs = [("ndsm_jump", "edm"), ("ndsm_flow", "dsm"), ("ndsm_anti", "ndsm_anti_untrained")]
+    pairs += [("ndsm_cv", "ndsm"), ("ndsm_jump", "gmm_drift")]
+    elsewhere = [None, "digits", "digits_latent", "digits_symmetry"]
+    for metric, at, pair, other, n in itertools.product(
+        metrics, places, pairs, elsewhere, [None, 50, 100]
+    ):
+        claim = {"id": "C1", "metric": metric, "experiment": at, "method": pair[0]}
+        optional = {"baseline_experiment": other, "n_train": n}
+        given = {key: value for key, value in optional.items() if value is not None}
+        yield claim | {"baseline": pair[1]} | given
+
+
+def test_what_is_accepted_can_be_judged() -> None:
+    study = judged_study()
+    metrics = metrics_of(study)
+    accepted = [each for each in claims() if not any(claim_problems("secondary.0", each, study))]
+    kinds = {each["metric"].split(":")[0] for each in accepted}
+    assert {"points_saved", "best_budget", "seconds_to", "fid", "score_error"} <= kinds
+    assert {each.get("baseline_experiment") for each in accepted} >= {None, "digits_latent"}
+    for each in accepted:
+        compared(each, metrics, 0.05, 9)
+
+
+def test_what_is_refused_cannot_be_judged() -> None:
+    """But for quotients of seconds, and sizes that are given and not looked at."""
+    study = judged_study()
+    metrics = metrics_of(study)
+    meaningless = tuple(POINTS + prefix for prefix in SECONDS)
+    for each in itertools.islice(claims(), 0, None, 7):
+        odd = each["metric"].startswith(POINTS) and "n_train" in each
+        odd |= each["metric"].startswith(meaningless)
+        if not odd and any(claim_problems("secondary.0", each, study)):
+            with pytest.raises(store.Refused):
+                compared(each, metrics, 0.05, 9)

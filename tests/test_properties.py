@@ -19,6 +19,9 @@ from conftest import ROOT, snakemake
 from ndsm import checks, config, gallery, messages, plan, results, specs
 from ndsm.methods import is_trained
 from ndsm.names import CEILING, FLOOR
+from ndsm.names import EXAMPLES as EXAMPLES_OF
+from ndsm.objectives import OBJECTIVES
+from ndsm.sde import grid_of
 
 STUDIES = ["workflow/studies/smoke.yaml", "config.yaml", "workflow/studies/mnist.yaml"]
 RAW = {name: yaml.safe_load((ROOT / name).read_text()) for name in STUDIES}
@@ -29,7 +32,8 @@ EXAMPLES = settings(
 )
 
 DAY = date(2025, 5, 24)  # as YAML reads 2025-05-24
-NUMBERS = [-1, 0, 1, 2, 7, 50, 100, 10**6, 10**12, 10**400, -0.5, 0.0, 0.5, 1.0, 1e-300, 1e308]
+NUMBERS = [-1, 0, 1, 2, 7, 18, 30, 50, 100, 10**6, 10**9, 10**12, 10**400]
+NUMBERS += [-0.5, 0.0, 0.5, 1.0, 1e-300, 1e-9, 1e9, 1e308]
 TEXTS = ["", " ", "a b", "a/b", "..", "a\nb", "dsm\n", "\u2028", "'\"", "{x}", "<x>", "x" * 999]
 OTHERS = [math.nan, math.inf, None, True, False, b"\xff", DAY, datetime(2025, 5, 24)]
 NESTS = [[], {}, [[]], [None], {"a": {"b": 1}}, {1: 2}, {None: None}, {"a\nb": 1}, {1, "a"}]
@@ -38,6 +42,52 @@ JUNK = (FIXED | st.integers() | st.floats() | st.text(max_size=9)).map(copy.deep
 KEYS = st.sampled_from([0, 1.5, None, True, DAY, *TEXTS]) | st.text()
 
 Raw = dict[Any, Any]
+
+# Changes of the smoke study that were once planned, to fail in a job or be misunderstood there.
+SEEDS: list[dict[str, Any]] = [
+    {"methods.ndsm_anti.stride": 21},
+    {"defaults.process.steps": 14},
+    {"defaults.training.evaluations": 1},
+    {"defaults.drifts.gmm.n_components": [30]},
+    {"defaults.drifts.orbit.n_components": 52},
+    {"gradients.drift": "mixture"},
+    {"forward.drift": "mixture"},
+    {"gradients.drift": "labels"},
+    {"gradients.drift": "orbit"},
+    {"forward.drift": "vae_prior"},
+    {"defaults.process.log_noise": [-10, 0.1]},
+    {"defaults.process.log_noise": [0, 1e-9]},
+    {"defaults.process.t_min": 3.9999999},
+    {"defaults.process.T": 18},
+    {"defaults.process.T": 40},
+    {"methods.ndsm_cv_euler.process.steps": 5},
+    {"methods.dsm.process": {"kernel": "euler"}},
+    {"methods.edm.weight": 1e308},
+    {"methods.gmm_tempered.temperature": 1e-300},
+    {"score.noise": [1e300]},
+    {"experiments.digits_latent.autoencoder.latent": 1},
+    {"experiments.digits_latent.autoencoder.learning_rate": 1e9},
+    {"experiments.digits_latent.autoencoder.kl": 1e308},
+    {"verdict.resamples": 10**9},
+    {"experiments.digits.seeds": 5, "primary.C9.baseline_experiment": "digits"}
+    | {"primary.C9.baseline": "gmm_drift"},
+    {"primary.C9.metric": "seconds_to:fid:1000:9"},
+    {"primary.C5.metric": "points_saved:seconds_to:kl:9"},
+    {"primary.C9.metric": "points_saved:fid"},
+    {"primary.C9.metric": "best_budget:drift_over_training"},
+]
+
+
+def seeded(changes: dict[str, Any]) -> Raw:
+    """The smoke study with some settings changed, by their paths."""
+    raw: Raw = copy.deepcopy(RAW[STUDIES[0]])
+    for path, value in changes.items():
+        *steps, last = path.split(".")
+        tree = raw
+        for step in steps:
+            tree = tree.setdefault(step, {})
+        tree[last] = value
+    return raw
 
 
 def places(tree: Any) -> list[tuple[Any, Any]]:
@@ -107,9 +157,35 @@ def plan_of(study: dict[str, Any]) -> None:
         for job in each:
             told = specs.spec(study, stage, **{key: str(value) for key, value in job.items()})
             json.dumps(told, sort_keys=True, allow_nan=False)
+            doable(stage, told)
             assert set(inputs(study, stage, job)) <= left
     for path in [*left, study["study"], *(figure.name for figure in gallery.figures(study))]:
         assert re.fullmatch(r"[A-Za-z0-9/_-]{1,200}", path), path
+
+
+def doable(stage: str, told: dict[str, Any]) -> None:
+    """A job can do what it is told, as far as the settings say."""
+    process, kind = told.get("process", {}), learns_from(told)
+    if kind == "chain":
+        assert told["stride"] <= process["steps"]
+        # More were slow to make, and are made alike.
+        times = grid_of(process | {"steps": min(process["steps"], 1000)})
+        assert (times.diff() > 0).all()
+    assert kind != "data" or process["kernel"] == "exponential"
+    if stage == "train":
+        assert told["training"]["evaluations"] >= OBJECTIVES[told["objective"]].evaluations
+    if stage == "gradients" or (stage == "drift" and process.get("kernel") == "exponential"):
+        assert told.get("covariance", "spherical") in ("spherical", "tied")
+    if stage == "gradients":
+        assert told["fit"] in ("em", "orbit")
+    if stage in ("drift", "gradients") and told["fit"] in ("em", "orbit"):
+        fewest = min([told["n_train"]] if "n_train" in told else [n for n, _ in told["replicas"]])
+        assert 2 * min(messages.as_list(told["n_components"])) <= fewest
+
+
+def learns_from(told: dict[str, Any]) -> str | None:
+    """What a job's objective learns from, if it has one."""
+    return EXAMPLES_OF.get(told.get("objective", "none"))
 
 
 def inputs(study: dict[str, Any], stage: str, job: dict[str, Any]) -> Iterable[str]:
@@ -176,6 +252,11 @@ def test_a_mutated_study_is_refused_in_plain_lines_or_planned(name: str) -> None
 
     check()
     assert min(outcomes[True], outcomes[False]) >= 25, outcomes
+
+
+@pytest.mark.parametrize("changes", SEEDS, ids=str)
+def test_what_once_failed_in_a_job_is_refused(changes: dict[str, Any]) -> None:
+    assert refusal(seeded(changes))
 
 
 MISTAKES = [
