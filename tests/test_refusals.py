@@ -42,6 +42,10 @@ BAD = {
     # drifts that the studies at the side cannot have
     "gradients.drift": ("mixture", r"gradients.drift: 'mixture' is of covariance full, .*: gmm$"),
     "forward.drift": ("mixture", r"forward.drift: 'mixture' is of covariance full, .*: .*gmm$"),
+    "experiments.weighted_modes.dataset.held_out": (
+        50,
+        r"weighted_modes.dataset.held_out: 50 are too few of the rarest mode .* 500 or more",
+    ),
     "score.noise": ([55.0], r"score.noise: 55.0 is more than ndsm_anti has at its end; .* 54.6"),
     "score.noise.0": (1e-300, r"score.noise.0: 1e-300 is too small; allowed: 0.001 or more"),
     # numbers with which nothing is learned, or all is lost
@@ -84,6 +88,19 @@ def test_a_drift_of_a_side_study_is_checked_though_no_method_has_it(
 ) -> None:
     (line,) = refusal(changed(f"{section}.drift", drift))
     assert problem in line
+
+
+def test_a_score_needs_points_beside_those_where_it_is_measured() -> None:
+    own = {"dataset": {"name": "weighted_modes", "held_out": 98}, "metrics": ["kl"]}
+    for samples, refused in ((200, True), (201, False)):
+        raw = alone(["ndsm_anti"], **own, sampling={"samples": samples})
+        raw = {key: value for key, value in raw.items() if key != "forward"}
+        raw |= {"score": SMOKE["score"]}
+        if refused:
+            (line,) = refusal(raw)
+            assert line.startswith("error: score.experiment: 'weighted_modes' has 98 held-out")
+        else:
+            config.resolve(raw)
 
 
 def test_gradients_know_no_labels() -> None:

@@ -13,6 +13,8 @@ from ndsm.method_checks import method_problems
 from ndsm.metrics import METRICS, traits
 from ndsm.names import CEILING, DIAGNOSTIC, FLOOR, UNTRAINED
 
+LEAST_OF_MODES = 500  # held-out points; of the rarest mode, a hundredth, a covariance is then left
+
 
 def experiment_problems(study: dict[str, Any]) -> Iterator[str]:
     """One line for each contradiction within an experiment."""
@@ -58,6 +60,10 @@ def _dataset_problems(key: str, experiment: dict[str, Any], split: str) -> Itera
         if metric not in suited:
             state = "does not suit " + name if metric in METRICS else "is unknown"
             yield f"{key}.metrics: {shown(metric)} {state}; {allowed(metric, suited)}"
+    few = experiment["dataset"].get("held_out", LEAST_OF_MODES)
+    if "mode_shape" in experiment["metrics"] and few < LEAST_OF_MODES:
+        given = f"{key}.dataset.held_out: {few} are too few of the rarest mode for mode_shape"
+        yield f"{given}; allowed: {LEAST_OF_MODES} or more"
     ordered = [m for m in experiment["metrics"] if m not in DIAGNOSTIC]
     if "variant_of" in experiment:
         return

@@ -14,6 +14,7 @@ from ndsm.names import EXAMPLES
 from ndsm.parts import Study
 
 SIDES = ("score", "gradients", "forward")
+SCORED = 500  # points of real data: half of them are where the score is, half what it is told by
 
 
 def side_problems(study: Study) -> Iterator[str]:
@@ -33,7 +34,11 @@ def side_problems(study: Study) -> Iterator[str]:
 
 def _score_problems(study: Study, name: str) -> Iterator[str]:
     """Its methods learn a score, and reach the levels of noise."""
-    methods = trained(study, name)
+    experiment, methods = study["experiments"][name], trained(study, name)
+    held_out = experiment["dataset"].get("held_out", SCORED)
+    if held_out + 2 * (samples := experiment["sampling"]["samples"]) < SCORED:
+        given = f"score.experiment: {name!r} has {held_out} held-out points and {samples} samples"
+        yield f"{given}; allowed: {SCORED} or more of the former and twice the latter together"
     there = [m for m in methods if EXAMPLES[study["methods"][m]["objective"]] != "bridge"]
     for method in study["score"]["methods"]:
         if method not in there:  # which learns a velocity, if it is there at all
