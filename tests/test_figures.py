@@ -1,11 +1,17 @@
 """Figures: what they draw are the numbers of the tables; names, files, looks."""
 
+import json
+import os
+import subprocess
+import sys
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.colors import to_rgb
 
+from conftest import ROOT
 from ndsm import cost_curves, curves, figures, pictures, store, style
 
 METHODS = ["gmm", "dsm", "ndsm_cv"]
@@ -102,6 +108,41 @@ def test_every_figure_is_written_in_both_formats(tables, tmp_path):
         wide, _ = plt.imread(tmp_path / f"{name}.png").shape[1::-1]
         assert wide == 7 * 200  # the width of two columns at 200 dpi
     assert len(list(tmp_path.iterdir())) == 2 * len(NAMES)
+
+
+HOSTILE = """
+text.usetex: True
+savefig.bbox: tight
+figure.facecolor: red
+lines.antialiased: False
+"""
+
+
+def test_a_notebook_and_a_matplotlibrc_of_the_user_change_nothing(tables, tmp_path):
+    """As the job runs it, where Jupyter names a module that this Python does not have."""
+    (tmp_path / "matplotlibrc").write_text(HOSTILE)
+    spec = SPEC | {"figures": ["variance"]}
+    command = [sys.executable, "-m", "ndsm.figures", "--tables", str(tables)]
+    command += ["--out", str(tmp_path / "theirs"), "--spec", json.dumps(spec)]
+    env = {"PYTHONPATH": str(ROOT / "workflow"), "OMP_NUM_THREADS": "1"}
+    env["MPLBACKEND"] = "module://matplotlib_inline.backend_inline"
+    env["MATPLOTLIBRC"] = str(tmp_path)
+    done = subprocess.run(command, env=os.environ | env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    figures.draw(tables, tmp_path / "ours", spec, "variance")
+    for suffix in ("png", "pdf"):
+        ours, theirs = (tmp_path / whose / f"variance.{suffix}" for whose in ("ours", "theirs"))
+        assert ours.read_bytes() == theirs.read_bytes()
+
+
+def test_where_processes_can_have_no_locks_one_draws(tables, tmp_path, monkeypatch, capsys):
+    def fail(*_):
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr(figures, "ProcessPoolExecutor", fail)
+    figures.main(tables=tables, out=tmp_path, spec=SPEC | {"figures": ["variance"]})
+    assert {path.name for path in tmp_path.iterdir()} == {"variance.png", "variance.pdf"}
+    assert capsys.readouterr().out.startswith("drawing in one process: ")
 
 
 def test_unknown_figure_is_refused(tables, tmp_path):

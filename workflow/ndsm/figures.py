@@ -1,12 +1,16 @@
 """Figures stage: tables -> figures/*.png and *.pdf. Reads nothing else, and draws all in one go."""
 
 import json
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
+
+# That of Jupyter or Colab, whose module may not be here: matplotlib would end. style.use chooses.
+os.environ.pop("MPLBACKEND", None)
 
 import matplotlib.pyplot as plt
 import typer
@@ -41,11 +45,22 @@ def main(
     if unknown := [name for name in spec["figures"] if name not in known]:
         raise store.Refused(f"figure {unknown[0]}: allowed are {', '.join(known)}")
     try:
-        with ProcessPoolExecutor(WORKERS) as pool:
-            for name in pool.map(partial(draw, tables, out, spec), spec["figures"]):
-                print(f"{out / name}.png", flush=True)
+        for name in in_processes(partial(draw, tables, out, spec), spec["figures"]):
+            print(f"{out / name}.png", flush=True)
     except BrokenProcessPool:
         raise MemoryError("a process that draws was killed") from None
+
+
+def in_processes(work: Callable[[str], str], names: Iterable[str]) -> Iterator[str]:
+    """The results of ``work``, done in ``WORKERS`` processes, or in this one if need be."""
+    try:
+        pool = ProcessPoolExecutor(WORKERS)
+    except (OSError, NotImplementedError) as problem:
+        print(f"drawing in one process: no locks to be had in /dev/shm ({problem})", flush=True)
+        yield from map(work, names)
+        return
+    with pool:
+        yield from pool.map(work, names)
 
 
 def draw(tables: Path, out: Path, spec: Spec, name: str) -> str:

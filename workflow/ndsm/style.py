@@ -115,7 +115,11 @@ def looks(groups: Iterable[Sequence[str]]) -> dict[str, Look]:
 
 
 def use() -> None:
-    """Sets the style for this process: fonts of 7 to 8 points, thin lines, light grid."""
+    """Sets the style for this process: fonts of 7 to 8 points, thin lines, light grid.
+
+    Whatever a matplotlibrc of the user says.
+    """
+    mpl.rcdefaults()
     mpl.use("Agg")
     sns.set_theme(
         style="ticks",
