@@ -2,6 +2,11 @@
 
 import gzip
 import hashlib
+import os
+import threading
+import tracemalloc
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from io import BytesIO
 from pathlib import Path
 from urllib.error import URLError
@@ -80,18 +85,103 @@ def test_a_missing_file_is_named_with_the_remedy(folder: Path, tmp_path: Path) -
     assert said.startswith("mnist_dir: ") and name in said and "leave mnist_dir out" in said
 
 
-def test_a_mirror_that_fails_gives_way_to_the_next(folder, tmp_path, monkeypatch) -> None:
-    asked = []
+@pytest.mark.parametrize("kind", ["pipe", "device", "folder"])
+def test_what_is_no_file_is_refused_and_not_waited_for(
+    folder: Path, tmp_path: Path, kind: str
+) -> None:
+    path = folder / mnist.FILES["train"][0]
+    path.unlink()
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "device":
+        path.symlink_to(os.devnull)
+    else:
+        path.mkdir()
+    said = refusal(tmp_path / "out" / "mnist.safetensors", folder)
+    assert said.startswith(f"mnist_dir: {folder} has no readable {path.name} (not a regular file)")
 
-    def answer(url: str, timeout: float) -> BytesIO:
-        asked.append(url)
-        if url.startswith(mnist.MIRRORS[0]):
-            raise URLError("no route")
-        return BytesIO((folder / Path(url).name).read_bytes())
 
-    monkeypatch.setattr(mnist, "urlopen", answer)
+@pytest.mark.parametrize(
+    "content",
+    [gzip.compress(bytes(2**26), 1), default_rng(0).bytes(2**22)],
+    ids=["decompressed", "compressed"],
+)
+def test_memory_does_not_grow_with_a_file_that_is_too_large(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes
+) -> None:
+    monkeypatch.setattr(mnist, "LARGEST", 10_000)
+    (folder / mnist.FILES["train"][0]).write_bytes(content)
+    tracemalloc.start()
+    said = refusal(tmp_path / "out" / "mnist.safetensors", folder)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 2**20 and "more than 10000 bytes" in said
+
+
+class Mirrors(BaseHTTPRequestHandler):
+    """Mirrors on this machine: one is right, the others fail, each in its way."""
+
+    folder: Path
+    asked: list[str]
+
+    def do_GET(self) -> None:
+        _, kind, name = self.path.split("/")
+        self.asked.append(kind)
+        if kind == "missing":
+            return self.send_error(404)
+        content = (self.folder / name).read_bytes()
+        page = b"<html>Please log in</html>"
+        said = {"login": page, "other": gzip.compress(page), "large": bytes(20_000)}
+        content = said.get(kind, content)
+        self.send_response(200)
+        if kind == "chunks":
+            self.send_header("Transfer-Encoding", "chunked")
+            content = b"%x\r\n" % len(content) + content[:-9]
+        else:
+            self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content[:-9] if kind == "short" else content)
+
+    def log_message(self, *_: object) -> None:
+        """Says nothing."""
+
+
+@pytest.fixture
+def server(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """Where the mirrors are."""
+    monkeypatch.setenv("no_proxy", "*")
+    monkeypatch.setattr(mnist, "LARGEST", 10_000)
+    Mirrors.folder, Mirrors.asked = folder, []
+    with HTTPServer(("127.0.0.1", 0), Mirrors) as listening:
+        thread = threading.Thread(target=listening.serve_forever, args=(0.01,))
+        thread.start()
+        yield f"http://127.0.0.1:{listening.server_port}"
+        listening.shutdown()
+        thread.join()
+
+
+BAD = ["missing", "short", "chunks", "login", "other", "large"]
+
+
+@pytest.mark.parametrize("kind", BAD)
+def test_a_mirror_that_fails_gives_way_to_the_next(
+    server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    monkeypatch.setattr(mnist, "MIRRORS", [f"{server}/{kind}/", f"{server}/right/"])
     mnist.main(tmp_path / "mnist.safetensors")
-    assert len(asked) == 8 and (tmp_path / "mnist.safetensors").exists()
+    assert Mirrors.asked == [kind, "right"] * 4 and (tmp_path / "mnist.safetensors").exists()
+
+
+def test_where_all_mirrors_fail_each_is_told_in_one_line(
+    server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mnist, "MIRRORS", ["odd:/", *(f"{server}/{kind}/" for kind in BAD)])
+    said = refusal(tmp_path / "out" / "mnist.safetensors", None)
+    name, digest = mnist.FILES["train"]
+    assert said.startswith(f"{name}: no mirror has it (odd:/: unknown url type")
+    assert said.count(f"expected the gzip of SHA-256 {digest}") == 3
+    assert "/missing/: Not Found; " in said and "/chunks/: IncompleteRead(" in said
+    assert said.endswith("give their folder: --config mnist_dir=FOLDER")
 
 
 def test_without_a_network_one_line_says_what_to_do(tmp_path, monkeypatch) -> None:
@@ -100,14 +190,7 @@ def test_without_a_network_one_line_says_what_to_do(tmp_path, monkeypatch) -> No
 
     monkeypatch.setattr(mnist, "urlopen", fail)
     said = refusal(tmp_path / "out" / "mnist.safetensors", None)
-    assert "no mirror answered" in said and "--config mnist_dir=FOLDER" in said
-
-
-def test_a_download_that_breaks_off_leaves_nothing(folder, tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(
-        mnist, "urlopen", lambda url, timeout: BytesIO((folder / Path(url).name).read_bytes()[:50])
-    )
-    assert "cannot be decompressed" in refusal(tmp_path / "out" / "mnist.safetensors", None)
+    assert "no mirror has it (https:" in said and "--config mnist_dir=FOLDER" in said
 
 
 @pytest.mark.skipif(not REAL.is_dir(), reason=f"no MNIST in {REAL.name} beside the project")

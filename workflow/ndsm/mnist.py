@@ -4,13 +4,15 @@ The four files are those of LeCun, Cortes and Burges; they are recognised by the
 decompressed bytes. Nothing is written but the whole of them.
 """
 
+import errno
 import gzip
 import hashlib
 import time
 import zlib
+from http.client import HTTPException
+from io import BytesIO
 from pathlib import Path
 from typing import Annotated
-from urllib.error import URLError
 from urllib.request import urlopen
 
 import numpy as np
@@ -41,26 +43,35 @@ FILES = {
         "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
     ),
 }
+LARGEST = 48_000_000  # bytes of any of them, compressed or not; of the first it is 47,040,016
 HEADERS = {3: 16, 1: 8}  # bytes before the numbers, by their axes: the format idx
 
 
-def read(folder: Path, name: str) -> bytes:
-    """The compressed bytes of a file in ``folder``.
+def from_folder(folder: Path, name: str, expected: str) -> bytes:
+    """The content of a file in ``folder``.
 
     Raises:
-        Refused: it is not there.
+        Refused: it is not there, or not the right one.
     """
+    path = folder / name
     try:
-        return (folder / name).read_bytes()
+        if path.exists() and not path.is_file():
+            raise OSError(errno.EINVAL, "not a regular file")  # reading a pipe would never end
+        with path.open("rb") as file:
+            packed = file.read(LARGEST + 1)
     except OSError as problem:
         raise store.Refused(
             f"mnist_dir: {folder} has no readable {name} ({problem.strerror}); give the folder of "
             "the four files, or leave mnist_dir out to download them"
         ) from None
+    try:
+        return unpacked(packed, expected)
+    except ValueError as problem:
+        raise store.Refused(f"{path}: {problem}; fetch it anew") from None
 
 
-def download(name: str) -> bytes:
-    """The compressed bytes of a file from the first mirror that answers.
+def download(name: str, expected: str) -> bytes:
+    """The content of a file, from the first mirror that gives the right one.
 
     Raises:
         Refused: none does.
@@ -69,34 +80,36 @@ def download(name: str) -> bytes:
     for mirror in MIRRORS:
         try:
             with urlopen(mirror + name, timeout=TIMEOUT) as answer:
-                return answer.read()
-        except (URLError, OSError) as problem:
+                return unpacked(answer.read(LARGEST + 1), expected)
+        except (OSError, HTTPException, ValueError) as problem:
             problems.append(f"{mirror}: {getattr(problem, 'reason', problem)}")
     raise store.Refused(
-        f"{name}: no mirror answered ({'; '.join(problems)}); "
+        f"{name}: no mirror has it ({'; '.join(problems)}); "
         "fetch the four files by hand and give their folder: --config mnist_dir=FOLDER"
     )
 
 
-def checked(compressed: bytes, where: str, expected: str) -> bytes:
-    """The decompressed bytes of a file, if they are the right ones.
+def unpacked(packed: bytes, expected: str) -> bytes:
+    """The content of a compressed file, if it is the right one.
 
     Raises:
-        Refused: they are not, or the file is cut short.
+        ValueError: it is not, is cut short, or too large.
     """
+    wanted = f"expected the gzip of SHA-256 {expected}"
+    too_large = ValueError(f"more than {LARGEST} bytes, {wanted}")
+    if len(packed) > LARGEST:
+        raise too_large
     try:
-        content = gzip.decompress(compressed)
+        with gzip.open(BytesIO(packed)) as file:
+            content = file.read(LARGEST + 1)
     except (EOFError, OSError, zlib.error) as problem:
-        raise store.Refused(
-            f"{where}: {len(compressed)} bytes that cannot be decompressed ({problem}); expected "
-            f"the gzip of SHA-256 {expected}; fetch it anew"
-        ) from None
+        size = f"{len(packed)} bytes that cannot be decompressed"
+        raise ValueError(f"{size} ({problem}), {wanted}") from None
+    if len(content) > LARGEST:
+        raise too_large
     found = hashlib.sha256(content).hexdigest()
     if found != expected:
-        raise store.Refused(
-            f"{where}: SHA-256 of the decompressed bytes is {found}, expected {expected}; "
-            "fetch it anew"
-        )
+        raise ValueError(f"SHA-256 of the decompressed bytes is {found}, expected {expected}")
     return content
 
 
@@ -107,8 +120,7 @@ def main(
     """Writes train (60000, 28, 28) and test (10000, 28, 28), bytes, and their labels."""
     start, arrays = time.perf_counter(), {}
     for key, (name, digest) in FILES.items():
-        compressed = read(folder, name) if folder else download(name)
-        content = checked(compressed, str(folder / name) if folder else name, digest)
+        content = from_folder(folder, name, digest) if folder else download(name, digest)
         axes = content[3]
         array = np.frombuffer(content, np.uint8, offset=HEADERS[axes])
         arrays[key] = array.reshape(-1, 28, 28) if axes == 3 else array
