@@ -27,6 +27,8 @@ $(if $(filter reference,$(STUDY)),$(call refuse,STUDY,$(NO_STUDY)))
 
 RESULTS := results/$(STUDY)$(if $(SCALE),_$(SCALE))
 BIN := .venv/bin
+# Texts are UTF-8, whatever the locale.
+export PYTHONUTF8 := 1
 # The figures of a study that the README and RESULTS.md show.
 SHOWN_default := forward_process learning_curve_pinwheel learning_curve_weighted_modes \
 	frontier_weighted_modes budgets_weighted_modes variance budgets_digits components_digits

@@ -18,6 +18,7 @@ sys.path.insert(0, WORKFLOW)
 
 from ndsm import config as settings, config_files, gallery, methods, plan, sources, specs
 
+settings.refuse_encoding()
 config_files.check(workflow.configfiles)
 # A file given by --configfile is a whole study: no other is merged with it.
 if "experiments" not in config:

@@ -36,7 +36,7 @@ def main() -> None:
         f"{os.cpu_count()} cores, PyTorch {torch.__version__}; a float32 matrix product of side "
         f"2,048 runs at {peak:.0f} GFLOP/s. {time.perf_counter() - start:.0f} s in all."
     )
-    (OUT / "bench.md").write_text(markdown(table, machine))
+    (OUT / "bench.md").write_text(markdown(table, machine), "utf-8")
     print(f"\ntable  {OUT}/bench.md")
 
 

@@ -45,7 +45,8 @@ Values = dict[str, np.ndarray]  # of metrics, the lower the better, by name; (R,
 @cache
 def study() -> Settings:
     """The default study's settings."""
-    return config.resolve(yaml.safe_load((Path(__file__).parents[1] / "config.yaml").read_text()))
+    path = Path(__file__).parents[1] / "config.yaml"
+    return config.resolve(yaml.safe_load(path.read_text("utf-8")))
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ POOL, LAPS = 32, 7  # batches of a pool; how often each of them moves in a timin
 
 def study() -> dict[str, Any]:
     """The default study's ``weighted_modes`` with one method, one size and twenty seeds."""
-    raw = yaml.safe_load((ROOT / "config.yaml").read_text())
+    raw = yaml.safe_load((ROOT / "config.yaml").read_text("utf-8"))
     kept = ("study", "device", "verdict", "methods", "defaults")
     own = raw["experiments"]["weighted_modes"]
     own |= {"methods": ["dsm"], "n_train": [2000], "metrics": ["energy_distance"]}

@@ -2,6 +2,9 @@
 
 # The modules that run are this tree's.
 PYTHONPATH=${BASH_SOURCE[0]%/*}${PYTHONPATH:+:$PYTHONPATH}
+# Its texts and prints are UTF-8, whatever the locale.
+export PYTHONUTF8=1
+unset PYTHONIOENCODING
 # These keep glibc from giving each large tensor back to the system and asking for it again: a fifth
 # of a training's time.
 export PYTHONPATH MALLOC_MMAP_THRESHOLD_=1073741824 MALLOC_TRIM_THRESHOLD_=4294967296

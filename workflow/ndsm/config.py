@@ -25,7 +25,7 @@ from ndsm.side_checks import SIDES, side_problems
 
 WORKFLOW = Path(__file__).resolve().parents[1]
 KEPT = "reference"  # of results/: what make reference keeps of studies
-SCHEMA = yaml.safe_load((WORKFLOW / "schemas" / "config.schema.yaml").read_text())
+SCHEMA = yaml.safe_load((WORKFLOW / "schemas" / "config.schema.yaml").read_text("utf-8"))
 
 OBJECTIVES = SCHEMA["properties"]["methods"]["additionalProperties"]["properties"]["objective"]
 
@@ -56,6 +56,17 @@ _Validator = extend(
         {"number": _is_number, "integer": _is_integer}
     ),
 )
+
+
+def refuse_encoding() -> None:
+    """Refuses a locale in which Snakemake garbles its report, and the names of files.
+
+    Raises:
+        ConfigError: its encoding is not UTF-8.
+    """
+    if (name := sys.getfilesystemencoding()) != "utf-8":
+        remedy = "export PYTHONUTF8=1, then run the same command again"
+        raise ConfigError(f"locale: its encoding is {name!r}; allowed: utf-8; {remedy}")
 
 
 def study_file(study: Any, workflow: Path = WORKFLOW) -> Path:
