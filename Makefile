@@ -47,7 +47,7 @@ SNAKEMAKE := $(BIN)/python -m snakemake --config $(CONFIG) --workflow-profile wo
 # Without a graphics card torch's CPU build is enough, and a tenth of the download.
 TORCH_CPU := https://download.pytorch.org/whl/cpu
 
-.PHONY: help study smoke mnist figures report reference test lint bench unlock clean
+.PHONY: help study smoke mnist figures report reference touch test lint bench unlock clean
 
 help: ## show this help
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 10
@@ -80,6 +80,10 @@ reference: study ## keep the study's tables, claims and some figures; write RESU
 	cp $(RESULTS)/tables/{summary.{md,csv,json},cost.{csv,json}} $(RESULTS)/claims.{md,csv,json} $(REFERENCE)/
 	$(if $(SHOWN),cp $(SHOWN:%=$(RESULTS)/figures/%.png) $(REFERENCE)/)
 	$(BIN)/python -m ndsm.answers results/reference README.md RESULTS.md
+
+# All of them, so that Snakemake notices later changes of the settings behind each.
+touch: .venv/installed ## take results copied here without .snakemake as up to date
+	$(SNAKEMAKE) --touch --forceall
 
 test: .venv/tested ## run the tests
 	$(BIN)/python -m pytest

@@ -4,6 +4,7 @@
 #   snakemake --cores all --config study=smoke     the study of workflow/studies/smoke.yaml
 #   snakemake --cores all --configfile my.yaml     a study of your own
 #   snakemake --cores all figures                  figures only, from stored tables
+#   snakemake --cores 1 --touch --forceall         results copied here without .snakemake: nothing runs
 import os
 import sys
 

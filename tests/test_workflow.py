@@ -133,6 +133,18 @@ def test_a_setting_reruns_only_what_it_reaches(edited: Path) -> None:
     assert not {"data", "drift", "train", "classifier"} & set(rules)
 
 
+def test_results_copied_without_their_records_are_taken_as_they_are(
+    smoke: Path, tree: Path
+) -> None:
+    """By the command that the README names; a later change of the settings is noticed."""
+    shutil.copytree(smoke / "results", tree / "results", copy_function=shutil.copy)
+    snakemake(tree, "--touch", "--forceall", "--cores", "1", *SMOKE)
+    assert planned(tree) == {}
+    path = tree / "workflow" / "studies" / "smoke.yaml"
+    path.write_text(path.read_text().replace("pool: 500", "pool: 499"))
+    assert planned(tree)["data"] == 2
+
+
 def test_figures_are_redrawn_from_stored_tables(edited: Path) -> None:
     results = edited / "results" / "smoke"
     for stage in ("data", "drift", "train", "sample", "evaluate"):
