@@ -59,7 +59,7 @@ _Validator = extend(
 
 
 def refuse_encoding() -> None:
-    """Refuses a locale in which Snakemake garbles its report, and the names of files.
+    """Refuses a locale in which files and texts of UTF-8 have other names, or cannot be read.
 
     Raises:
         ConfigError: its encoding is not UTF-8.
