@@ -338,6 +338,13 @@ def test_a_folder_may_begin_with_the_home(tmp_path: Path, monkeypatch: pytest.Mo
     assert config.resolve(SMOKE | {"mnist_dir": "~/mnist"})["mnist_dir"] == f"{tmp_path}/mnist"
 
 
+@pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
+def test_every_study_may_run_at_every_scale(path: Path) -> None:
+    raw = yaml.safe_load(path.read_text())
+    for scale in ({}, *({"scale": name} for name in raw.get("scales", {}))):
+        assert config.resolve(raw | scale)["experiments"]
+
+
 def test_a_mistake_in_a_scale_is_found() -> None:
     raw = SMOKE | {"scales": {"large": {"seeds": 0}}, "scale": "large"}
     assert refusal(raw) == ["error: seeds: 0 is too small; allowed: 1 or more"]
