@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from ndsm import answers, claims, store
+from ndsm import answers, claims, inputs, store
 
 PAGE = "\n".join(
     f"<!-- begin {name}, written by make reference -->\nold\n<!-- end -->"
@@ -144,3 +144,19 @@ def test_what_cannot_be_written_is_refused(reference):
         answers.gathered(reference)
     with pytest.raises(store.Refused, match="no claims.csv"):
         answers.gathered(twin / "nowhere")
+
+
+def test_what_is_kept_is_read_after_its_study_ran_again(reference):
+    """A job would refuse it, since what it was made from is there in another version."""
+    path, source = reference / "default" / "claims.csv", reference / "metrics.csv"
+    table = inputs.read_table(path)
+    store.write_table(source, table, {})
+    record = inputs.read_record(path) | {"inputs": {str(source): "of the earlier run"}}
+    store.write_record(path, record)
+    with pytest.raises(store.Refused, match="made from another"):
+        inputs.read_table(path)
+    pd.testing.assert_frame_equal(answers.kept(path), table)
+    assert answers.results(reference)
+    path.write_bytes(path.read_bytes().replace(b"1", b"2", 1))
+    with pytest.raises(store.Refused, match="its bytes are not those of its record"):
+        answers.gathered(reference)

@@ -68,6 +68,17 @@ METHODS = {
 }
 
 
+def kept(path: Path) -> pd.DataFrame:
+    """A table of ``reference``, if it is whole; its study may have been run again since.
+
+    Raises:
+        Refused: its bytes are not those of its record.
+    """
+    if store.sha256(path) != inputs.read_record(path)["sha256"]:
+        raise inputs.unusable(path, "its bytes are not those of its record (SHA-256)")
+    return pd.read_csv(path, dtype={"n_train": "Int64"})
+
+
 def gathered(reference: Path) -> tuple[pd.DataFrame, dict[str, str]]:
     """The claims tables together, and the folder of each claim that is decided.
 
@@ -76,7 +87,7 @@ def gathered(reference: Path) -> tuple[pd.DataFrame, dict[str, str]]:
     """
     tables, folders, levels = list[pd.DataFrame](), dict[str, str](), set[float]()
     for path in sorted(reference.glob("**/claims.csv")):
-        table = inputs.read_table(path)
+        table = kept(path)
         levels.add(inputs.read_record(path)["spec"]["verdict"]["level"])
         for id_ in table[table.role == PRIMARY].id:
             if id_ in folders:
@@ -200,7 +211,7 @@ def _found(row: Any) -> str:
 
 def _fit(row: Any, folder: Path) -> list[str]:
     """What the fit of a method's mixture takes of the seconds of its training, over all sizes."""
-    cost = inputs.read_table(folder / "cost.csv")
+    cost = kept(folder / "cost.csv")
     own = cost[(cost.experiment == row.experiment) & (cost.method == row.method)].iloc[0]
     share = 100 * own.drift_seconds / own.training_seconds
     words = "of the seconds of its training, all sizes together"
@@ -228,7 +239,7 @@ def _summary(whole: pd.DataFrame) -> str:
 def parts(reference: Path) -> dict[str, str]:
     """The README's parts by name: the answers in two sentences, and tables of them and of means."""
     whole, folders = gathered(reference)
-    summary = inputs.read_table(reference / "default" / "summary.csv")
+    summary = kept(reference / "default" / "summary.csv")
     lines = ["| claim | verdict | effect (interval) |", "| --- | --- | --- |"]
     for id_, words, _, effect, found, *_ in answers(whole):
         if id_ in folders:
