@@ -33,7 +33,7 @@ export PYTHONUTF8 := 1
 SHOWN_default := forward_process learning_curve_pinwheel learning_curve_weighted_modes \
 	frontier_weighted_modes budgets_weighted_modes variance budgets_digits components_digits
 SHOWN_mnist_C6 := seeds_mnist_imbalance
-SHOWN_mnist_C7 := samples_mnist_small budgets_mnist_small components_mnist_components
+SHOWN_mnist_C7 := budgets_mnist_small components_mnist_components
 SHOWN_mnist_C8 := departure
 SHOWN_mnist_C9 := frontier_mnist_latent
 SHOWN_mnist := $(SHOWN_mnist_C6) $(SHOWN_mnist_C7) $(SHOWN_mnist_C8) $(SHOWN_mnist_C9)

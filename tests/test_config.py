@@ -44,8 +44,11 @@ def refusal(raw: dict[str, Any]) -> list[str]:
 
 @pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
 def test_every_study_is_accepted(path: Path) -> None:
-    study = config.resolve(yaml.safe_load(path.read_text()))
-    assert config.study_file(study["study"]) == path
+    """At every scale as well."""
+    raw = yaml.safe_load(path.read_text())
+    assert config.study_file(config.resolve(raw)["study"]) == path
+    for scale in raw.get("scales", {}):
+        assert config.resolve(raw | {"scale": scale})["study"] == f"{raw['study']}_{scale}"
 
 
 BAD = [
@@ -336,13 +339,6 @@ def test_a_folder_may_begin_with_the_home(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setenv("HOME", str(tmp_path))
     (tmp_path / "mnist").mkdir()
     assert config.resolve(SMOKE | {"mnist_dir": "~/mnist"})["mnist_dir"] == f"{tmp_path}/mnist"
-
-
-@pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
-def test_every_study_may_run_at_every_scale(path: Path) -> None:
-    raw = yaml.safe_load(path.read_text())
-    for scale in ({}, *({"scale": name} for name in raw.get("scales", {}))):
-        assert config.resolve(raw | scale)["experiments"]
 
 
 def test_a_mistake_in_a_scale_is_found() -> None:
