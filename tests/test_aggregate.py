@@ -13,25 +13,33 @@ SIZES, SEEDS = [50, 200], range(3)
 PARTS = [[[50, 0], [50, 1], [50, 2], [200, 0]], [[200, 1], [200, 2]]]
 METRICS = {"rings": ["energy_distance"], "digits": ["fid", "coverage"]}
 FIT_SECONDS, TRAIN_SECONDS = 0.5, 8.0
+SETTINGS = {"rate": 0.1}  # that reach every job
+MADE = store.digest(SETTINGS)
 SPEC = {
     "study": "made_up",
-    "methods": {"gmm": {"drift": "mixture"}, "dsm": {"drift": "ou"}, "ndsm_cv": {"drift": "gmm"}},
+    "methods": {
+        "gmm": {"objective": "none", "drift": "mixture"},
+        "dsm": {"objective": "dsm", "drift": "ou"},
+        "ndsm_cv": {"objective": "ndsm_cv", "drift": "gmm"},
+    },
     "experiments": {
         e: {"dataset": {"name": e}, "methods": ["gmm", "dsm", "ndsm_cv"], "metrics": m, "parts": 2}
         | {"n_train": SIZES, "seeds": 3, "autoencoders": None, "latent": False}
+        | {"made": dict.fromkeys(["gmm", "dsm", "ndsm_cv", "real"], MADE)}
         for e, m in METRICS.items()
     },
     "shared": {},
     "nulls": {},
     "frontiers": {},
-    "gradients": ["rings"],
-    "forward": ["rings"],
+    "gradients": {"rings": MADE},
+    "forward": {"rings": MADE},
 }
 COLUMNS = ["experiment", "method", "n_train", "seed", "metric", "value"]
 
 
 def table(path, rows, columns=COLUMNS):
-    store.write_table(path, pd.DataFrame(rows, columns=columns), {})
+    told = {"spec": SETTINGS | {"replicas": [[50, 0]], "device": "cpu"}}
+    store.write_table(path, pd.DataFrame(rows, columns=columns), told)
 
 
 def tensors(path, replicas=None, measured=(), **arrays):
@@ -114,7 +122,7 @@ def test_errors_of_the_scores_are_read_of_every_part(results):
     for p, replicas in enumerate(PARTS):
         rows = [("drawn_as", "dsm", *replica, "score_error", 0.1) for replica in replicas]
         table(results / f"score/rings/dsm/{p}.csv", rows)
-    spec = SPEC | {"score": {"experiment": "rings", "methods": ["dsm"]}}
+    spec = SPEC | {"score": {"experiment": "rings", "methods": {"dsm": MADE}}}
     errors = aggregate.collect_metrics(results, spec).query("metric == 'score_error'")
     assert list(zip(errors.n_train, errors.seed, strict=True)) == [tuple(r) for r in sum(PARTS, [])]
     assert set(errors.experiment) == {"rings"}
@@ -210,7 +218,8 @@ def test_cost(tables):
 
 def test_what_a_method_knows_is_fitted_at_its_cost(results):
     """The fits of ``ou`` and of ``mixture`` take half a second each, for each replica."""
-    spec = SPEC | {"methods": SPEC["methods"] | {"dsm": {"drift": "ou", "known": "mixture"}}}
+    own = SPEC["methods"]["dsm"] | {"known": "mixture"}
+    spec = SPEC | {"methods": SPEC["methods"] | {"dsm": own}}
     cost = aggregate.collect_cost(results, spec).set_index(["experiment", "method"])
     assert cost.drift_seconds["rings", "dsm"] == 6 * 2 * FIT_SECONDS
     assert cost.drift_seconds["rings", "ndsm_cv"] == 6 * FIT_SECONDS
@@ -223,9 +232,11 @@ def test_untrained_models_that_are_one_have_rows_each_and_no_cost(results):
     for p, replicas in enumerate(PARTS):
         rows = [("e", "m", n, s, "energy_distance", n + s) for n, s in replicas]
         table(results / f"evaluate/rings/dsm_untrained/{p}.csv", rows)
-    nulls = {name: {"drift": "ou", "untrained": True} for name in ("dsm_untrained", "b_untrained")}
+    own = SPEC["methods"]["dsm"] | {"untrained": True}
+    nulls = dict.fromkeys(("dsm_untrained", "b_untrained"), own)
     rings = SPEC["experiments"]["rings"]
-    rings = rings | {"methods": [*rings["methods"], *nulls]}
+    made = rings["made"] | dict.fromkeys(nulls, MADE)
+    rings = rings | {"methods": [*rings["methods"], *nulls], "made": made}
     spec = SPEC | {"methods": SPEC["methods"] | nulls, "experiments": {"rings": rings}}
     spec |= {"nulls": {"rings": {"b_untrained": "dsm_untrained"}}}
     metrics = aggregate.collect_metrics(results, spec)
@@ -264,3 +275,29 @@ def test_a_metric_that_no_job_measured_is_refused(results):
     experiments = {"rings": SPEC["experiments"]["rings"] | {"metrics": ["energy_distance", "fid"]}}
     with pytest.raises(store.Refused, match=r"^fid of rings, dsm, .*\(and 17 more\) is missing"):
         aggregate.collect_metrics(results, SPEC | {"experiments": experiments})
+
+
+def test_results_of_other_settings_are_refused(results):
+    """As where the settings changed, and Snakemake was told to go by times alone."""
+    rings = SPEC["experiments"]["rings"]
+    made = rings["made"] | {"dsm": store.digest({"rate": 0.2})}
+    study = SPEC | {"experiments": {"rings": rings | {"made": made}}}
+    with pytest.raises(store.Refused, match=r"rings/dsm/0.csv.*other settings than the study has"):
+        aggregate.collect_metrics(results, study)
+    with pytest.raises(store.Refused, match="rings.metrics.csv.*other settings"):
+        aggregate.collect_metrics(results, SPEC | {"gradients": {"rings": "other"}})
+    rows = [("rings", "dsm", *PARTS[0][0], "score_error", 0.1)]
+    table(results / "score/rings/dsm/0.csv", rows)
+    score = {"experiment": "rings", "methods": {"dsm": "other"}}
+    with pytest.raises(store.Refused, match="score/rings/dsm/0.csv.*other settings"):
+        aggregate.collect_metrics(results, SPEC | {"score": score})
+
+
+def test_a_training_that_the_study_no_longer_has_is_not_read(results):
+    """A method that had a network has none now: what lies there of old is no cost of it."""
+    own = SPEC["methods"]["dsm"] | {"objective": "none"}
+    study = SPEC | {"methods": SPEC["methods"] | {"dsm": own}}
+    cost = aggregate.collect_cost(results, study).set_index(["experiment", "method"])
+    assert cost.training_seconds["rings", "dsm"] == cost.parameters["rings", "dsm"] == 0
+    metrics = aggregate.collect_metrics(results, study)
+    assert set(metrics[metrics.metric == "drift_over_training"].method) == {"ndsm_cv"}

@@ -217,7 +217,8 @@ def job(folder: Path, x: np.ndarray, replicas: list[list[int]], **changes) -> li
     labels = torch.zeros(len(x), dtype=torch.long)
     store.write_tensors(folder / "data.safetensors", {"pool": pool, "pool_labels": labels}, {})
     process = {"kernel": "exponential", "steps": 20, "t_min": 1e-3, "T": 4.0, "tolerance": 0.02}
-    whole = spec(experiment="modes", process=process, noised=True, replicas=replicas, **changes)
+    whole = {"experiment": "modes", "fit": spec(**changes), "process": process, "noised": True}
+    whole["replicas"] = replicas
     options = {"data": folder / "data.safetensors", "out": folder / "drift.safetensors"}
     flags = [part for name, path in options.items() for part in (f"--{name}", str(path))]
     return ["drift", *flags, "--spec", json.dumps(whole)]

@@ -33,15 +33,15 @@ def run(folder, name, metric_names, samples=None, replicas=(), eye=None, coders=
 
     ``more`` are further tensors of their file, ``coders`` the files of the autoencoders.
     """
-    spec = {"experiment": name, "method": "real", "metrics": metric_names}
-    path = None
+    data_path, path = folder / f"{name}.safetensors", None
+    spec = inputs.read_record(data_path)["spec"] | {"method": "real", "metrics": metric_names}
     if samples is not None:
         path = folder / "samples.safetensors"
         arrays = {"samples": samples, **more}
         tensors = {key: torch.tensor(x, dtype=torch.float32) for key, x in arrays.items()}
         store.write_tensors(path, tensors, {})
         spec |= {"method": "m", "replicas": replicas}
-    told = [folder / f"{name}.safetensors", folder / "out.csv", spec, path, eye]
+    told = [data_path, folder / "out.csv", spec, path, eye]
     evaluate.main(*told, list(coders))
     return pd.read_csv(folder / "out.csv", dtype={"n_train": "Int64"})
 
@@ -170,6 +170,19 @@ def test_classes_in_unequal_shares(folder):
     shares = [wide[f"class_share_{c}"][0] for c in range(3)]
     np.testing.assert_allclose(shares, 1 / 3, atol=0.05)  # but for a mistake of the classifier
     np.testing.assert_allclose(wide[[f"class_share_{c}" for c in range(10)]].sum(axis=1), 1)
+
+
+@pytest.mark.parametrize("shares", [[0.6, 0.202, 0.198], [0.198, 0.6, 0.202]])
+def test_the_rarest_class_is_that_of_the_settings(folder, shares):
+    """Two classes as good as equal: of the held-out images the other one is the rarer."""
+    dataset = {"name": "digits", "shares": shares}
+    spec = {"experiment": "near", "dataset": dataset, "samples": 100, "split": "test"}
+    data.main(folder / "near.safetensors", spec)
+    counts = inputs.read_tensors(folder / "near.safetensors")["held_out_labels"].bincount()
+    assert len(set(counts.tolist())) < 3 or counts.argmin() != np.argmin(shares)
+    floor = run(folder, "near", ["rare_fid", "rare_gap"], eye=folder / "eye.safetensors")
+    wide = floor.pivot(index="seed", columns="metric", values="value")
+    assert (wide.rare_fid < 60).all() and (wide.rare_gap < 0.5).all()  # the wrong class: 700
 
 
 def test_branches_of_a_symmetry(folder):

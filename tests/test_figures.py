@@ -238,11 +238,13 @@ def test_shares_are_the_mean_of_the_seeds_beside_the_truth(tmp_path, looks):
 
 
 def test_departure_orders_experiments_by_its_size(tmp_path, looks):
-    sizes, metrics = {"far": 1.0, "near": 0.2}, ["branch_tv", "departure_gap"]
+    """Not those of another training size, of a variant, or of two experiments as one."""
+    sizes, metrics = {"far": 1.0, "near": 0.2, "again": 0.2}, ["branch_tv", "departure_gap"]
     rows = [
-        (e, m, 9, s, metric, size + 0.1 * s)
-        for e, size in sizes.items()
+        (e, m, n, s, metric, size + 0.1 * s + (9 - (n or 9)) + (e == "again"))
+        for e, size in [*sizes.items(), ("far_few", 7.0)]
         for m in ("dsm", "real")
+        for n in ((5, 9) if m == "dsm" else (None,))
         for s in range(3)
         for metric in metrics
     ]
@@ -254,14 +256,16 @@ def test_departure_orders_experiments_by_its_size(tmp_path, looks):
                 "dataset": {"name": "digits", "symmetry": {"share": 0.3, "departure": size}},
                 "methods": ["dsm"],
                 "metrics": metrics,
+                "n_train": [5, 9],
             }
             for e, size in sizes.items()
         }
     }
+    spec["experiments"]["far_few"] = spec["experiments"]["far"] | {"variant_of": "far"}
     drawn = lines(curves.departure(tmp_path, spec, looks, "").axes[0])
     for name in ("dsm", "floor"):
-        np.testing.assert_allclose(drawn[name].get_xdata(), [0.2, 1.0])
-        np.testing.assert_allclose(drawn[name].get_ydata(), [0.3, 1.1])
+        np.testing.assert_allclose(drawn[name].get_xdata(), [0.2, 0.2, 1.0])
+        np.testing.assert_allclose(drawn[name].get_ydata(), [1.3, 0.3, 1.1])
 
 
 def test_runs_at_several_components_are_drawn_at_their_numbers(tmp_path, looks):

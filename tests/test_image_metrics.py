@@ -147,7 +147,9 @@ def test_memorisation():
     assert image_metrics.memorisation(samples, training) == 3 / 5
     new, training = normal(19, 500, 20), normal(20, 500, 20)
     assert image_metrics.memorisation(new, training) == 0
-    assert image_metrics.memorisation(training + 1e-3, training) == 1
+    for times in (1, 2):  # a copy of an image that is there twice is a copy
+        assert image_metrics.memorisation(training, np.repeat(training, times, axis=0)) == 1
+        assert image_metrics.memorisation(training + 1e-3, np.repeat(training, times, 0)) == 1
 
 
 def test_density_and_coverage_by_their_definition():
@@ -172,7 +174,7 @@ def test_density_and_coverage_of_one_law_and_of_a_collapsed_one():
     assert image_metrics.coverage(collapsed, normal(26, 200)) < 0.2
 
 
-LABELS = np.repeat([0, 1, 2], [70, 20, 10])  # the rarest class is 2, a tenth
+RARE = 2, 0.1  # the rarest class, and its share
 
 
 def seen(shares, seed, rare_shift=0.0):
@@ -191,18 +193,18 @@ def test_rare_fid_takes_as_many_as_there_should_be():
     features, probabilities = seen([0.6, 0.2, 0.2], 28)
     likeliest = np.argsort(probabilities[:, 2])[-20:]
     expected = image_metrics.fid(features[likeliest], rarest)
-    assert image_metrics.rare_fid(features, probabilities, rarest, LABELS) == expected
+    assert image_metrics.rare_fid(features, probabilities, rarest, *RARE) == expected
     assert (likeliest >= 160).all()
-    few = image_metrics.rare_fid(*seen([0.8, 0.18, 0.02], 28), rarest, LABELS)
-    bad = image_metrics.rare_fid(*seen([0.7, 0.2, 0.1], 28, rare_shift=3), rarest, LABELS)
-    good = image_metrics.rare_fid(*seen([0.7, 0.2, 0.1], 28), rarest, LABELS)
+    few = image_metrics.rare_fid(*seen([0.8, 0.18, 0.02], 28), rarest, *RARE)
+    bad = image_metrics.rare_fid(*seen([0.7, 0.2, 0.1], 28, rare_shift=3), rarest, *RARE)
+    good = image_metrics.rare_fid(*seen([0.7, 0.2, 0.1], 28), rarest, *RARE)
     assert few > 3 * good and bad > 3 * good
 
 
 @pytest.mark.parametrize(("share", "gap"), [(0.1, 0), (0.05, 0.5), (0.2, 1), (0, 1)])
 def test_rare_gap(share, gap):
     probabilities = np.eye(3)[np.repeat([0, 2], [round(100 * (1 - share)), round(100 * share)])]
-    assert image_metrics.rare_gap(probabilities, LABELS) == pytest.approx(gap)
+    assert image_metrics.rare_gap(probabilities, *RARE) == pytest.approx(gap)
 
 
 def branches(n, share, upright_ink, inverted_ink, seed):

@@ -99,7 +99,7 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     tensors = {"pool": x.astype(np.float32), "pool_labels": np.zeros(300, int)}
     store.write_tensors(data, tensors, {})
     told = {key: training(40)[key] for key in ("experiment", "replicas", "process")}
-    drift.main([data], fit, told | FIT | {"noised": False})
+    drift.main([data], fit, told | {"fit": FIT, "noised": False})
     return [data, fit]
 
 

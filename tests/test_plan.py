@@ -11,7 +11,8 @@ import pytest
 import yaml
 
 from conftest import ROOT
-from ndsm import config, gallery, parts, plan, results, sources, specs
+from ndsm import config, gallery, parts, plan, results, sources, specs, store
+from ndsm.names import JOB_ALONE
 from test_config import DELETED, SMOKE, changed
 
 
@@ -116,6 +117,12 @@ def test_what_aggregate_is_told_leads_to_the_results_of_every_variant() -> None:
                     place = results.place(told, stage, experiment, *steps).with_suffix("")
                     assert str(place) == plan.place(study, stage, job)
                     places.add((experiment, place.parts[1]))
+                    if stage == "evaluate":
+                        text = {k: str(v) for k, v in plan.home(study, stage, job).items()}
+                        whole = specs.spec(study, stage, **text)
+                        reached = {k: whole[k] for k in whole.keys() - set(JOB_ALONE)}
+                        made = told["experiments"][experiment]["made"][job["method"]]
+                        assert store.digest(reached) == made
     assert len(places) == 1 + 2 * 2  # each variant has results of its own and of the base
 
 
@@ -131,10 +138,11 @@ def test_a_job_is_told_only_what_it_needs() -> None:
     train = specs.spec(study, "train", experiment="digits", method="ndsm_jump", part="0")
     assert set(train) == {
         *("experiment", "method", "objective", "stride", "alpha", "equivariant", "network"),
-        *("training", "process", "replicas", "device", "weight", "drift", "known"),
+        *("training", "process", "replicas", "device", "weight", "drift", "known", "fits"),
+        *("dataset", "samples", "split"),
     }
     floor = specs.spec(study, "evaluate", experiment="digits", method="real", part="0")
-    assert set(floor) == {"experiment", "method", "metrics"}
+    assert set(floor) == {"experiment", "dataset", "samples", "split", "method", "metrics"}
     used = {job["drift"] for job in plan.jobs(study, "drift") if job["experiment"] == "digits"}
     told = {
         name: specs.spec(study, "drift", experiment="digits", drift=name, part="0") for name in used

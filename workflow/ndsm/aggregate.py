@@ -19,9 +19,9 @@ from ndsm import store
 from ndsm.cells import COLUMNS, Cell, read_cells, refuse_gaps
 from ndsm.datasets import DATASETS
 from ndsm.frontier import frontier, time_to_quality
-from ndsm.inputs import checked, read_record, read_table
+from ndsm.inputs import checked, read_record, read_table, unusable
 from ndsm.metrics import METRICS
-from ndsm.names import CEILING, FIT_SHARE, FLOOR, UNTRAINED
+from ndsm.names import CEILING, FIT_SHARE, FLOOR, JOB_ALONE, UNTRAINED, is_trained
 from ndsm.results import autoencoder, fit_seconds, place
 from ndsm.summary import RECONSTRUCTION, Spec, latex, markdown, summarise
 from ndsm.variants import reached_table, variant_tables
@@ -36,9 +36,10 @@ def main(
         dict,
         typer.Option(
             parser=json.loads,
-            help="study; methods {M: {drift}}; classifiers [I]; gradients [E]; forward [E]; "
-            "experiments {E: {dataset, methods, n_train, seeds, parts, metrics, autoencoders}}; "
-            "shared; frontiers; score {experiment, methods}",
+            help="study; methods {M: {objective, drift}}; classifiers [I]; experiments {E: "
+            "{dataset, methods, n_train, seeds, parts, metrics, autoencoders, made {M: digest}}}; "
+            "shared; frontiers; score {experiment, methods {M: digest}}; gradients, forward "
+            "{E: digest}, of the settings that made them",
         ),
     ],
 ) -> None:
@@ -58,7 +59,10 @@ def main(
     store.write_table(out / "cost.csv", collect_cost(results, spec), record)
     for name in ("gradients", "forward"):
         if experiments := spec.get(name):
-            tables = {e: read_table(results / name / f"{e}.csv") for e in experiments}
+            tables = {
+                e: read_table(_of_study(results / name / f"{e}.csv", made))
+                for e, made in experiments.items()
+            }
             table = pd.concat(tables, names=["experiment"]).reset_index("experiment")
             store.write_table(out / f"{name}.csv", table, record)
     if spec["frontiers"]:
@@ -76,7 +80,35 @@ def main(
         if settings["latent"]:
             codes = collect_samples(results, experiment, spec, "codes")
             store.write_table(out / "codes" / f"{experiment}.csv", codes, record)
+    remove_others(out, record)
     print(f"{len(metrics)} metric values, {len(summary)} summary rows in {out}", flush=True)
+
+
+def remove_others(tables: Path, record: dict[str, Any]) -> None:
+    """Removes tables that an earlier run wrote, with their records, and this one did not.
+
+    Args:
+        tables: their folder.
+        record: what the tables of this run have in their records.
+    """
+    for path in sorted(tables.rglob("*.csv")):
+        own = store.record_path(path)
+        if own.exists() and json.loads(own.read_text()).get("spec") != record["spec"]:
+            path.unlink()
+            own.unlink()
+            print(f"{path} is no longer of the study: removed", flush=True)
+
+
+def _of_study(path: Path, made: str) -> Path:
+    """A result's path, if it was made with the settings of the study, whose digest is ``made``.
+
+    Raises:
+        Refused: it was made with others, as where the settings changed and its job did not run.
+    """
+    told = read_record(path)["spec"]
+    if store.digest({key: value for key, value in told.items() if key not in JOB_ALONE}) != made:
+        raise unusable(path, "it was made with other settings than the study has")
+    return path
 
 
 def _accuracy(results: Path, images: str) -> float:
@@ -113,16 +145,16 @@ def collect_metrics(results: Path, spec: Spec) -> pd.DataFrame:
             for part in range(settings["parts"]):
                 derived += _drift_share(results, experiment, method, part, spec)
         derived += _reconstruction(results, experiment, spec)
-        told = {"metrics": settings["metrics"]}
         tables += [
-            read_cells(results / path.with_suffix(".csv"), told).assign(
-                experiment=experiment, method=method
-            )
+            read_cells(
+                _of_study(results / path.with_suffix(".csv"), settings["made"][method])
+            ).assign(experiment=experiment, method=method)
             for method, path in paths
         ]
     tables += _scores(results, spec)
     tables += [
-        read_cells(results / "gradients" / f"{e}.metrics.csv") for e in spec.get("gradients", [])
+        read_cells(_of_study(results / "gradients" / f"{e}.metrics.csv", made))
+        for e, made in spec.get("gradients", {}).items()
     ]
     if derived:
         tables.append(pd.DataFrame(derived, columns=COLUMNS).astype({"n_train": "Int64"}))
@@ -151,10 +183,10 @@ def _scores(results: Path, spec: Spec) -> list[pd.DataFrame]:
     experiment = score["experiment"]
     parts = range(spec["experiments"][experiment]["parts"])
     return [
-        read_cells(results / "score" / experiment / method / f"{part}.csv").assign(
+        read_cells(_of_study(results / "score" / experiment / method / f"{part}.csv", made)).assign(
             experiment=experiment
         )
-        for method in score["methods"]
+        for method, made in score["methods"].items()
         for part in parts
     ]
 
@@ -183,7 +215,7 @@ def _drift_share(results: Path, experiment: str, method: str, part: int, spec: S
     Alone it would train for longer; the ratio errs against the drift.
     """
     train = results / place(spec, "train", experiment, method, part)
-    if not store.record_path(train).exists():  # a method without a network
+    if not is_trained(spec, method):
         return []
     record = read_record(train)
     replicas = record["spec"]["replicas"]
@@ -211,10 +243,10 @@ def collect_cost(results: Path, spec: Spec) -> pd.DataFrame:
                 for part in range(settings["parts"])
                 for seconds in fit_seconds(results, spec, experiment, method, part)
             ]
-            train, sample = (
-                _measured(results, _parts(spec, stage, experiment, method))
-                for stage in ("train", "sample")
-            )
+            sample = _measured(results, _parts(spec, "sample", experiment, method))
+            train = []
+            if is_trained(spec, method):
+                train = _measured(results, _parts(spec, "train", experiment, method))
             first = results / place(spec, "sample", experiment, method, 0)
             drawn = len(fits) * read_record(first)["spec"]["sampling"]["samples"]
             seconds = sum(part["seconds"] for part in sample)
@@ -238,9 +270,8 @@ def collect_cost(results: Path, spec: Spec) -> pd.DataFrame:
 
 
 def _measured(results: Path, parts: list[Path]) -> list[dict[str, Any]]:
-    """What the jobs of a stage measured, for those parts that have such a job."""
-    paths = [results / part for part in parts]
-    return [read_record(p)["measured"] for p in paths if store.record_path(p).exists()]
+    """What the jobs of a stage measured."""
+    return [read_record(results / part)["measured"] for part in parts]
 
 
 def collect_samples(

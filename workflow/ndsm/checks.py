@@ -7,13 +7,15 @@ from collections.abc import Iterator
 from math import isclose
 from typing import Any
 
-from ndsm.datasets import DATASETS, pool_size
+from ndsm.datasets import DATASETS, held_out_size, pool_size
 from ndsm.messages import allowed, shown, unknown
 from ndsm.method_checks import method_problems
 from ndsm.metrics import METRICS, traits
 from ndsm.names import CEILING, DIAGNOSTIC, FLOOR, UNTRAINED
 
 LEAST_OF_MODES = 500  # held-out points; of the rarest mode, a hundredth, a covariance is then left
+# Held-out images that each class, and each branch of a symmetry, has at least; branches are drawn.
+IN_CLASS, IN_BRANCH = 5, 20
 
 
 def experiment_problems(study: dict[str, Any]) -> Iterator[str]:
@@ -48,6 +50,8 @@ def _dataset_problems(key: str, experiment: dict[str, Any], split: str) -> Itera
         if n > there:
             yield f"{key}.n_train: {n} is more than {name} has; allowed: up to {there}"
     yield from _image_problems(key, experiment)
+    if dataset.image:
+        yield from _share_problems(key, experiment["dataset"], split)
     there_is = traits(experiment)
     suited = [m for m, entry in METRICS.items() if not entry.asks or entry.asks in there_is]
     sampling = experiment["sampling"]
@@ -86,11 +90,26 @@ def _latent_problems(key: str, experiment: dict[str, Any]) -> Iterator[str]:
         yield f"{key}.network.type: 'unet' in latent space; allowed: mlp"
 
 
-def _image_problems(key: str, experiment: dict[str, Any]) -> Iterator[str]:
-    """The proportions of the classes, and what the U-Net asks of its images."""
-    shares = experiment["dataset"].get("shares", [1])
+def _share_problems(key: str, dataset: dict[str, Any], split: str) -> Iterator[str]:
+    """Proportions of the classes and of the inverted images: enough of each are held out."""
+    shares = dataset.get("shares", [1])
     if not isclose(total := sum(shares), 1, abs_tol=1e-6):
         yield f"{key}.dataset.shares: {shares} sum to {total:g}; allowed: a sum of 1"
+        return
+    there = held_out_size(dataset, split)
+    least = min(share for share in shares if share > 0)
+    if (count := least * there) < IN_CLASS:
+        limit = f"allowed: 0, or enough for {IN_CLASS}"
+        yield f"{key}.dataset.shares: {least:g} leaves a class {count:.2g} held-out images; {limit}"
+    if symmetry := dataset.get("symmetry"):
+        edge = IN_BRANCH / there
+        if not edge <= (share := symmetry["share"]) <= 1 - edge:
+            limit = f"allowed: {edge:.2g} to {1 - edge:.2g}, {IN_BRANCH} held-out images of each"
+            yield f"{key}.dataset.symmetry.share: {share:g} leaves a branch too few; {limit}"
+
+
+def _image_problems(key: str, experiment: dict[str, Any]) -> Iterator[str]:
+    """What the U-Net asks of its images."""
     network, name = experiment["network"], experiment["dataset"]["name"]
     if network["type"] == "unet" and network["sees_drift"]:
         yield f"{key}.network.sees_drift: True with unet; allowed: False, or type mlp"

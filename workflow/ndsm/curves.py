@@ -122,21 +122,28 @@ def shares(tables: Path, spec: Spec, look: dict[str, Look], experiment: str) -> 
 
 
 def departure(tables: Path, spec: Spec, look: dict[str, Look], experiment: str) -> Figure:
-    """Each metric against the size of the departure from symmetry, over all such experiments."""
-    sizes = {
-        name: settings["dataset"]["symmetry"]["departure"]
+    """Each metric against the size of the departure from symmetry, over all such experiments.
+
+    At the largest training size of each; variants differ in something else, and are left out.
+    """
+    shown = {
+        name: settings
         for name, settings in spec["experiments"].items()
-        if "symmetry" in settings["dataset"]
+        if "symmetry" in settings["dataset"] and "variant_of" not in settings
     }
-    first = spec["experiments"][next(iter(sizes))]
+    sizes = {name: own["dataset"]["symmetry"]["departure"] for name, own in shown.items()}
+    largest = {name: max(own["n_train"]) for name, own in shown.items()}
+    first = next(iter(shown.values()))
     metrics = read_metrics(tables)
     metrics = metrics.assign(departure=metrics.experiment.map(sizes)).dropna(subset="departure")
+    whole = metrics.n_train == metrics.experiment.map(largest)
+    metrics = metrics[whole | (metrics.method == FLOOR)]
     figure, axes = plt.subplots(2, 2, figsize=(style.WIDTH, 5.0), sharex=True)
     for panel, metric in zip(axes.flat, first["metrics"], strict=False):
         values = metrics[metrics.metric == metric]
         floor = values[values.method == FLOOR]
         style.value_axis(panel, metric, values.value.to_numpy(), floor.value.to_numpy())
-        over = floor.groupby("departure").value.mean()
+        over = floor.groupby(["departure", "experiment"]).value.mean().droplevel("experiment")
         panel.plot(over, color=style.FLOOR_COLOUR, lw=1, ls=(0, (1, 1.5)), label="floor")
         for method in first["methods"]:
             rows = values[values.method == method]
@@ -151,9 +158,12 @@ def departure(tables: Path, spec: Spec, look: dict[str, Look], experiment: str) 
 
 
 def curve(axes: Axes, rows: pd.DataFrame, x: str, y: str, look: Look, label: str) -> None:
-    """Mean over seeds with a band from the lowest to the highest seed; of a null the mean alone."""
-    over = rows.groupby(x)[y].agg(["mean", "min", "max"]).sort_index()
-    at = over.index.to_numpy(dtype=float)
+    """Mean over seeds with a band from the lowest to the highest seed; of a null the mean alone.
+
+    Two experiments at the same x are two points: their seeds are never pooled.
+    """
+    over = rows.groupby([x, "experiment"])[y].agg(["mean", "min", "max"]).sort_index()
+    at = over.index.get_level_values(x).to_numpy(dtype=float)
     label = NULLS if label.endswith(UNTRAINED) else label
     axes.plot(
         at, over["mean"], color=look.color, marker=look.marker, ls=look.linestyle, label=label

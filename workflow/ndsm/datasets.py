@@ -239,7 +239,8 @@ class Dataset:
         parameters: the names of its optional parameters.
         image: whether its points are square greyscale images.
         source: the stage that fetches it, if any.
-        smallest_class: images of the rarest class among those to train on.
+        held_out: number of held-out images.
+        smallest_class: of equal shares, the images of the rarest class: to train on, held out.
         law: the distribution, if it is known.
     """
 
@@ -248,7 +249,8 @@ class Dataset:
     parameters: tuple[str, ...] = ()
     image: bool = False
     source: str | None = None
-    smallest_class: int = 0
+    held_out: int = 0
+    smallest_class: tuple[int, int] = (0, 0)
     law: Callable[[], Law] | None = None
 
     @property
@@ -279,14 +281,22 @@ DATASETS = {
     "rings": _known(rings),
     "clusters16": _known(clusters16),
     "breast_cancer": Dataset(breast_cancer, TABLE_POOL),
-    "digits": Dataset(images.arrays, 1000, ("shares", "symmetry"), image=True, smallest_class=96),
+    "digits": Dataset(
+        images.arrays,
+        1000,
+        ("shares", "symmetry"),
+        image=True,
+        held_out=397,
+        smallest_class=(97, 39),
+    ),
     "mnist": Dataset(
         images.arrays,
         images.MNIST_POOL,
         ("side", "shares", "symmetry"),
         image=True,
         source="mnist",
-        smallest_class=2700,
+        held_out=10_000,
+        smallest_class=(2700, 892),
     ),
 }
 
@@ -301,8 +311,18 @@ def pool_size(dataset: Mapping[str, Any], split: str = "test") -> int:
     entry = DATASETS[dataset["name"]]
     size = dataset.get("pool", entry.pool_size)
     if shares := dataset.get("shares"):
-        size = int(entry.smallest_class / max(shares))
+        size = int(entry.smallest_class[0] / max(shares))
     return size - size // VALIDATION if split == "validation" else size
+
+
+def held_out_size(dataset: Mapping[str, Any], split: str = "test") -> int:
+    """How many held-out images there are, at least; arguments as of ``pool_size``."""
+    if split == "validation":
+        return pool_size(dataset) // VALIDATION
+    entry = DATASETS[dataset["name"]]
+    if shares := dataset.get("shares"):
+        return int(entry.smallest_class[1] / max(shares))
+    return entry.held_out
 
 
 def prepare(

@@ -60,7 +60,7 @@ def main(
     replicas = spec["replicas"]
     tensors = of_each(data, spec)
     subsets = [training_subset(t, *r) for t, r in zip(tensors, replicas, strict=True)]
-    if spec["fit"] not in ("ou", "standard"):
+    if spec["fit"]["fit"] not in ("ou", "standard"):
         import sklearn.mixture  # noqa: F401  its start does not belong to the fit's time
     fits, seconds = [], []
     for (n_train, seed), table, subset in zip(replicas, tensors, subsets, strict=True):
@@ -68,7 +68,7 @@ def main(
         describe_columns(x, spec["experiment"])
         labels = training_subset(table, n_train, seed, of="pool_labels").numpy()
         began = clock("cpu")
-        fits.append(fit_logged(x, spec, seed, labels))
+        fits.append(fit_logged(x, spec["fit"], seed, labels))
         seconds.append(round(clock("cpu") - began, 4))
         components = fits[-1].mixture.means.shape[1]
         print(f"n_train {n_train}, seed {seed}: K = {components}, {seconds[-1]} s", flush=True)

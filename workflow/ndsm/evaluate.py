@@ -21,7 +21,7 @@ from ndsm.cells import COLUMNS
 from ndsm.datasets import DATASETS
 from ndsm.distances import spread
 from ndsm.image_metrics import class_shares
-from ndsm.images import is_inverted, upright
+from ndsm.images import is_inverted, rarest, upright
 from ndsm.names import FLOOR, likelihood_points
 from ndsm.subset import training_subset
 
@@ -42,12 +42,14 @@ class Reference:
         dataset: the name of the dataset.
         weights: the evaluation classifier, for images.
         symmetric: whether some of the images are inverted; the classifier sees them upright.
+        shares: the true shares of the classes, if they are unequal.
     """
 
     data: dict[str, Array]
     dataset: str
     weights: Path | None = None
     symmetric: bool = False
+    shares: Sequence[float] = ()
 
     @property
     def points(self) -> Array:
@@ -88,6 +90,16 @@ class Reference:
     def seen(self) -> "Seen":
         """What the classifier makes of the held-out images."""
         return self.see(self.points)
+
+    @property
+    def rare_class(self) -> int:
+        """The class with the smallest share."""
+        return rarest(self.shares)
+
+    @property
+    def rare_share(self) -> float:
+        """Its share."""
+        return self.shares[self.rare_class]
 
     @cached_property
     def rarest(self) -> "Seen":
@@ -233,14 +245,15 @@ def main(
 ) -> None:
     """Measures the samples of one part, or with the method ``real`` further real data: the floor.
 
-    ``spec`` holds ``experiment``, ``method``, ``metrics`` and, but for ``real``, ``replicas``, the
-    n_train and seed of each along the leading axis of the samples.
+    ``spec`` holds ``experiment``, ``dataset``, ``method``, ``metrics`` and, but for ``real``,
+    ``replicas``, the n_train and seed of each along the leading axis of the samples.
     """
     start = time.perf_counter()
     shapes = {"held_out": "m d", "held_out_labels": "m", "real": "s n d"}
     arrays = inputs.read_arrays(data, shapes, spec)
-    dataset = inputs.read_record(data)["spec"]["dataset"]
-    reference = Reference(arrays, dataset["name"], classifier, "symmetry" in dataset)
+    dataset = spec["dataset"]
+    unequal = "symmetry" in dataset, dataset.get("shares", ())
+    reference = Reference(arrays, dataset["name"], classifier, *unequal)
     if spec["method"] == FLOOR:
         measured = real_replicas(reference)
     elif samples is None:

@@ -25,6 +25,25 @@ from ndsm.pictures import codes, digits, forward_process, scatter
 WORKERS = 2  # processes that draw; the threads of the rule
 
 Spec = dict[str, Any]
+Panels = Callable[..., Figure]
+
+# How the figures of an experiment are drawn, and those of which a study has one.
+PANELS: dict[str, Panels] = {
+    "samples": scatter,
+    "learning_curve": learning_curve,
+    "seeds": seeds,
+    "shares": shares,
+    "latent": codes,
+    "frontier": frontier,
+    "budgets": budgets,
+    "components": components,
+}
+SINGLE: dict[str, Panels] = {
+    "departure": departure,
+    "forward_process": forward_process,
+    "variance": variance,
+    "cost_quality": cost_quality,
+}
 
 
 def main(
@@ -49,6 +68,16 @@ def main(
             print(f"{out / name}.png", flush=True)
     except BrokenProcessPool:
         raise MemoryError("a process that draws was killed") from None
+    remove_others(out, spec["figures"])
+
+
+def remove_others(folder: Path, names: list[str]) -> None:
+    """Removes figures that an earlier run drew, and that the study no longer has."""
+    for path in sorted(folder.glob("*.p[nd][gf]")):
+        drawn = path.stem in SINGLE or path.stem.startswith(tuple(f"{kind}_" for kind in PANELS))
+        if drawn and path.stem not in names:
+            path.unlink()
+            print(f"{path} is no longer of the study: removed", flush=True)
 
 
 def in_processes(work: Callable[[str], str], names: Iterable[str]) -> Iterator[str]:
@@ -74,25 +103,14 @@ def draw(tables: Path, out: Path, spec: Spec, name: str) -> str:
     return name
 
 
-def catalogue(spec: Spec) -> dict[str, tuple[Callable[..., Figure], str]]:
+def catalogue(spec: Spec) -> dict[str, tuple[Panels, str]]:
     """Every figure there can be: name -> how it is drawn, and of which experiment."""
-    known: dict[str, tuple[Callable[..., Figure], str]] = {}
+    known = {name: (panels, "") for name, panels in SINGLE.items()}
     for experiment, settings in spec["experiments"].items():
         is_image = DATASETS[settings["dataset"]["name"]].image
-        known[f"samples_{experiment}"] = (digits if is_image else scatter, experiment)
-        known[f"learning_curve_{experiment}"] = (learning_curve, experiment)
-        known[f"seeds_{experiment}"] = (seeds, experiment)
-        known[f"shares_{experiment}"] = (shares, experiment)
-        known[f"latent_{experiment}"] = (codes, experiment)
-        known[f"frontier_{experiment}"] = (frontier, experiment)
-        known[f"budgets_{experiment}"] = (budgets, experiment)
-        known[f"components_{experiment}"] = (components, experiment)
-    return known | {
-        "departure": (departure, ""),
-        "forward_process": (forward_process, ""),
-        "variance": (variance, ""),
-        "cost_quality": (cost_quality, ""),
-    }
+        own = PANELS | {"samples": digits if is_image else scatter}
+        known |= {f"{kind}_{experiment}": (panels, experiment) for kind, panels in own.items()}
+    return known
 
 
 if __name__ == "__main__":

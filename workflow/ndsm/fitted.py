@@ -18,6 +18,8 @@ from ndsm.mixture import Mixture
 
 Sampler = Callable[[Tensor], Tensor]
 SHAPES = {"log_weights": "R K", "means": "R K d", "shift": "R 1 d", "factor": "R a a"}
+# Settings in which a drift's fit and whatever reads it agree, beside those of the fit itself.
+SAME = ("experiment", "dataset", "samples", "split", "autoencoder", "replicas")
 
 
 @dataclass(frozen=True)
@@ -129,8 +131,9 @@ def read(path: Path, device: str, told: Mapping[str, Any], name: str = "drift") 
         name: the setting that names the drift, if the job was told: ``drift`` or ``known``.
     """
     # The process is the method's own: its drift was fitted with that of the experiment.
-    same = {key: told[key] for key in ("experiment", "replicas") if key in told}
-    told = same | ({"drift": told[name]} if name in told else {})
-    tensors = inputs.read_tensors(path, SHAPES, told, R=len(told["replicas"]))
+    same = {key: told[key] for key in SAME if key in told}
+    if name in told:
+        same |= {"drift": told[name], "fit": told["fits"][told[name]]}
+    tensors = inputs.read_tensors(path, SHAPES, same, R=len(told["replicas"]))
     shift, factor = tensors.pop("shift"), tensors.pop("factor")
     return Fitted(Mixture(**tensors), shift, factor).to(device)

@@ -30,9 +30,9 @@ def main(
     tensors = inputs.read_tensors(data, {"pool": "n d"}, spec)
     shown = spec["replicas"].index([spec["n_train"], spec["seed"]])
     x = training_subset(tensors, spec["n_train"], spec["seed"])
-    told = {key: spec[key] for key in ("experiment", "process", "replicas")}
-    for name, path in {"ou": drift_ou, "gmm": drift}.items():
-        fit = fitted.read(path, "cpu", told).one(shown)
+    # The linear process is called ou and the other gmm, whatever the study calls their drifts.
+    for name, (path, called) in {"ou": (drift_ou, "linear"), "gmm": (drift, "fitted")}.items():
+        fit = fitted.read(path, "cpu", spec, called).one(shown)
         streams = Streams([("forward", name)])
         y = fit.to_working(x[(streams.uniform(POINTS)[0] * len(x)).long()].unsqueeze(0))
         times = grid_of(process)

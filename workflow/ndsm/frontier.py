@@ -18,6 +18,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from ndsm.inputs import read_record
+from ndsm.names import is_trained
 from ndsm.results import autoencoder, fit_seconds, place
 from ndsm.verdict import MAXIMISED
 
@@ -57,7 +58,7 @@ def _costs(results: Path, run: str, spec: Spec) -> Iterator[tuple]:
             fits = fit_seconds(results, spec, run, method, part)
             path = results / place(spec, "train", run, method, part)
             share, evaluations = 0.0, 0
-            if path.with_suffix(".json").exists():
+            if is_trained(spec, method):
                 measured = read_record(path)["measured"]
                 share = measured["seconds"] / len(replicas)
                 evaluations = measured["network_evaluations"]

@@ -175,7 +175,7 @@ def main(
         points = x.double().numpy()
         ou, gmm = (
             Laboratory(fit.to("cpu", torch.float32), x, seed)
-            for fit in (fit_ou(points), fit_part(points, spec, seed))
+            for fit in (fit_ou(points), fit_part(points, spec["fit"], seed))
         )
         linear = sweep(ou, SCORES, spec["draws"]).assign(drift="ou", seed=seed)
         curve = sweep(gmm, nonlinear, spec["draws"]).assign(drift="gmm", seed=seed)

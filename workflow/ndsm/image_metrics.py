@@ -7,7 +7,7 @@
     density, coverage  of the samples in balls about held-out images, radius to their fifth nearest
     memorisation       share of X with a training point thrice as near as the second nearest
     rare_fid           FID of the samples most like the rarest class, as many as there should be
-    rare_gap           |share of the rarest class in X / its share in Y − 1|
+    rare_gap           |share of the rarest class in X / its true share − 1|
     branch_tv          |share of inverted images in X − their share in Y|
     branch FIDs        FID of the images of either branch of an approximate symmetry
     departure_gap      |departure of X from symmetry − that of Y| over the ink of upright Y
@@ -153,14 +153,16 @@ def _squares(x: Array, y: Array) -> Array:
 def memorisation(x: Array, training: Array) -> float:
     """Share of samples (n, d) whose nearest training point is a copy rather than a neighbour.
 
-    That is, less than a third as far as the second nearest of ``training`` (m, d), m > 1.
+    That is, less than a third as far as the second nearest of ``training`` (m, d). An image that is
+    there several times counts once; two different ones at least are there.
     """
-    first, second = np.partition(_squares(x, training), 1, axis=1)[:, :2].T
+    distinct = np.unique(training, axis=0)
+    first, second = np.partition(_squares(x, distinct), 1, axis=1)[:, :2].T
     return float((9 * first < second).mean())
 
 
 def rare_fid(
-    x_features: Array, x_probabilities: Array, rarest_features: Array, y_labels: Array
+    x_features: Array, x_probabilities: Array, rarest_features: Array, rare: int, share: float
 ) -> float:
     """FID of the samples that look most like the rarest class, as many as there should be.
 
@@ -168,24 +170,17 @@ def rare_fid(
         x_features: features of samples, (n, f).
         x_probabilities: p(class | x) of samples, (n, k).
         rarest_features: features of held-out images of the rarest class, (m, f).
-        y_labels: classes of held-out data in their true proportions.
+        rare: the rarest class (see ``images.rarest``).
+        share: its true share.
     """
-    rare, share = _rarest(y_labels)
     count = max(2, round(share * len(x_features)))
     likeliest = np.argsort(x_probabilities[:, rare])[-count:]
     return fid(x_features[likeliest], rarest_features)
 
 
-def rare_gap(x_probabilities: Array, y_labels: Array) -> float:
-    """How far the share of the rarest class is off, relative to the true share."""
-    rare, share = _rarest(y_labels)
+def rare_gap(x_probabilities: Array, rare: int, share: float) -> float:
+    """How far the share of the rarest class is off, relative to the true one; see ``rare_fid``."""
     return float(abs(class_shares(x_probabilities)[rare] / share - 1))
-
-
-def _rarest(labels: Array) -> tuple[int, float]:
-    """The rarest class, of those that there are, and its share."""
-    classes, counts = np.unique(labels, return_counts=True)
-    return int(classes[counts.argmin()]), float(counts.min() / len(labels))
 
 
 def branch_tv(x_inverted: Array, y_inverted: Array) -> float:

@@ -12,7 +12,7 @@ the strokes are thicker than those of the others by the ``departure`` δ from sy
 With δ = 0 and a share of ½ the symmetry is exact.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -140,7 +140,7 @@ def floor_sets(points: Array, samples: int) -> Array:
     return points[np.stack(sets)]
 
 
-def rarest(shares: list[float]) -> int:
+def rarest(shares: Sequence[float]) -> int:
     """The class with the smallest share, of those that there are."""
     return min((share, c) for c, share in enumerate(shares) if share > 0)[1]
 

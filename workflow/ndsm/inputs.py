@@ -1,12 +1,14 @@
 """What a job reads: results of other jobs, each checked before it is used.
 
-A result is whole if its bytes are those that its record was written for (SHA-256). It belongs to
-the job that reads it if the settings that both were told agree, and if the results that it was
-made from are still the same. Its tensors must have the shapes, and a table the columns, that its
-reader expects, and finite values. What fails is refused with the file and the rule that makes it.
+A result is whole if its bytes are those that its record was written for (SHA-256), and a record if
+it has its own. It belongs to the job that reads it if it is the result that its place says, if the
+settings that both were told agree, and if the results that it was made from are still the same. Its
+tensors must have the shapes, and a table the columns, that its reader expects, and finite values.
+What fails is refused with the file and the rule that makes it, the first of a chain before others.
 """
 
 import json
+import os
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -34,23 +36,19 @@ def unusable(path: Path, problem: str) -> Refused:
 
 
 def read_record(path: Path, told: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """The provenance record of a result.
+    """The provenance record of a result that is in its place and not out of date.
 
     Args:
         path: the result.
         told: what the reader was told; settings that the writer was told as well must agree.
 
     Raises:
-        Refused: there is none, it cannot be read, or it tells of other settings.
+        Refused: there is none, it cannot be read, it has been changed, it is that of another
+            result, what the result was made from is there in another version, or it was made with
+            other settings. What is wrong with something before it is said first.
     """
-    path = Path(path)
-    try:
-        record = json.loads(store.record_path(path).read_text())
-        store.INPUTS[str(path)] = record["sha256"]
-    except OSError as problem:
-        raise unusable(path, f"it has no record, {problem.filename}") from None
-    except (ValueError, KeyError, TypeError):
-        raise unusable(path, f"its record {store.record_path(path)} is damaged") from None
+    record = _sound(path := Path(path))
+    store.INPUTS[str(path)] = record["sha256"]
     spec = record.get("spec", {})
     for key in sorted((told or {}).keys() & spec.keys() - ANY):
         if told and told[key] != spec[key]:
@@ -59,12 +57,41 @@ def read_record(path: Path, told: Mapping[str, Any] | None = None) -> dict[str, 
     return record
 
 
+def _sound(path: Path) -> dict[str, Any]:
+    """The record of a result, checked, after those of what it was made from, as far as it is there.
+
+    These may be gone, as where the result was copied.
+    """
+    record = _own(path)
+    for name, digest in record["inputs"].items():
+        source = Path(os.path.normpath(path.parent / name))
+        if store.record_path(source).exists() and _sound(source)["sha256"] != digest:
+            raise unusable(path, f"it was made from another {source} than there is")
+    return record
+
+
+def _own(path: Path) -> dict[str, Any]:
+    """The record of a result, whole, and of no other result."""
+    try:
+        record = json.loads(store.record_path(path).read_text())
+        whole = record[store.SEAL] == store.seal(record)
+    except OSError as problem:
+        raise unusable(path, f"it has no record, {problem.filename}") from None
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        whole = False
+    if not whole:
+        raise unusable(path, f"its record {store.record_path(path)} is damaged")
+    below = Path(record["place"]).parts[1:]  # its stage's folder; a kept table lies elsewhere
+    if below and path.parts[-len(below) :] != below:
+        raise unusable(path, f"it is {record['place']}, which was moved or copied there")
+    return record
+
+
 def checked(path: Path, told: Mapping[str, Any] | None = None) -> Path:
-    """The path of a result that is whole, belongs to its record, and is not out of date.
+    """The path of a result that is whole, and whose record is sound (see ``read_record``).
 
     Raises:
-        Refused: it is not there, its bytes are not those of its record, or what it was made from
-            is there in another version.
+        Refused: it is not there, or its bytes are not those of its record.
     """
     record = read_record(path := Path(path), told)
     try:
@@ -72,18 +99,7 @@ def checked(path: Path, told: Mapping[str, Any] | None = None) -> Path:
             raise unusable(path, "its bytes are not those of its record (SHA-256)")
     except OSError as problem:
         raise unusable(path, f"it cannot be read ({problem.strerror})") from None
-    for source, digest in record.get("inputs", {}).items():
-        if store.record_path(Path(source)).exists() and _digest(Path(source)) != digest:
-            raise unusable(path, f"it was made from another {source} than there is")
     return path
-
-
-def _digest(path: Path) -> str | None:
-    """The digest in a record, if that can be read: whoever needs the result will complain."""
-    try:
-        return json.loads(store.record_path(path).read_text())["sha256"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
 
 
 def read_tensors(

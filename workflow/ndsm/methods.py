@@ -5,17 +5,11 @@ Used by the Snakefile alone; ``study`` is what ``config.resolve`` made.
 
 from typing import Any
 
-from ndsm.names import EXAMPLES, FLOWS, LIKELIHOOD, PER_STEP, UNTRAINED
+from ndsm.names import EXAMPLES, FLOWS, LIKELIHOOD, PER_STEP, UNTRAINED, is_trained
 from ndsm.parts import Study
 
 # One within-component variance: what the exponential kernel, sampler and the long jump need.
 ISOTROPIC = ["spherical", "tied"]
-
-
-def is_trained(study: Study, method: str) -> bool:
-    """Whether the method has a trained network."""
-    own = study["methods"].get(method, {"objective": "none"})
-    return own["objective"] != "none" and "untrained" not in own
 
 
 def trained(study: Study, experiment: str) -> list[str]:

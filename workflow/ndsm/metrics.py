@@ -142,6 +142,7 @@ def traits(experiment: Mapping[str, Any]) -> set[str]:
     return {*(name for name, there in found.items() if there), *experiment["dataset"]}
 
 
+RARE = ("reference.rare_class", "reference.rare_share")
 BRANCHES = ("seen.features", "inverted", "reference.seen.features", "reference.inverted")
 
 METRICS = {
@@ -183,10 +184,10 @@ METRICS = {
     "memorisation": Metric(images.memorisation, ("samples", "training"), asks="image"),
     "rare_fid": Metric(
         images.rare_fid,
-        ("seen.features", "seen.probabilities", "reference.rarest.features", "reference.labels"),
+        ("seen.features", "seen.probabilities", "reference.rarest.features", *RARE),
         asks="shares",
     ),
-    "rare_gap": Metric(images.rare_gap, ("seen.probabilities", "reference.labels"), asks="shares"),
+    "rare_gap": Metric(images.rare_gap, ("seen.probabilities", *RARE), asks="shares"),
     "branch_tv": Metric(images.branch_tv, ("inverted", "reference.inverted"), asks="symmetry"),
     "fid_upright": Metric(images.fid_upright, BRANCHES, asks="symmetry"),
     "fid_inverted": Metric(images.fid_inverted, BRANCHES, asks="symmetry"),

@@ -1,5 +1,8 @@
 """Names that stand in tables and configurations, and what planning needs to know of objectives."""
 
+from collections.abc import Mapping
+from typing import Any
+
 FLOOR = "real"  # the "method" that is held-out data itself
 CEILING = "decoded"  # the "method" that is the training data, through the autoencoder
 UNTRAINED = "_untrained"  # ends the name of a method's own model with F_θ = 0: its null
@@ -29,6 +32,9 @@ EXAMPLES = {
 # Objectives that evaluate the network twice a step.
 TWICE = ("ndsm_cv", "ndsm_anti")
 
+# What a job is told beside the settings that reach it.
+JOB_ALONE = ("replicas", "device")
+
 # What the fit of a method's mixture takes of the seconds that its training takes.
 FIT_SHARE = "drift_over_training"
 
@@ -40,6 +46,12 @@ DIFFERENCES = ("nll",)
 
 # Metrics that ask for the model's log-density of held-out data.
 LIKELIHOOD = ("nll", "kl")
+
+
+def is_trained(study: Mapping[str, Any], method: str) -> bool:
+    """Whether a method has a trained network; ``study`` has the settings of its ``methods``."""
+    own = study["methods"].get(method, {"objective": "none"})
+    return own["objective"] != "none" and "untrained" not in own
 
 
 def likelihood_points(seed: int, there: int, dimension: int) -> list[int]:

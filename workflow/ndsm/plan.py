@@ -9,17 +9,10 @@ import functools
 from collections.abc import Collection
 from typing import Any
 
+from ndsm import reach
 from ndsm.config import is_image
 from ndsm.datasets import DATASETS
-from ndsm.methods import (
-    has_likelihood,
-    is_trained,
-    merge,
-    noising,
-    null_of,
-    settings_of,
-    trained,
-)
+from ndsm.methods import merge, null_of, trained
 from ndsm.names import CEILING, FLOOR, UNTRAINED
 from ndsm.parts import Study, codes, parts, twins
 
@@ -119,33 +112,6 @@ def frontiers(study: Study) -> list[str]:
     return [e for e in bases(study) if "thresholds" in study["experiments"][e]]
 
 
-def _reaches(study: Study, stage: str, job: dict[str, Any]) -> list[Any]:
-    """The settings of its experiment that reach a job, or any job before it."""
-    settings, method = study["experiments"][job["experiment"]], job.get("method")
-    told = [settings["dataset"], *(settings["sampling"].get(k) for k in ("samples", "decoded"))]
-    if stage == "evaluate":
-        told.append(settings["metrics"])
-    if stage == "data" or method == FLOOR:
-        return told
-    told += [settings.get("space"), settings.get("autoencoder")]
-    if stage == "latent" or method == CEILING:
-        return told
-    drift = job.get("drift") or study["methods"][method]["drift"]
-    told.append(settings["drifts"][drift])
-    if stage == "drift":
-        return [*told, noising(study, job["experiment"], drift)]
-    own, settings = study["methods"][method], settings_of(study, job["experiment"], str(method))
-    told += [settings["drifts"].get(own.get("known")), settings.get("temperature")]
-    if stage != "train":
-        told.append(has_likelihood(study, job["experiment"]))
-    if own["objective"] == "none":
-        return told
-    told += [settings["process"], settings["network"]]
-    if is_trained(study, str(method)):
-        told += [settings["training"], settings.get("weight")]
-    return told if stage == "train" else [*told, settings["sampling"]]
-
-
 def home(study: Study, stage: str, job: dict[str, Any]) -> dict[str, Any]:
     """The job whose results serve a job: itself, or that of the experiment that it varies.
 
@@ -170,7 +136,12 @@ def home(study: Study, stage: str, job: dict[str, Any]) -> dict[str, Any]:
 def _serves(study: Study, base: str, stage: str, job: dict[str, Any]) -> bool:
     """Whether the experiment ``base`` has such a job with the same settings, whatever its part."""
     twin = job | {"experiment": base}
-    return _has(study, stage, twin) and _reaches(study, stage, job) == _reaches(study, stage, twin)
+    return _has(study, stage, twin) and _reach(study, stage, job) == _reach(study, stage, twin)
+
+
+def _reach(study: Study, stage: str, job: dict[str, Any]) -> dict[str, Any]:
+    names = {key: job[key] for key in ("experiment", "drift", "method") if key in job}
+    return reach.settings(study, stage, **names)
 
 
 def _has(study: Study, stage: str, job: dict[str, Any]) -> bool:

@@ -126,7 +126,7 @@ def main(
     if drift is None:
         x = resampled(autoencoder, spec, device)
     else:
-        fit = fitted.read(drift, device, spec).tempered(spec["temperature"])
+        fit = fitted.read(drift, device, spec).tempered(spec.get("temperature", 1))
         name = "mixture" if spec["objective"] == "none" else "sample"
         streams = Streams([(name, spec["experiment"], *r) for r in spec["replicas"]], device)
         sampling = spec["sampling"]

@@ -32,7 +32,7 @@ def files(stage: str) -> list[Path]:
 
 def digests() -> dict[str, str]:
     """A digest of the code of each of ``STAGES``, which comments and docstrings do not change."""
-    return {stage: digest("".join(_code(file) for file in files(stage))) for stage in STAGES}
+    return {stage: _digest("".join(_code(file) for file in files(stage))) for stage in STAGES}
 
 
 @functools.cache
@@ -46,8 +46,7 @@ def _code(path: Path) -> str:
     return ast.unparse(tree)
 
 
-def digest(text: str) -> str:
-    """A short digest of a text."""
+def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

@@ -7,16 +7,18 @@ what ``config.resolve`` made.
 import json
 from typing import Any
 
+from ndsm import reach
 from ndsm.config import ConfigError
 from ndsm.gallery import figures, varied
-from ndsm.methods import has_likelihood, noising, null_of, settings_of
-from ndsm.names import CEILING, FLOOR, UNTRAINED
+from ndsm.methods import null_of
+from ndsm.names import CEILING, FLOOR, JOB_ALONE, UNTRAINED
 from ndsm.parts import Study, parts
 from ndsm.plan import (
     along,
     autoencoders,
     bases,
     example_of,
+    forward_drifts,
     forward_part,
     frontiers,
     is_latent,
@@ -24,7 +26,8 @@ from ndsm.plan import (
     place,
     shared,
 )
-from ndsm.sources import digest, digests
+from ndsm.sources import digests
+from ndsm.store import digest
 
 LONGEST = 2**17 - 1  # bytes that Linux allows one argument: to bash a whole command is one
 REST = 2**13  # of these for all of the command that does not grow with its replicas
@@ -81,13 +84,11 @@ def spec(study: Study, stage: str, **wildcards: str) -> dict[str, Any]:
                 "nulls": {name: _nulls(study, name) for name in bases(study)},
                 "frontiers": _frontiers(study),
                 "classifiers": [job["images"] for job in jobs(study, "classifier")],
-                "score": {
-                    key: value
-                    for key, value in study.get("score", {}).items()
-                    if key in ("experiment", "methods")
+                "score": _scored(study),
+                **{
+                    stage: {job["experiment"]: _made(study, stage) for job in jobs(study, stage)}
+                    for stage in ("gradients", "forward")
                 },
-                "gradients": [job["experiment"] for job in jobs(study, "gradients")],
-                "forward": [job["experiment"] for job in jobs(study, "forward")],
             }
         case "claims":
             keys = [key for key in ("study", "scale", "claim", "verdict") if key in study]
@@ -103,12 +104,16 @@ def spec(study: Study, stage: str, **wildcards: str) -> dict[str, Any]:
             }
         case "gradients":
             own = study["gradients"]
-            return study["experiments"][own["experiment"]]["drifts"][own["drift"]] | own
+            fits = study["experiments"][own["experiment"]]["drifts"]
+            data = reach.settings(study, "data", own["experiment"])
+            return data | own | {"fit": fits[own["drift"]]}
         case "forward":
             name = study["forward"]["experiment"]
             part = parts(study, name)[forward_part(study)]
-            process = study["experiments"][name]["process"]
-            return study["forward"] | {"seed": 0, "process": process, "replicas": part}
+            own, drifts = study["experiments"][name], forward_drifts(study)
+            told = reach.settings(study, "data", name) | study["forward"] | drifts
+            told |= {"fits": {drift: own["drifts"][drift] for drift in drifts.values()}}
+            return told | {"seed": 0, "process": own["process"], "replicas": part}
         case "classifier":
             example = study["experiments"][example_of(study, wildcards["images"])]
             own = example["dataset"].items()
@@ -119,7 +124,7 @@ def spec(study: Study, stage: str, **wildcards: str) -> dict[str, Any]:
 def settings_digest(study: Study) -> str:
     """A digest of the resolved settings that may change a number."""
     asked = {key: value for key, value in study.items() if key not in ("mnist_dir", "device")}
-    return digest(json.dumps(asked, sort_keys=True))
+    return digest(asked)
 
 
 def _shown(study: Study, experiment: str) -> dict[str, Any]:
@@ -147,11 +152,32 @@ def _gathered(study: Study, experiment: str) -> dict[str, Any]:
     """What names an experiment's results, without a list that grows with its replicas."""
     settings = study["experiments"][experiment]
     sees = settings["autoencoder"]["sees"] if is_latent(study, experiment) else None
+    nulls = _nulls(study, settings.get("variant_of", experiment))
+    methods = [*settings["methods"], FLOOR, *[CEILING] * is_latent(study, experiment)]
     return {
+        "made": {
+            name: _made(study, "evaluate", experiment=experiment, method=nulls.get(name, name))
+            for name in methods
+        },
         "seeds": settings.get("seeds", study["seeds"]),
         "parts": len(parts(study, experiment)),
         "autoencoders": sees,
     }
+
+
+def _scored(study: Study) -> dict[str, Any]:
+    """Whose score errors are studied, and in what."""
+    if not (own := study.get("score")):
+        return {}
+    e = own["experiment"]
+    methods = {name: _made(study, "score", experiment=e, method=name) for name in own["methods"]}
+    return {"experiment": e, "methods": methods}
+
+
+def _made(study: Study, stage: str, **names: str) -> str:
+    """A digest of the settings that reach a result, whichever its replicas."""
+    told = spec(study, stage, **names, part="0")
+    return digest({key: value for key, value in told.items() if key not in JOB_ALONE})
 
 
 def _frontiers(study: Study) -> dict[str, Any]:
@@ -168,45 +194,16 @@ def _frontiers(study: Study) -> dict[str, Any]:
 
 def _part_spec(study: Study, stage: str, experiment: str, **wildcards: str) -> dict[str, Any]:
     """What a job of one experiment, or of one part of it, is told."""
-    settings = study["experiments"][experiment]
-    # Random numbers are drawn by this name: a variant has those of what it varies.
-    told: dict[str, Any] = {"experiment": settings.get("variant_of", experiment)}
+    names = {key: wildcards[key] for key in ("drift", "method") if key in wildcards}
+    told = reach.settings(study, stage, experiment, **names)
+    if stage in ("latent", "train", "score", "sample"):
+        told["device"] = study["device"]
+    if stage == "score":
+        told["noise"] = study["score"]["noise"]
     if stage == "latent":
         codes = wildcards["codes"]
         replica = None if codes == "all" else [int(number) for number in codes.split("-")]
-        told |= {"replica": replica, "autoencoder": settings["autoencoder"]}
-        return told | {"device": study["device"]}
-    if stage == "data":
-        sampling = settings["sampling"]
-        told |= {"dataset": settings["dataset"]}
-        told["samples"] = sampling.get("decoded", sampling["samples"])
-        return told | {"split": study.get("split", "test")}
-    if stage == "evaluate":
-        told |= {"method": wildcards["method"], "metrics": settings["metrics"]}
-        if wildcards["method"] == FLOOR:
-            return told
-    told["replicas"] = parts(study, experiment)[int(wildcards["part"])]
-    if stage == "drift":
-        drift = wildcards["drift"]
-        told |= settings["drifts"][drift] | {"drift": drift, "noised": False}
-        if process := noising(study, experiment, drift):
-            told |= {"noised": True, "process": process}
+        return told | {"replica": replica}
+    if stage == "data" or wildcards.get("method") == FLOOR:
         return told
-    method = wildcards["method"]
-    told["method"] = method
-    if stage == "evaluate":
-        return told
-    if method == CEILING:
-        return told | {"device": study["device"], "sampling": settings["sampling"]}
-    own, settings = study["methods"][method], settings_of(study, experiment, method)
-    told |= {"drift": own["drift"], "known": own.get("known")}
-    told |= {"objective": own["objective"], "stride": own.get("stride", 1)}
-    told |= {"alpha": own.get("alpha"), "equivariant": own.get("equivariant", False)}
-    told["device"] = study["device"]
-    told |= {key: settings[key] for key in ("process", "network")}
-    if stage == "score":
-        return told | {"noise": study["score"]["noise"]}
-    if stage == "train":
-        return told | {"training": settings["training"], "weight": settings.get("weight", 0)}
-    told |= {"sampling": settings["sampling"], "temperature": settings.get("temperature", 1)}
-    return told | {"likelihood": has_likelihood(study, experiment)}
+    return told | {"replicas": parts(study, experiment)[int(wildcards["part"])]}

@@ -1,8 +1,9 @@
 """Files: written whole or not at all, each with a record of where it came from.
 
 Tensors are kept in safetensors, tables in CSV. Beside each result ``x.safetensors`` or ``x.csv``
-stands its provenance ``x.json``: settings, package versions, git commit, device and cost, and the
-SHA-256 of the result and of those that it was made from. ``inputs`` reads and checks them.
+stands its provenance ``x.json``: its place in the study, settings, package versions, git commit,
+device and cost, the SHA-256 of the result, of those that it was made from (their paths are relative
+to it), and, last, of the record itself. ``inputs`` reads and checks them.
 """
 
 import errno
@@ -35,6 +36,7 @@ FULL = dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "free space there")
 CLOSED = dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), "make the folder writable")
 REMEDIES = FULL | CLOSED  # what helps against an error of writing
 STOPPED = (128 + signal.SIGINT, 128 + signal.SIGTERM)  # exit statuses, as a shell has them
+SEAL = "digest"  # of a record itself, its last entry
 NO_MEMORY = re.compile("(can.?t|cannot) allocate|out of memory|alloc_failed", re.IGNORECASE)
 
 INPUTS: dict[str, str] = {}  # the results read since the last record, and their SHA-256
@@ -116,7 +118,30 @@ def record_path(path: Path) -> Path:
 
 def write_record(path: Path, record: dict[str, Any]) -> None:
     """Writes the provenance record of the result ``path``."""
-    write_text(record_path(path), json.dumps(record, indent=1) + "\n")
+    made_from = {
+        os.path.relpath(source, path.parent): digest
+        for source, digest in record.get("inputs", {}).items()
+    }
+    record = {"place": place(path)} | record | {"inputs": made_from}
+    text = json.dumps(record | {SEAL: seal(record)}, indent=1)
+    write_text(record_path(path), text + "\n")
+
+
+def place(path: Path) -> str:
+    """Where a result lies in the folder of its study, results/<study>; its name if in none."""
+    steps = Path(path).parts
+    inside = "results" in steps[:-2]
+    return "/".join(steps[steps.index("results") + 2 :] if inside else steps[-1:])
+
+
+def seal(record: dict[str, Any]) -> str:
+    """A digest of what a record says, its own aside: no number in it is changed unnoticed."""
+    return digest({key: value for key, value in record.items() if key != SEAL})
+
+
+def digest(settings: Any) -> str:
+    """A short digest of settings, whatever the order of their keys."""
+    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def provenance(spec: dict[str, Any], **measured: Any) -> dict[str, Any]:
