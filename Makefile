@@ -25,7 +25,7 @@ $(foreach name,STUDY $(if $(value SCALE),SCALE) $(if $(value CLAIM),CLAIM),\
 	$(if $(call plain,$(name)),,$(call refuse,$(name),$(NO_NAME))))
 $(if $(filter reference,$(STUDY)),$(call refuse,STUDY,$(NO_STUDY)))
 
-RESULTS := results/$(STUDY)$(if $(SCALE),_$(SCALE))
+RESULTS := results/$(STUDY)$(if $(SCALE),_$(SCALE))$(if $(CLAIM),_$(CLAIM))
 BIN := .venv/bin
 # Texts are UTF-8, whatever the locale.
 export PYTHONUTF8 := 1

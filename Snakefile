@@ -47,7 +47,7 @@ include: "workflow/rules/figures.smk"
 
 
 # Written by the rule claims; only `snakemake --report` reads it.
-report: os.path.abspath(f"results/{STUDY['study']}/report.rst")
+report: os.path.abspath(f"{SHOWN}/report.rst")
 
 
 rule all:

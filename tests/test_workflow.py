@@ -192,6 +192,22 @@ def test_a_claim_alone_runs_its_experiments_alone(tree: Path) -> None:
     assert rules["data"] == rules["train"] == 1 and "gradients" not in rules
 
 
+def test_a_claim_alone_leaves_the_tables_of_the_whole_study(smoke: Path) -> None:
+    """It takes the whole study's results, and gathers them elsewhere."""
+    alone = ("--config", "study=smoke", "claim=C6")
+    assert planned(smoke, *alone) == {
+        "aggregate": 1,
+        "claims": 1,
+        "figures": 1,
+        "all": 1,
+        "total": 4,
+    }
+    said = snakemake(smoke, "--dry-run", *alone).stdout
+    written = re.findall("output: (.*)", said)
+    assert len(written) == 3
+    assert all(path.startswith("results/smoke_C6/") for x in written for path in x.split(", "))
+
+
 def test_mnist_is_fetched_once_for_all_experiments(tree: Path) -> None:
     options = ("--dry-run", "--quiet", "rules", "--config", "study=mnist", "claim=C8")
     said = snakemake(tree, *options, f"mnist_dir={tree}").stdout

@@ -14,20 +14,20 @@ rule aggregate:
         code=code("aggregate"),
     output:
         metrics=report(
-            "<results>/tables/metrics.csv",
+            "<shown>/tables/metrics.csv",
             caption=caption("metrics"),
             category="Tables",
             labels={"shows": "every metric value"},
         ),
         summary=report(
-            "<results>/tables/summary.csv",
+            "<shown>/tables/summary.csv",
             caption=caption("summary"),
             category="Tables",
             labels={"shows": "mean and deviation over seeds"},
         ),
-        typeset=multiext("<results>/tables/summary", ".md", ".tex"),
+        typeset=multiext("<shown>/tables/summary", ".md", ".tex"),
         cost=report(
-            "<results>/tables/cost.csv",
+            "<shown>/tables/cost.csv",
             caption=caption("cost"),
             category="Tables",
             labels={"shows": "what each method costs"},
@@ -38,9 +38,9 @@ rule aggregate:
         gradients=table_of("gradients"),
         forward=table_of("forward"),
     log:
-        "<logs>/aggregate.log",
+        "<shown>/logs/aggregate.log",
     benchmark:
-        "<benchmarks>/aggregate.tsv"
+        "<shown>/benchmarks/aggregate.tsv"
     localrule: True  # cheap
     conda:
         ENVIRONMENT
@@ -49,7 +49,7 @@ rule aggregate:
         mem_mb=growing(4000),
         runtime=growing(60),
     params:
-        results=subpath(output.metrics, ancestor=2),
+        results=lambda wildcards, input: os.path.dirname(os.path.dirname(input.data[0])),
         tables=subpath(output.metrics, parent=True),
         spec=spec("aggregate"),
     shell:

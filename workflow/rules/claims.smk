@@ -4,18 +4,18 @@ rule claims:
         code=code("claims"),
     output:
         claims=report(
-            "<results>/claims.csv",
+            "<shown>/claims.csv",
             caption=caption("claims"),
             category="Claims",
             labels={"shows": "verdicts"},
         ),
-        record="<results>/claims.json",
-        text="<results>/claims.md",
-        front_page="<results>/report.rst",
+        record="<shown>/claims.json",
+        text="<shown>/claims.md",
+        front_page="<shown>/report.rst",
     log:
-        "<logs>/claims.log",
+        "<shown>/logs/claims.log",
     benchmark:
-        "<benchmarks>/claims.tsv"
+        "<shown>/benchmarks/claims.tsv"
     localrule: True  # cheap
     conda:
         ENVIRONMENT

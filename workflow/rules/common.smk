@@ -7,8 +7,13 @@ STUDY = settings.resolve(config)
 GPU = int(STUDY["device"] == "cuda")  # graphics cards that a training job asks for
 
 
+# Where tables, claims and figures go: those of one claim alone leave the whole study's as they are.
+SHOWN = "_".join([f"results/{STUDY['study']}", *([STUDY["claim"]] if "claim" in STUDY else [])])
+
+
 pathvars:
     results=f"results/{STUDY['study']}",
+    shown=SHOWN,
     logs=f"results/{STUDY['study']}/logs",
     benchmarks=f"results/{STUDY['study']}/benchmarks",
 
@@ -177,18 +182,18 @@ def forward_drift(which):
 
 def table_of(stage):
     """The table of a side study, if the study has it."""
-    return [f"<results>/tables/{stage}.csv" for _ in plan.jobs(STUDY, stage)]
+    return [f"<shown>/tables/{stage}.csv" for _ in plan.jobs(STUDY, stage)]
 
 
 def drawn(kind, experiments):
     """The tables of points that the figures show, one for each of the experiments."""
-    return [f"<results>/tables/{kind}/{experiment}.csv" for experiment in experiments]
+    return [f"<shown>/tables/{kind}/{experiment}.csv" for experiment in experiments]
 
 
 def frontier_tables():
     """Quality against cost, where an experiment has several budgets."""
     names = ("frontier", "time_to_quality")
-    return [f"<results>/tables/{name}.csv" for name in names if plan.frontiers(STUDY)]
+    return [f"<shown>/tables/{name}.csv" for name in names if plan.frontiers(STUDY)]
 
 
 def caption(name):
@@ -198,12 +203,12 @@ def caption(name):
 
 def printed():
     """The figures for print."""
-    return [f"<results>/figures/{figure.name}.pdf" for figure in gallery.figures(STUDY)]
+    return [f"<shown>/figures/{figure.name}.pdf" for figure in gallery.figures(STUDY)]
 
 
 def on_screen(figure):
     """A figure for the screen, as the report shows it."""
-    path, text = f"<results>/figures/{figure.name}.png", caption(figure.caption)
+    path, text = f"<shown>/figures/{figure.name}.png", caption(figure.caption)
     return report(path, caption=text, category="Figures", labels=figure.labels)
 
 

@@ -7,9 +7,9 @@ rule figures:
         screen=shown(),
         print=printed(),
     log:
-        "<logs>/figures.log",
+        "<shown>/logs/figures.log",
     benchmark:
-        "<benchmarks>/figures.tsv"
+        "<shown>/benchmarks/figures.tsv"
     localrule: True  # cheap
     conda:
         ENVIRONMENT
