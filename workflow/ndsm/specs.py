@@ -93,6 +93,7 @@ def spec(study: Study, stage: str, **wildcards: str) -> dict[str, Any]:
         case "claims":
             keys = [key for key in ("study", "scale", "claim", "verdict") if key in study]
             told = {"primary": study.get("primary", {}), "secondary": study.get("secondary", [])}
+            told |= {"frontiers": bool(frontiers(study))}
             made = {"settings": settings_digest(study), "code": digests()}
             return {key: study[key] for key in keys} | told | {"made_from": made}
         case "figures":
