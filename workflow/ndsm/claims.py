@@ -49,7 +49,9 @@ COLUMNS = (
 def main(
     tables: Annotated[Path, typer.Option(help="folder with metrics.csv")],
     out: Annotated[Path, typer.Option(help="claims.csv; claims.md and report.rst go beside it")],
-    spec: Annotated[dict, typer.Option(parser=json.loads, help="study, verdict, claims, frontiers")],
+    spec: Annotated[
+        dict, typer.Option(parser=json.loads, help="study, verdict, claims, frontiers")
+    ],
 ) -> None:
     """Computes the verdict of every configured claim and writes the three documents."""
     metrics = inputs.read_table(tables / "metrics.csv", cells.COLUMNS, spec)
