@@ -30,7 +30,7 @@ def copy(smoke: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def tables(results: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The study's tables, gathered anew."""
     out = results / "tables"
-    shutil.rmtree(out)
+    shutil.rmtree(out, ignore_errors=True)
     store.INPUTS.clear()
     monkeypatch.chdir(results.parents[1])
     aggregate.main(results.relative_to(results.parents[1]), out, SPEC)
