@@ -4,6 +4,7 @@ import filecmp
 import itertools
 import json
 import os
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -150,15 +151,13 @@ def test_obeying_each_message_brings_the_same_tables_back(smoke: Path, tmp_path:
     folder = tree / "results" / "smoke"
     fits = folder / "drift" / "weighted_modes"
     swapped(fits / "gmm" / "0.safetensors", fits / "ou" / "0.safetensors")
-    gather = ("tables", "--cores", "all", "--config", "study=smoke", "--forcerun", "aggregate")
+    gather = ("tables", "--cores", "all", "--config", "study=smoke", "--show-failed-logs")
     removed = []
     for _ in range(6):
-        if (done := snakemake(tree, *gather, status=None)).returncode == 0:
+        again = ("--forcerun", "aggregate")
+        if (done := snakemake(tree, *gather, *again, status=None)).returncode == 0:
             break
-        line = (folder / "logs" / "aggregate.log").read_text().splitlines()[-1]
-        if not line.startswith("error: "):
-            line = next(x for x in done.stdout.splitlines() if x.startswith("error: "))
-        removed.append(line.removeprefix("error: ").split(" ")[0])
+        removed.append(re.findall(r"error: (results/\S+) \(rule", done.stdout)[0])
         os.remove(tree / removed[-1])
     assert removed[0].startswith("results/smoke/drift/weighted_modes/")
     assert len(removed) <= 2
