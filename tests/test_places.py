@@ -2,10 +2,12 @@
 
 import json
 import os
+import shutil
+import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
-from conftest import copy_tree, snakemake
+from conftest import copy_tree, on_path, snakemake
 
 DATA = "results/smoke/data/weighted_modes.safetensors"
 SMOKE = ("--cores", "1", "--config", "study=smoke", "--", DATA)
@@ -85,6 +87,19 @@ def test_another_workflow_may_have_this_one_as_a_module(tree: Path) -> None:
     snakemake(outer, "--cores", "1", "--", f"sub/{DATA}")
     record = json.loads((outer / "sub" / DATA).with_suffix(".json").read_text())
     assert record["spec"]["experiment"] == "weighted_modes"
+
+
+def test_the_recorded_command_of_a_job_runs_again(tmp_path: Path) -> None:
+    """As it stands, from beside the checkout, to the same bytes and the same record of it."""
+    tree, folder = copy_tree(tmp_path / "it's a tree"), tmp_path / "elsewhere"
+    folder.mkdir()
+    snakemake(folder, "--snakefile", f"{tree}/Snakefile", *SMOKE)
+    result, record = folder / DATA, (folder / DATA).with_suffix(".json")
+    command, whole = json.loads(record.read_text())["command"], result.read_bytes()
+    shutil.rmtree(result.parent)
+    subprocess.run(command, shell=True, check=True, cwd=folder, env=on_path())
+    assert result.read_bytes() == whole
+    assert json.loads(record.read_text())["command"] == command
 
 
 QSUB = 'shift $(($# - 2)); JOB_ID=7 "$@" > /dev/null 2>&1; echo 7'  # the job runs at once

@@ -15,6 +15,7 @@ import platform
 import re
 import resource
 import secrets
+import shlex
 import signal
 import subprocess
 import sys
@@ -161,8 +162,14 @@ def provenance(spec: dict[str, Any], **measured: Any) -> dict[str, Any]:
         "python": platform.python_version(),
         "packages": {name: version(name) for name in PACKAGES},
         "device": spec.get("device", "cpu"),
-        "command": " ".join(sys.argv),
+        "command": command(),
     }
+
+
+def command() -> str:
+    """The shell command of this job, which runs again in the folder where Snakemake ran."""
+    modules = os.path.relpath(Path(__file__).parents[1])
+    return f"PYTHONPATH={shlex.quote(modules)} {shlex.join(['python', *sys.orig_argv[1:]])}"
 
 
 def peak_memory_mb() -> float:
