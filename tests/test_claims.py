@@ -183,6 +183,7 @@ def test_documents(metrics, tmp_path):
     store.write_table(tmp_path / "metrics.csv", metrics, {})
     spec = {
         "study": "smoke",
+        "options": "--config study=smoke",
         "verdict": FAST,
         "primary": {"C1": {key: value for key, value in claim().items() if key != "id"}},
         "secondary": [claim(id="C5", method="dsm", baseline="ndsm_cv")],
@@ -193,7 +194,8 @@ def test_documents(metrics, tmp_path):
     assert list(table.columns) == claims.COLUMNS
     text = (tmp_path / "claims.md").read_text()
     assert "**supported**" in text and "**contradicted**" in text
-    assert "--config study=smoke --forcerun claims" in text
+    command = f"snakemake --cores all --config study=smoke --force -- {tmp_path / 'claims.csv'}"
+    assert command in text and command in (tmp_path / "report.rst").read_text()
     # As Snakemake renders it: Jinja2, then docutils, where nothing may be worth a warning.
     source = jinja2.Template((tmp_path / "report.rst").read_text()).render()
     complaints = io.StringIO()

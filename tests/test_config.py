@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from conftest import ROOT
-from ndsm import config, documents, specs
+from ndsm import config
 from ndsm.datasets import DATASETS
 from ndsm.metrics import METRICS
 from ndsm.names import EXAMPLES
@@ -331,19 +331,6 @@ def test_a_scale_is_laid_on_the_study() -> None:
     assert [refusal(raw | {"scale": "larg"})] == [
         ["error: scale: 'larg' is unknown; allowed: large (did you mean 'large'?)"]
     ]
-
-
-def test_the_command_of_a_claims_table_names_study_and_scale() -> None:
-    raw = SMOKE | {"scales": {"large": {"seeds": 7}}, "scale": "large"}
-    out, tail = Path("claims.csv"), "--forcerun claims -- claims.csv"
-    told = specs.spec(config.resolve(raw), "claims")
-    expected = f"snakemake --cores all --config study=smoke scale=large {tail}"
-    assert documents.command(told, out) == expected
-    told = specs.spec(config.resolve(SMOKE | {"study": "default"}), "claims")
-    assert documents.command(told, out) == f"snakemake --cores all {tail}"
-    told = specs.spec(config.resolve(SMOKE | {"claim": "C6"}), "claims")
-    expected = f"snakemake --cores all --config study=smoke claim=C6 {tail}"
-    assert documents.command(told, out) == expected
 
 
 def test_a_folder_may_begin_with_the_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

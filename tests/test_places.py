@@ -2,12 +2,17 @@
 
 import json
 import os
+import shlex
 import shutil
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from conftest import copy_tree, on_path, snakemake
+from ndsm import documents
 
 DATA = "results/smoke/data/weighted_modes.safetensors"
 SMOKE = ("--cores", "1", "--config", "study=smoke", "--", DATA)
@@ -100,6 +105,45 @@ def test_the_recorded_command_of_a_job_runs_again(tmp_path: Path) -> None:
     subprocess.run(command, shell=True, check=True, cwd=folder, env=on_path())
     assert result.read_bytes() == whole
     assert json.loads(record.read_text())["command"] == command
+
+
+def claims_job(folder: Path, *options: str) -> dict[str, Any]:
+    """What the claims job is told that such options plan."""
+    said = snakemake(folder, "--dry-run", "--printshellcmds", *options).stdout
+    (line,) = [line for line in said.splitlines() if "python -m ndsm.claims" in line]
+    words = shlex.split(line)
+    return json.loads(words[words.index("--spec") + 1])
+
+
+@pytest.mark.parametrize(
+    ("options", "shown"),
+    [
+        (
+            ("--configfile", "my own.yaml", "--config", "seeds=2"),
+            "--snakefile ../tree/Snakefile --configfile 'my own.yaml' --config seeds=2",
+        ),
+        (
+            ("--config", "study=mnist", "mnist_dir=.", "claim=C7", "scale=full"),
+            "--snakefile ../tree/Snakefile --config study=mnist claim=C7 scale=full",
+        ),
+        (("--config", "study=default"), "--snakefile ../tree/Snakefile"),
+    ],
+    ids=["own", "mnist", "default"],
+)
+def test_the_command_under_a_table_makes_it_again(
+    tree: Path, options: tuple[str, ...], shown: str
+) -> None:
+    """With the same settings, whatever chose the study; as it stands, from beside the checkout."""
+    folder = tree.parent / "elsewhere"
+    folder.mkdir()
+    text = (tree / "workflow" / "studies" / "smoke.yaml").read_text()
+    (folder / "my own.yaml").write_text(text.replace("study: smoke", "study: mine"))
+    told = claims_job(folder, "--snakefile", "../tree/Snakefile", *options)
+    assert told["options"] == shown
+    table = Path("results") / told["study"] / "claims.csv"
+    command = shlex.split(documents.command(told, table))
+    assert command[0] == "snakemake" and command[-1] == str(table)
+    assert claims_job(folder, *command[1:]) == told
 
 
 QSUB = 'shift $(($# - 2)); JOB_ID=7 "$@" > /dev/null 2>&1; echo 7'  # the job runs at once

@@ -4,6 +4,7 @@ claims.md is for reading in a terminal or a repository, report.rst is the front 
 """
 
 import itertools
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -32,12 +33,9 @@ SECONDARY_NULL = "secondary untrained"
 
 
 def command(spec: dict[str, Any], out: Path) -> str:
-    """The shell command that computes the claims table anew."""
-    study = spec["study"].removesuffix(f"_{spec.get('scale')}")
-    given = [f"study={study}"] if study != "default" else []
-    given += [f"{key}={spec[key]}" for key in ("scale", "claim") if key in spec]
-    options = f" --config {' '.join(given)}" if given else ""
-    return f"snakemake --cores all{options} --forcerun claims -- {out}"
+    """The shell command that computes the claims table anew, with the options that it had."""
+    words = ["snakemake --cores all", spec["options"], "--force --", shlex.quote(str(out))]
+    return " ".join(filter(None, words))
 
 
 def answers(table: pd.DataFrame) -> list[list[str]]:

@@ -69,7 +69,7 @@ def spec(study: Study, stage: str, **wildcards: str) -> dict[str, Any]:
     Args:
         study: the resolved settings.
         stage: the stage.
-        wildcards: of the job, as in ``jobs``.
+        wildcards: of the job, as in ``jobs``; of claims the options of Snakemake's command line.
     """
     match stage:
         case "aggregate":
@@ -95,7 +95,8 @@ def spec(study: Study, stage: str, **wildcards: str) -> dict[str, Any]:
             told = {"primary": study.get("primary", {}), "secondary": study.get("secondary", [])}
             told |= {"frontiers": bool(frontiers(study))}
             made = {"settings": settings_digest(study), "code": digests()}
-            return {key: study[key] for key in keys} | told | {"made_from": made}
+            told |= {"options": wildcards.get("options", ""), "made_from": made}
+            return {key: study[key] for key in keys} | told
         case "figures":
             return {
                 "experiments": {name: _drawn(study, name) for name in study["experiments"]},

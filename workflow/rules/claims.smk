@@ -25,7 +25,7 @@ rule claims:
         runtime=growing(30),
     params:
         tables=subpath(input.metrics, parent=True),
-        spec=spec("claims"),
+        spec=spec("claims", options=options()),
     shell:
         "python -m ndsm.claims --tables {params.tables} --out {output.claims}"
         " --spec {params.spec:q} > {log} 2>&1"

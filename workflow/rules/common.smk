@@ -68,9 +68,23 @@ def code(stage):
     return [local(f"{folder}/{name}.py") for name in sources.modules(stage)]
 
 
-def spec(stage):
+def spec(stage, **more):
     """The part of the settings that a job of a stage needs, as JSON."""
-    return lambda wildcards: specs.text(STUDY, stage, **dict(wildcards.items()))
+    return lambda wildcards: specs.text(STUDY, stage, **more, **dict(wildcards.items()))
+
+
+def options():
+    """The options of the command line that say which study this is.
+
+    Without the folder of MNIST, which is not of the study but of the machine.
+    """
+    snakefile = os.path.relpath(workflow.main_snakefile)
+    files = [os.path.relpath(file) for file in workflow.overwrite_configfiles]
+    told = [text for text in workflow.config_settings.config_args if text != "study=default"]
+    told = [text for text in told if not text.startswith("mnist_dir=")]
+    given = {"--snakefile": [snakefile] if snakefile != "Snakefile" else []}
+    given |= {"--configfile": files, "--config": told}
+    return shlex.join(text for key, texts in given.items() if texts for text in (key, *texts))
 
 
 def every(stage, pattern):
