@@ -201,11 +201,26 @@ def test_constant_column_is_logged(capsys):
     assert "1 of 3 columns" in capsys.readouterr().out
 
 
-def test_mismatch_beyond_the_tolerance_is_logged_with_the_remedy(capsys):
-    drift.report_mismatch([0.001, 0.5], tolerance=0.01, T=2.0)
-    assert "process.T" in capsys.readouterr().out
-    drift.report_mismatch([0.001, 0.005], tolerance=0.01, T=2.0)
+TOLD = {"tolerance": 0.01, "T": 2.0, "kernel": "exponential"}
+
+
+@pytest.mark.parametrize(
+    ("kernel", "remedy"),
+    [("exponential", "; a larger process.T"), ("euler", "; more process.steps or")],
+)
+def test_mismatch_beyond_the_tolerance_is_logged_with_the_remedy(capsys, kernel, remedy):
+    drift.report_mismatch([0.001, 0.5], TOLD | {"kernel": kernel})
+    assert (
+        f"warning: y_N is further from π than process.tolerance{remedy}" in capsys.readouterr().out
+    )
+    drift.report_mismatch([0.001, 0.005], TOLD | {"kernel": kernel})
     assert "warning" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("distance", [[0.001, np.nan], [np.nan, 0.001], [np.inf, 0.001]])
+def test_a_mismatch_that_is_no_number_is_refused(distance):
+    with pytest.raises(store.Refused, match="^y_N is not finite at T = 2, kernel euler: raise"):
+        drift.report_mismatch(distance, TOLD | {"kernel": "euler"})
 
 
 # The stage as it runs.

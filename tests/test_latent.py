@@ -78,6 +78,14 @@ def encode(data: Path, out: str, replica: list[int] | None, **changes: object) -
     return path
 
 
+@pytest.mark.parametrize("changes", [{"learning_rate": 1e9}, {"kl": 1e308}], ids=str)
+def test_an_autoencoder_that_diverges_writes_nothing(data, changes):
+    """Weights that are not finite would be refused by whoever reads them, for ever."""
+    with pytest.raises(store.Refused, match="lower autoencoder.learning_rate .* or autoencoder.kl"):
+        encode(data, "diverged", None, steps=20, **changes)
+    assert not list(data.parent.glob("diverged*"))
+
+
 def test_the_strict_form_sees_the_subset_alone(data):
     """Other images in the pool change nothing; those of the subset do."""
     before = inputs.read_tensors(encode(data, "before", [50, 1], steps=20))

@@ -103,7 +103,8 @@ def test_a_lack_of_memory_is_said_with_its_remedy(job: str) -> None:
     process = start("python", "-c", GREEDY.format(job))
     (line,) = lines_of(process)
     assert process.returncode == 1 and line.startswith("error: out of memory, ")
-    assert line.endswith("; set a smaller replicas_per_job, or give the job more mem_mb")
+    remedy = "set a smaller replicas_per_job, batch or number of samples, or give it more mem_mb"
+    assert line.endswith(f"; {remedy}")
 
 
 def killed(*_: Any) -> None:

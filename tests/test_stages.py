@@ -98,7 +98,7 @@ def far_samples(number: int, value: float) -> Tensor:
 def test_runaways_are_counted_and_logged(value, capsys):
     """Up to one in a hundred; not a number is far as well."""
     replicas = [[50, 7], [200, 7]]
-    assert sample.runaways(far_samples(10, value), two_modes(), replicas) == [0, 10]
+    assert sample.runaways(far_samples(10, value), two_modes(), replicas, True) == [0, 10]
     assert capsys.readouterr().out == (
         "warning: samples of n_train=200, seed=7: 10 of 1000 are beyond 100 deviations"
         " of the data\n"
@@ -107,15 +107,23 @@ def test_runaways_are_counted_and_logged(value, capsys):
 
 @pytest.mark.parametrize("value", [301.0, math.nan])
 def test_too_many_runaways_are_refused(value):
-    message = r"^samples of n_train=200, seed=7: 11 of 1000 are not finite or .*learning_rate$"
-    with pytest.raises(store.Refused, match=message):
-        sample.runaways(far_samples(11, value), two_modes(), [[50, 7], [200, 7]])
+    message = r"^samples of n_train=200, seed=7: 11 of 1000 are not finite or .* data; {}$"
+    remedies = {
+        True: "see the log of .*learning_rate, or raise .*",
+        False: "raise sampling.steps .*",
+    }
+    for trained, remedy in remedies.items():
+        with pytest.raises(store.Refused, match=message.format(remedy)):
+            sample.runaways(far_samples(11, value), two_modes(), [[50, 7], [200, 7]], trained)
 
 
 def test_samples_within_a_hundred_deviations_are_no_runaways(capsys):
     """Deviations of π, about its mean: 299 from there are less than 100 of them."""
     for value in (299.0, -299.0):
-        assert sample.runaways(far_samples(500, value), two_modes(), [[50, 7], [200, 7]]) == [0, 0]
+        assert sample.runaways(far_samples(500, value), two_modes(), [[50, 7], [200, 7]], True) == [
+            0,
+            0,
+        ]
     assert not capsys.readouterr().out
 
 

@@ -80,7 +80,7 @@ def main(
         times = grid_of(process)
         chain = Chain(whole.mixture, KERNELS[process["kernel"]], times)
         distance, floor = mismatch(chain, data_sampler(subsets, whole), streams)
-        report_mismatch(distance, process["tolerance"], process["T"])
+        report_mismatch(distance, process)
         end = {"T": process["T"], "times": [float(f"{t:.6g}") for t in times]}
         end |= {"mismatch": distance, "mismatch_floor": floor}
     fitted.write(
@@ -105,12 +105,21 @@ def describe_columns(x: np.ndarray, experiment: str) -> None:
         print(f"warning: {constant} of {x.shape[1]} columns are constant; EM regularises them")
 
 
-def report_mismatch(distance: list[float], tolerance: float, T: float) -> None:  # noqa: N803
-    """Logs how far y_N is from π, with the remedy where it passes the tolerance."""
+def report_mismatch(distance: list[float], process: dict[str, Any]) -> None:
+    """Logs how far y_N is from π, with the remedy where it passes the tolerance.
+
+    Raises:
+        Refused: it is not a number: the chain has run away.
+    """
+    tolerance, T, euler = process["tolerance"], process["T"], process["kernel"] == "euler"  # noqa: N806
+    if not np.isfinite(distance).all():
+        remedy = "raise process.steps, or take kernel exponential" if euler else "lower process.T"
+        raise store.Refused(f"y_N is not finite at T = {T:g}, kernel {process['kernel']}: {remedy}")
     worst = max(distance)
     print(f"mismatch of y_N and π: {worst:.4g} at worst, tolerance {tolerance:g}, T = {T:g}")
     if worst > tolerance:
-        print("warning: y_N is further from π than process.tolerance; a larger process.T may help")
+        remedy = "more process.steps or " * euler + "a larger process.T"
+        print(f"warning: y_N is further from π than process.tolerance; {remedy} may help")
 
 
 if __name__ == "__main__":

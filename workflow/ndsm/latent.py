@@ -25,6 +25,15 @@ def rmse(network: Autoencoder, x: Tensor) -> float:
     return math.sqrt((network.decode(network.encode(x)) - x).square().mean().item())
 
 
+def refuse_divergence(network: Autoencoder, settings: dict[str, Any]) -> None:
+    """Stops before weights that are not finite are written, which could not be read."""
+    if not all(weight.isfinite().all() for weight in network.parameters()):
+        raise store.Refused(
+            "the autoencoder's training diverged: lower autoencoder.learning_rate (now "
+            f"{settings['learning_rate']:g}) or autoencoder.kl (now {settings['kl']:g})"
+        )
+
+
 def load(path: Path, device: str) -> Autoencoder:
     """The autoencoder of a file that this stage wrote."""
     told = inputs.read_record(path)["spec"]["autoencoder"]
@@ -56,6 +65,7 @@ def main(
     x, start = seen["pool"].to(device), clock(device)
     network = train(x, spec["autoencoder"], replica[1] if replica else 0)
     seconds = round(clock(device) - start, 3)
+    refuse_divergence(network, spec["autoencoder"])
     with torch.no_grad():
         codes = network.encode(x)
         errors = {"rmse_seen": rmse(network, x)}

@@ -89,8 +89,10 @@ def decoded(codes: Tensor, autoencoders: list[Path], device: str) -> Tensor:
     return torch.stack([net.decode(z).half() for net, z in zip(each, codes, strict=True)])
 
 
-def runaways(y: Tensor, fit: Fitted, replicas: list[list[int]]) -> list[int]:
+def runaways(y: Tensor, fit: Fitted, replicas: list[list[int]], trained: bool) -> list[int]:
     """How many samples y (R, n, d) of each replica are far from π, as of a bad training.
+
+    Without one (``trained``) it is the sampler that ran away.
 
     Raises:
         store.Refused: more than ``MOST_FAR`` of them, with the replica and the remedy.
@@ -98,12 +100,14 @@ def runaways(y: Tensor, fit: Fitted, replicas: list[list[int]]) -> list[int]:
     weights, means = fit.mixture.log_weights.exp().unsqueeze(-1), fit.mixture.means
     distance = (y - (weights * means).sum(1, keepdim=True)).abs() / fit.mixture.spread()
     numbers = (~(distance < FAR)).any(-1).sum(-1).tolist()  # nan is far as well
+    remedy = "raise sampling.steps or lower process.T"
+    if trained:
+        remedy = f"see the log of its training, and lower training.learning_rate, or {remedy}"
     for (n_train, seed), number in zip(replicas, numbers, strict=True):
         where = f"samples of n_train={n_train}, seed={seed}: {number} of {y.shape[1]}"
         if number > MOST_FAR * y.shape[1]:
             raise store.Refused(
-                f"{where} are not finite or beyond {FAR} deviations of the data; see the log of"
-                " its training, and lower training.learning_rate"
+                f"{where} are not finite or beyond {FAR} deviations of the data; {remedy}"
             )
         if number:
             print(f"warning: {where} are beyond {FAR} deviations of the data", flush=True)
@@ -138,7 +142,7 @@ def main(
             y = draw(net, chain, sampling, streams)
             each = samplers.evaluations(sampling["sampler"], sampling["steps"])
             measured["network_evaluations"] = each * net.evaluations if train else 0
-        measured["runaways"] = runaways(y, fit, spec["replicas"])
+        measured["runaways"] = runaways(y, fit, spec["replicas"], train is not None)
         x = fit.to_data(y).float()
     tensors["samples"] = x
     if autoencoder:

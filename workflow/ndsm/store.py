@@ -221,7 +221,7 @@ def run(main: Callable[..., None]) -> None:
         said = " ".join(str(problem).split())
         sys.exit(
             f"error: out of memory, {peak_memory_mb():.0f} MB so far ({said}); "
-            "set a smaller replicas_per_job, or give the job more mem_mb"
+            "set a smaller replicas_per_job, batch or number of samples, or give it more mem_mb"
         )
 
 
