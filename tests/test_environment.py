@@ -1,4 +1,4 @@
-"""The environment of whoever runs it: other locales."""
+"""The environment of whoever runs it: other locales, other repositories."""
 
 import os
 import subprocess
@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from conftest import ROOT, on_path, snakemake
+from ndsm import store
 
 # A locale that every system has and whose encoding is ASCII, if Python does not set it aside.
 ASCII = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
@@ -29,3 +30,75 @@ def test_a_job_writes_and_prints_utf8_in_any_locale(tmp_path: Path, odd: dict[st
     done = subprocess.run([*job, tmp_path / "x"], env=env, capture_output=True)
     assert done.stdout.decode() == "λ\n", done.stderr
     assert (tmp_path / "x").read_bytes().decode() == "λ"
+
+
+def git(folder: Path, *command: str | Path) -> str:
+    """What git says in a folder."""
+    env = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    who = ["-c", "user.name=someone", "-c", "user.email=someone@example.org"]
+    run = ["git", "-C", folder, *who, *command]
+    return subprocess.run(run, env=env, check=True, capture_output=True, text=True).stdout.strip()
+
+
+def repository(root: Path, *tracked: str) -> str:
+    """A repository with these files, and its commit."""
+    git(root.parent, "init", "--quiet", root)
+    for name in tracked:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text("x = 1\n")
+        git(root, "add", name)
+    git(root, "commit", "--quiet", "--allow-empty", "--message", "one")
+    return git(root, "rev-parse", "HEAD")
+
+
+CODE = "workflow/ndsm/store.py"
+
+
+@pytest.fixture
+def code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the code that runs seems to lie."""
+    monkeypatch.setattr(store, "__file__", str(tmp_path / "own" / CODE))
+    return tmp_path / "own"
+
+
+def test_a_commit_has_a_plus_if_the_tree_or_an_untracked_module_differs(code: Path) -> None:
+    commit = repository(code, CODE, "Snakefile")
+    folder = (code / CODE).parent
+    for name in ("../studies/mine.yaml", "__pycache__/store.pyc"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).touch()
+    assert store.git_commit() == commit
+    (folder / "mine.py").touch()
+    assert store.git_commit() == f"{commit}+"
+    (folder / "mine.py").unlink()
+    (code / "Snakefile").write_text("x = 2\n")
+    assert store.git_commit() == f"{commit}+"
+
+
+def test_a_working_tree_of_a_repository_has_its_commit(code: Path) -> None:
+    commit = repository(code.parent / "main", CODE)
+    git(code.parent / "main", "worktree", "add", "--quiet", code)
+    assert store.git_commit() == commit
+
+
+@pytest.mark.parametrize("root", [".", "own"], ids=["around", "at the root"])
+def test_an_archive_in_a_foreign_repository_has_no_commit(code: Path, root: str) -> None:
+    (code / CODE).parent.mkdir(parents=True)
+    (code / CODE).touch()
+    repository(code.parent / root, CODE.replace("store", "other"))
+    assert store.git_commit() == "unknown"
+
+
+def test_a_repository_in_the_environment_is_not_the_codes(code: Path, monkeypatch) -> None:
+    """As git itself sets it for its hooks."""
+    commit, other = repository(code, CODE), code.parent / "other"
+    repository(other, CODE, "more")
+    for name, of in (("DIR", ".git"), ("INDEX_FILE", ".git/index"), ("WORK_TREE", "")):
+        monkeypatch.setenv(f"GIT_{name}", str(other / of))
+    assert store.git_commit() == commit
+
+
+def test_without_git_the_commit_is_unknown(code: Path, monkeypatch) -> None:
+    repository(code, CODE)
+    monkeypatch.setenv("PATH", str(code))
+    assert store.git_commit() == "unknown"

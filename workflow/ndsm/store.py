@@ -178,14 +178,27 @@ def peak_memory_mb() -> float:
 
 
 def git_commit() -> str:
-    """The commit of the code that runs, with ``+`` if the tree differs from it, or ``unknown``."""
-    git = ["git", "-C", str(Path(__file__).parent)]
+    """The commit of the code that runs, with ``+`` if the tree differs from it, or ``unknown``.
+
+    Of the repository whose root holds the code alone: neither of one around that, which ignores
+    it, nor of one that the environment names.
+    """
+    root, code = Path(__file__).resolve().parents[2], "workflow/ndsm"
+    env = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+
+    def git(*command: str) -> subprocess.CompletedProcess[bytes]:
+        of = ["git", "-C", str(root), f"--git-dir={root / '.git'}", f"--work-tree={root}"]
+        return subprocess.run([*of, *command], capture_output=True, env=env)
+
     try:
-        commit = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True)
-        changed = subprocess.run([*git, "diff", "--quiet", "HEAD"], capture_output=True)
+        found = git("rev-parse", "HEAD", f"HEAD:{code}/store.py")
+        changed = git("diff", "--quiet", "HEAD").returncode == 1
+        added = git("ls-files", "--others", "--", f"{code}/*.py").stdout
     except OSError:
         return "unknown"
-    return commit.stdout.strip() + "+" * (changed.returncode == 1) or "unknown"
+    if found.returncode:
+        return "unknown"
+    return found.stdout.decode().split()[0] + "+" * bool(changed or added)
 
 
 def run(main: Callable[..., None]) -> None:
