@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,30 @@ def test_a_job_writes_and_prints_utf8_in_any_locale(tmp_path: Path, odd: dict[st
     done = subprocess.run([*job, tmp_path / "x"], env=env, capture_output=True)
     assert done.stdout.decode() == "λ\n", done.stderr
     assert (tmp_path / "x").read_bytes().decode() == "λ"
+
+
+BY_HAND = r"""
+import json
+from pathlib import Path
+from ndsm import sources, store
+
+def main(out: Path) -> None:
+    store.write_text(out, "\u03bb" + json.dumps(sources.digests()))
+    print("\u03c0")
+
+store.run(main)
+"""
+
+
+def test_a_command_by_hand_writes_the_same_bytes_in_any_locale(tmp_path: Path) -> None:
+    """And does not end because the terminal has no such letter."""
+    paths = {"PYTHONPATH": str(ROOT / "workflow")}
+    for name, env in (("usual", {"PYTHONUTF8": "1"}), ("ascii", ASCII)):
+        command = [sys.executable, "-c", BY_HAND, tmp_path / name]
+        done = subprocess.run(command, env=os.environ | paths | env, capture_output=True)
+        assert done.returncode == 0, done.stderr
+    assert done.stdout == b"?\n"
+    assert (tmp_path / "ascii").read_bytes() == (tmp_path / "usual").read_bytes()
 
 
 def git(folder: Path, *command: str | Path) -> str:

@@ -93,7 +93,7 @@ def remove_others(tables: Path, record: dict[str, Any]) -> None:
     """
     for path in sorted(tables.rglob("*.csv")):
         own = store.record_path(path)
-        if own.exists() and json.loads(own.read_text()).get("spec") != record["spec"]:
+        if own.exists() and json.loads(own.read_text("utf-8")).get("spec") != record["spec"]:
             path.unlink()
             own.unlink()
             print(f"{path} is no longer of the study: removed", flush=True)

@@ -73,7 +73,7 @@ def _sound(path: Path) -> dict[str, Any]:
 def _own(path: Path) -> dict[str, Any]:
     """The record of a result, whole, and of no other result."""
     try:
-        record = json.loads(store.record_path(path).read_text())
+        record = json.loads(store.record_path(path).read_text("utf-8"))
         whole = record[store.SEAL] == store.seal(record)
     except OSError as problem:
         raise unusable(path, f"it has no record, {problem.filename}") from None

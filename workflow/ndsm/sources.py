@@ -38,7 +38,7 @@ def digests() -> dict[str, str]:
 @functools.cache
 def _code(path: Path) -> str:
     """The code of a module, without comments and docstrings."""
-    tree = ast.parse(path.read_text())
+    tree = ast.parse(path.read_text("utf-8"))
     for node in ast.walk(tree):
         kinds = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
         if isinstance(node, kinds) and ast.get_docstring(node, clean=False) is not None:
@@ -53,7 +53,7 @@ def _digest(text: str) -> str:
 @functools.cache
 def _imports(path: Path) -> set[str]:
     """Modules of the package that ``path`` imports anywhere; none if it is not there."""
-    tree = ast.parse(path.read_text()) if path.exists() else ast.Module([], [])
+    tree = ast.parse(path.read_text("utf-8")) if path.exists() else ast.Module([], [])
     names: set[str] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and node.module == "ndsm":
