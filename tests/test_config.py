@@ -139,12 +139,12 @@ BAD = [
     (
         "experiments.digits_imbalance.dataset.shares",
         [0.99, 0.01],
-        r"imbalance.dataset.shares: 0.01 leaves a class 0.39 held-out images; allowed: 0, or .* 5$",
+        r"shares: 0.01 leaves a class 0.39 held-out images; allowed: 0, or .* 5$",
     ),
     (
         "experiments.digits_symmetry.dataset.symmetry.share",
         0.001,
-        r"symmetry.share: 0.001 leaves a branch too few; allowed: 0.05 to 0.95, 20 held-out ima",
+        r"share: 0.001 leaves a branch too few; allowed: 0.05 to 0.95, 20 held-out ima",
     ),
     ("experiments.digits_symmetry.dataset.symmetry.share", 0.999, r"share: 0.999 leaves a branch"),
     ("experiments.digits.metrics", ["rare_fid"], r"metrics: 'rare_fid' does not suit digits"),

@@ -182,7 +182,7 @@ def test_the_rarest_class_is_that_of_the_settings(folder, shares):
     assert len(set(counts.tolist())) < 3 or counts.argmin() != np.argmin(shares)
     floor = run(folder, "near", ["rare_fid", "rare_gap"], eye=folder / "eye.safetensors")
     wide = floor.pivot(index="seed", columns="metric", values="value")
-    assert (wide.rare_fid < 60).all() and (wide.rare_gap < 0.5).all()  # the wrong class: 700
+    assert (wide.rare_fid < 200).all() and (wide.rare_gap < 0.5).all()  # the wrong class: 700
 
 
 def test_branches_of_a_symmetry(folder):
@@ -221,14 +221,18 @@ def test_unusable_input_is_refused(folder):
         run(folder, "planar", ["energy_distance"], np.zeros((2, 30, 2)), [[50, 0]])
     with pytest.raises(store.Refused, match="--classifier"):
         run(folder, "digits", ["fid"], np.zeros((1, 30, 64)), [[50, 0]])
-    spec = {"experiment": "planar", "method": "m", "metrics": []}
+    spec = inputs.read_record(folder / "planar.safetensors")["spec"] | {
+        "method": "m",
+        "metrics": [],
+    }
     with pytest.raises(store.Refused, match="--samples"):
         evaluate.main(folder / "planar.safetensors", folder / "out.csv", spec)
 
 
 def test_command_starts_only_what_it_uses(folder):
     """One process for each method: for vectors it loads neither torch nor SciPy."""
-    spec = {"experiment": "planar", "method": "real", "metrics": ["energy_distance", "mode_tv"]}
+    spec = inputs.read_record(folder / "planar.safetensors")["spec"]
+    spec |= {"method": "real", "metrics": ["energy_distance", "mode_tv"]}
     out = folder / "command.csv"
     code = (
         "import sys, json; from pathlib import Path; from ndsm import evaluate;"

@@ -71,14 +71,14 @@ def tables(tmp_path_factory):
         store.write_table(folder / f"samples/{e}.csv", pd.concat(frames), {})
 
     rows = [
-        (o, drift, sweep, h, h, seed, 1 / h, 2 / h)
+        ("modes", o, drift, sweep, h, h, seed, 1 / h, 2 / h)
         for o in ("dsm", "ndsm")
         for drift in ("ou", "gmm")
         for sweep in ("step", "time")
         for h in (0.01, 0.1, 1.0)
         for seed in range(2)
     ]
-    names = "objective drift sweep h t seed objective_variance gradient_variance".split()
+    names = "experiment objective drift sweep h t seed objective_variance gradient_variance".split()
     store.write_table(folder / "gradients.csv", pd.DataFrame(rows, columns=names), {})
     frames = [
         pd.DataFrame(rng.normal(size=(100, 2)), columns=["x0", "x1"]).assign(process=p, t=t)

@@ -15,7 +15,11 @@ BUDGETS = {"e_250": 250, "e_500": 500, "e": 1000}
 FIDS = {"dsm": [40.0, 20.0, 10.0], "jump": [8.0, 8.0, 6.0], "mixture": [12.0] * 3}
 SEEDS = range(3)
 SPEC = {
-    "methods": {"mixture": {"drift": "gmm"}, "dsm": {"drift": "ou"}, "jump": {"drift": "gmm"}},
+    "methods": {
+        "mixture": {"objective": "none", "drift": "gmm"},
+        "dsm": {"objective": "dsm", "drift": "ou"},
+        "jump": {"objective": "ndsm_jump", "drift": "gmm"},
+    },
     "experiments": {
         run: {"methods": list(FIDS), "metrics": ["fid"], "parts": 1, "n_train": [50]}
         | {"seeds": 3, "autoencoders": "subset"}

@@ -74,6 +74,7 @@ def data(tmp_path: Path) -> Path:
 def encode(data: Path, out: str, replica: list[int] | None, **changes: object) -> Path:
     path = data.with_name(f"{out}.safetensors")
     told = {"replica": replica, "autoencoder": SETTINGS | changes, "device": "cpu"}
+    store.INPUTS.clear()  # as in a process of its own
     latent.main(data, path, told)
     return path
 

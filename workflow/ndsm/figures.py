@@ -105,12 +105,12 @@ def draw(tables: Path, out: Path, spec: Spec, name: str) -> str:
 
 def catalogue(spec: Spec) -> dict[str, tuple[Panels, str]]:
     """Every figure there can be: name -> how it is drawn, and of which experiment."""
-    known = {name: (panels, "") for name, panels in SINGLE.items()}
+    known = dict[str, tuple[Panels, str]]()
     for experiment, settings in spec["experiments"].items():
         is_image = DATASETS[settings["dataset"]["name"]].image
         own = PANELS | {"samples": digits if is_image else scatter}
         known |= {f"{kind}_{experiment}": (panels, experiment) for kind, panels in own.items()}
-    return known
+    return known | {name: (panels, "") for name, panels in SINGLE.items()}
 
 
 if __name__ == "__main__":

@@ -123,6 +123,8 @@ def write_record(path: Path, record: dict[str, Any]) -> None:
     made_from = {
         os.path.relpath(source, path.parent): digest
         for source, digest in record.get("inputs", {}).items()
+        if Path(source)
+        != path  # nothing is made from itself, though one process may write it twice
     }
     record = {"place": place(path)} | record | {"inputs": made_from}
     text = json.dumps(record | {SEAL: seal(record)}, indent=1)
