@@ -140,7 +140,8 @@ def test_the_command_under_a_table_makes_it_again(
     (folder / "my own.yaml").write_text(text.replace("study: smoke", "study: mine"))
     told = claims_job(folder, "--snakefile", "../tree/Snakefile", *options)
     assert told["options"] == shown
-    table = Path("results") / told["study"] / "claims.csv"
+    shown_in = "_".join([told["study"], *([told["claim"]] if "claim" in told else [])])
+    table = Path("results") / shown_in / "claims.csv"
     command = shlex.split(documents.command(told, table))
     assert command[0] == "snakemake" and command[-1] == str(table)
     assert claims_job(folder, *command[1:]) == told
