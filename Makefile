@@ -29,16 +29,7 @@ RESULTS := results/$(STUDY)$(if $(SCALE),_$(SCALE))$(if $(CLAIM),_$(CLAIM))
 BIN := .venv/bin
 # Texts are UTF-8, whatever the locale.
 export PYTHONUTF8 := 1
-# The figures of a study that the README and RESULTS.md show.
-SHOWN_default := forward_process learning_curve_pinwheel learning_curve_weighted_modes \
-	frontier_weighted_modes budgets_weighted_modes variance budgets_digits components_digits
-SHOWN_mnist_C6 := seeds_mnist_imbalance
-SHOWN_mnist_C7 := budgets_mnist_small components_mnist_components
-SHOWN_mnist_C8 := departure
-SHOWN_mnist_C9 := frontier_mnist_latent
-SHOWN_mnist := $(SHOWN_mnist_C6) $(SHOWN_mnist_C7) $(SHOWN_mnist_C8) $(SHOWN_mnist_C9)
-SHOWN := $(SHOWN_$(STUDY)$(if $(CLAIM),_$(CLAIM)))
-REFERENCE := results/reference/$(STUDY)$(if $(CLAIM),/$(CLAIM))
+REFERENCE := $(STUDY)$(if $(SCALE),_$(SCALE))$(if $(CLAIM),/$(CLAIM))
 # Between spaces, for Snakemake strips quotes from a value's ends.
 FOLDER := $(call shell-text, $(call yaml-text,$(value MNIST_DIR)) )
 CONFIG := study=$(STUDY) $(if $(value MNIST_DIR),mnist_dir=$(FOLDER)) $(if $(CLAIM),claim=$(CLAIM)) \
@@ -76,10 +67,7 @@ report: study ## make results/<study>/report.html
 	@echo "report   $(RESULTS)/report.html"
 
 reference: study ## keep the study's tables, claims and some figures; write RESULTS.md, README's tables
-	mkdir -p $(REFERENCE)
-	cp $(RESULTS)/tables/{summary.{md,csv,json},cost.{csv,json}} $(RESULTS)/claims.{md,csv,json} $(REFERENCE)/
-	$(if $(SHOWN),cp $(SHOWN:%=$(RESULTS)/figures/%.png) $(REFERENCE)/)
-	$(BIN)/python -m ndsm.answers results/reference README.md RESULTS.md
+	$(BIN)/python -m ndsm.answers results/reference README.md RESULTS.md --keep $(RESULTS) --name $(REFERENCE)
 
 # All of them, so that Snakemake notices later changes of the settings behind each.
 touch: .venv/installed ## take results copied here without .snakemake as up to date

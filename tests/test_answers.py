@@ -160,3 +160,26 @@ def test_what_is_kept_is_read_after_its_study_ran_again(reference):
     path.write_bytes(path.read_bytes().replace(b"1", b"2", 1))
     with pytest.raises(store.Refused, match="its bytes are not those of its record"):
         answers.gathered(reference)
+
+
+def test_a_study_is_kept_with_the_figures_that_a_page_shows(reference, tmp_path):
+    study, folder = tmp_path / "results", tmp_path / "kept" / "default"
+    for name in answers.KEPT:
+        (study / name).parent.mkdir(parents=True, exist_ok=True)
+        (study / name).write_text(name)
+    claims_of_study = (reference / "default" / "claims.csv").read_text()
+    (study / "claims.csv").write_text(claims_of_study)
+    (study / "figures").mkdir()
+    for name in ("frontier_weighted_modes", "forward_process", "variance"):
+        (study / "figures" / f"{name}.png").write_text(name)
+    page = f"![noise]({folder.as_posix()}/forward_process.png)"
+    answers.keep(study, folder, page)
+    tables = {name.rpartition("/")[2] for name in answers.KEPT}
+    # That of C2, which the study decides, and the README's; not that of C4.
+    assert {path.name for path in folder.iterdir()} - tables == {
+        "frontier_weighted_modes.png",
+        "forward_process.png",
+    }
+    assert (folder / "claims.csv").read_text() == claims_of_study
+    with pytest.raises(store.Refused, match="figures: no missing.png, which the README shows"):
+        answers.keep(study, folder, page.replace("forward_process", "missing"))

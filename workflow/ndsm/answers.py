@@ -2,12 +2,16 @@
 
     python -m ndsm.answers results/reference README.md RESULTS.md
 
+With ``--keep results/mnist_C7 --name mnist/C7`` the tables of that study are kept there first, and
+those of its figures that a page shows.
+
 Each folder there with a claims.csv holds a study, or one claim's experiments of it. The primary
 comparisons of all of them are corrected together, so that a verdict here may be more cautious than
 in the study that has fewer. The README's parts lie between lines as ``PART`` has them.
 """
 
 import re
+import shutil
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -43,17 +47,21 @@ SHOWN = [
     ("digits_latent", "nll", "codes of digits, −log p"),
 ]
 EACH = "Each with the budget that serves it best"
-# What shows each claim best, where the figure is kept.
+# What is kept of a study.
+KEPT = [f"tables/summary.{end}" for end in ("md", "csv", "json")]
+KEPT += [f"tables/cost.{end}" for end in ("csv", "json")]
+KEPT += [f"claims.{end}" for end in ("md", "csv", "json")]
+# What shows each claim best.
 FIGURES = {
-    "C1": "learning_curve_weighted_modes",
-    "C2": "frontier_weighted_modes",
-    "C3": "learning_curve_weighted_modes",
-    "C4": "variance",
-    "C5": "budgets_weighted_modes",
-    "C6": "seeds_mnist_imbalance",
-    "C7": "budgets_mnist_small",
-    "C8": "departure",
-    "C9": "frontier_mnist_latent",
+    "C1": ["learning_curve_weighted_modes"],
+    "C2": ["frontier_weighted_modes"],
+    "C3": ["learning_curve_weighted_modes"],
+    "C4": ["variance"],
+    "C5": ["budgets_weighted_modes"],
+    "C6": ["seeds_mnist_imbalance"],
+    "C7": ["budgets_mnist_small", "components_mnist_components"],
+    "C8": ["departure"],
+    "C9": ["frontier_mnist_latent"],
 }
 METHODS = {
     "dsm": "linear noise (`dsm`)",
@@ -74,7 +82,7 @@ def kept(path: Path) -> pd.DataFrame:
     Raises:
         Refused: its bytes are not those of its record.
     """
-    if store.sha256(path) != inputs.read_record(path)["sha256"]:
+    if store.sha256(path) != inputs.own_record(path)["sha256"]:
         raise inputs.unusable(path, "its bytes are not those of its record (SHA-256)")
     return pd.read_csv(path, dtype={"n_train": "Int64"})
 
@@ -88,7 +96,7 @@ def gathered(reference: Path) -> tuple[pd.DataFrame, dict[str, str]]:
     tables, folders, levels = list[pd.DataFrame](), dict[str, str](), set[float]()
     for path in sorted(reference.glob("**/claims.csv")):
         table = kept(path)
-        levels.add(inputs.read_record(path)["spec"]["verdict"]["level"])
+        levels.add(inputs.own_record(path)["spec"]["verdict"]["level"])
         for id_ in table[table.role == PRIMARY].id:
             if id_ in folders:
                 raise store.Refused(f"{path}: {id_} is decided in {folders[id_]} as well")
@@ -108,10 +116,32 @@ def gathered(reference: Path) -> tuple[pd.DataFrame, dict[str, str]]:
     return whole, folders
 
 
+def keep(study: Path, folder: Path, page: str) -> None:
+    """Copies a study's tables into ``folder``, and those of its figures that a page shows.
+
+    Args:
+        study: where its tables and figures are.
+        folder: where they are kept.
+        page: the README's text.
+
+    Raises:
+        Refused: the README shows a figure that the study has not.
+    """
+    decided = set(pd.read_csv(study / "claims.csv").query(f"role == '{PRIMARY}'").id)
+    drawn = {path.stem: path for path in (study / "figures").glob("*.png")}
+    shown = set(re.findall(rf"\({re.escape(folder.as_posix())}/(\w+)\.png\)", page))
+    if missing := sorted(shown - set(drawn)):
+        raise store.Refused(f"{study}/figures: no {missing[0]}.png, which the README shows")
+    shown |= {name for id_ in decided for name in FIGURES.get(id_, [])} & set(drawn)
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in [*(study / name for name in KEPT), *(drawn[name] for name in sorted(shown))]:
+        shutil.copy(path, folder)
+
+
 def commits(reference: Path) -> str:
     """Which code made each study, by the commits in its record."""
     made = {
-        path.parent.relative_to(reference).as_posix(): inputs.read_record(path)["commit"]
+        path.parent.relative_to(reference).as_posix(): inputs.own_record(path)["commit"]
         for path in sorted(reference.glob("**/claims.csv"))
     }
     return ", ".join(f"{name} by {commit[:7]}" for name, commit in made.items())
@@ -160,8 +190,9 @@ def results(reference: Path) -> str:
     for id_, folder in sorted(folders.items()):
         lines += [f"## {id_}: {CLAIMS[id_]}", "", *_section(whole[whole.id == id_], Path(folder))]
         lines += [f"- Every comparison: [{folder}/claims.md]({folder}/claims.md)."]
-        picture = f"{folder}/{FIGURES[id_]}.png"
-        lines += [f"- Figure: [{FIGURES[id_]}]({picture})."] if Path(picture).exists() else []
+        pictures = [Path(folder, f"{name}.png") for name in FIGURES[id_]]
+        links = [f"[{path.stem}]({path.as_posix()})" for path in pictures if path.exists()]
+        lines += [f"- Figure: {', '.join(links)}."] if links else []
         lines += [""]
     return "\n".join(lines)
 
@@ -276,8 +307,12 @@ def main(
     reference: Annotated[Path, typer.Argument(help="what is kept of the studies")],
     page: Annotated[Path, typer.Argument(help="the README")],
     out: Annotated[Path, typer.Argument(help="RESULTS.md")],
+    keeping: Annotated[Path | None, typer.Option("--keep", help="a study's results")] = None,
+    name: Annotated[str, typer.Option(help="its folder below the reference")] = "",
 ) -> None:
-    """Writes RESULTS.md, and the README's parts anew."""
+    """Writes RESULTS.md and the README's parts anew, after keeping the tables of a study."""
+    if keeping:
+        keep(keeping, reference / name, page.read_text(encoding="utf-8"))
     store.write_text(page, readme(page.read_text(encoding="utf-8"), reference))
     store.write_text(out, results(reference))
 

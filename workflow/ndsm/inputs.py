@@ -62,7 +62,7 @@ def _sound(path: Path) -> dict[str, Any]:
 
     These may be gone, as where the result was copied.
     """
-    record = _own(path)
+    record = own_record(path)
     for name, digest in record["inputs"].items():
         source = Path(os.path.normpath(path.parent / name))
         if store.record_path(source).exists() and _sound(source)["sha256"] != digest:
@@ -70,8 +70,12 @@ def _sound(path: Path) -> dict[str, Any]:
     return record
 
 
-def _own(path: Path) -> dict[str, Any]:
-    """The record of a result, whole, and of no other result."""
+def own_record(path: Path) -> dict[str, Any]:
+    """The record of a result, whole, and of no other result; what that was made from is not asked.
+
+    Raises:
+        Refused: there is none, it has been changed, or it is that of another result.
+    """
     try:
         record = json.loads(store.record_path(path).read_text("utf-8"))
         whole = record[store.SEAL] == store.seal(record)
