@@ -187,7 +187,7 @@ def test_documents(metrics, tmp_path):
         "verdict": FAST,
         "primary": {"C1": {key: value for key, value in claim().items() if key != "id"}},
         "secondary": [claim(id="C5", method="dsm", baseline="ndsm_cv")],
-        "frontiers": False,
+        "frontiers": {},
     }
     claims.main(tables=tmp_path, out=tmp_path / "claims.csv", spec=spec)
     table = pd.read_csv(tmp_path / "claims.csv")

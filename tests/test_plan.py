@@ -282,3 +282,14 @@ def test_the_longest_command_is_what_the_system_takes() -> None:
     run(specs.LONGEST)
     with pytest.raises(OSError, match="too long"):
         run(specs.LONGEST + 1)
+
+
+@pytest.mark.parametrize("name, given", [("smoke", {}), ("mnist", {"claim": "C8"})])
+def test_claims_are_told_what_the_tables_were_made_with(name: str, given: dict[str, str]) -> None:
+    """A reader refuses a table that was made with another value of a setting that both have."""
+    raw = yaml.safe_load(config.study_file(name).read_text(encoding="utf-8"))
+    study = config.resolve(raw | given)
+    tables, claims = (specs.spec(study, stage) for stage in ("aggregate", "claims"))
+    shared = tables.keys() & claims.keys()
+    assert "frontiers" in shared
+    assert {key: claims[key] for key in shared} == {key: tables[key] for key in shared}

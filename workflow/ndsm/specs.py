@@ -93,7 +93,7 @@ def spec(study: Study, stage: str, **wildcards: str) -> dict[str, Any]:
         case "claims":
             keys = [key for key in ("study", "scale", "claim", "verdict") if key in study]
             told = {"primary": study.get("primary", {}), "secondary": study.get("secondary", [])}
-            told |= {"frontiers": bool(frontiers(study))}
+            told |= {"frontiers": _frontiers(study)}
             made = {"settings": settings_digest(study), "code": digests()}
             told |= {"options": wildcards.get("options", ""), "made_from": made}
             return {key: study[key] for key in keys} | told
