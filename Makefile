@@ -67,7 +67,7 @@ report: study ## make results/<study>/report.html
 	@echo "report   $(RESULTS)/report.html"
 
 reference: study ## keep the study's tables, claims and some figures; write RESULTS.md, README's tables
-	$(BIN)/python -m ndsm.answers results/reference README.md RESULTS.md --keep $(RESULTS) --name $(REFERENCE)
+	$(BIN)/python -m ndsm.report.answers results/reference README.md RESULTS.md --keep $(RESULTS) --name $(REFERENCE)
 
 # All of them, so that Snakemake notices later changes of the settings behind each.
 touch: .venv/installed ## take results copied here without .snakemake as up to date

@@ -17,14 +17,15 @@ min_version("9.27")
 WORKFLOW = os.path.join(os.fspath(workflow.current_basedir), "workflow")
 sys.path.insert(0, WORKFLOW)
 
-from ndsm import config as settings, config_files, gallery, methods, plan, sources, specs
+from ndsm.study import code_dependencies, configuration as settings, configuration_files
+from ndsm.study import figure_list, job_settings, methods, plan
 
 settings.refuse_encoding()
-config_files.check(workflow.configfiles)
+configuration_files.check(workflow.configfiles)
 # A file given by --configfile is a whole study: no other is merged with it.
 if "experiments" not in config:
     study_file = settings.study_file(config.get("study", "default"))
-    config_files.check([study_file])
+    configuration_files.check([study_file])
 
     configfile: study_file
 

@@ -25,7 +25,7 @@ PARTS: dict[str, Callable[[], Iterator[Row]]] = {
 def main() -> None:
     """Runs the parts named on the command line, or all."""
     start = time.perf_counter()
-    torch.set_flush_denormal(True)  # as ndsm.store.run does for a job
+    torch.set_flush_denormal(True)  # as ndsm.artefacts.files.run does for a job
     chosen = sys.argv[1:] or list(PARTS)
     peak = ceiling() / 1e9
     rows = [row for name in chosen for row in PARTS[name]()]

@@ -8,16 +8,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ndsm import fitted, train
-from ndsm.examples import Examples
-from ndsm.fits import fit_ou
-from ndsm.fitted import Fitted, data_sampler
-from ndsm.mixture import Mixture
-from ndsm.model import build
-from ndsm.nets import ScoreNet
-from ndsm.objectives import OBJECTIVES
-from ndsm.sde import Chain
-from ndsm.streams import Streams
+from ndsm.artefacts.model import build
+from ndsm.method import fitted_drift
+from ndsm.method.drift_fits import fit_ou
+from ndsm.method.fitted_drift import Fitted, data_sampler
+from ndsm.method.forward_process import Chain
+from ndsm.method.mixture import Mixture
+from ndsm.method.networks import ScoreNet
+from ndsm.method.objectives import OBJECTIVES
+from ndsm.method.random_streams import Streams
+from ndsm.method.training_examples import Examples
+from ndsm.stages import train
 
 Settings = dict[str, Any]
 
@@ -40,7 +41,7 @@ class Stack:
 
     net: ScoreNet
     chain: Chain
-    data: fitted.Sampler
+    data: fitted_drift.Sampler
     streams: Streams
     fit: Fitted
 
@@ -89,7 +90,7 @@ def invented(
 def linear(subsets: list[Tensor]) -> Fitted:
     """The OU drift of each of some training subsets, (n_r, d)."""
     fits = [fit_ou(subset.double().numpy()) for subset in subsets]
-    return fitted.stack(fits).to("cpu", torch.float32)
+    return fitted_drift.stack(fits).to("cpu", torch.float32)
 
 
 def trained(

@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from torchcfm.conditional_flow_matching import ConditionalFlowMatcher
 
 from bench.models import Settings
-from ndsm import samplers
-from ndsm.adam import Adam, learning_rate
-from ndsm.fitted import Sampler
-from ndsm.streams import Streams
+from ndsm.method import samplers
+from ndsm.method.fitted_drift import Sampler
+from ndsm.method.optimiser import Adam, learning_rate
+from ndsm.method.random_streams import Streams
 
 STEPS = 32  # of Heun's method; the peers' spacing is not made for our twelve
 

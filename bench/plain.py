@@ -18,7 +18,7 @@ T_MIN, T, N = 1e-3, 4.0, 100
 
 
 def network(d: int) -> nn.Sequential:
-    """The MLP of ``ndsm.nets``."""
+    """The MLP of ``ndsm.method.networks``."""
     sizes = [d + 1 + 2 * FREQUENCIES] + [WIDTH] * DEPTH
     pairs = zip(sizes, sizes[1:], strict=False)
     layers = [m for a, b in pairs for m in (nn.Linear(a, b), nn.SiLU())]
@@ -27,7 +27,7 @@ def network(d: int) -> nn.Sequential:
 
 @torch.no_grad()
 def follow(average: Any, weights: Any, before: Tensor | int) -> None:
-    """Moves the average, of so many steps before, towards the weights; see ``ndsm.adam``."""
+    """Moves the average, of so many steps before, towards the weights, as ``optimiser``."""
     decay = (1 - 1 / (int(before) + 1)) ** (1 / EMA - 1)
     torch._foreach_lerp_(average, weights, 1 - decay)
 

@@ -21,18 +21,21 @@ from torch import Tensor
 from bench.measure import Row, one_thread, row
 from bench.models import Settings, Stack, linear, stack, trained
 from bench.peers import Flow, Karras, train
-from ndsm import autoencoder, classifier, config, datasets, fitted, images, samplers
-from ndsm.distances import energy_distance, spread
-from ndsm.fits import fit_part
-from ndsm.fitted import Fitted, data_sampler
-from ndsm.frontier import first_passage
-from ndsm.image_metrics import fid
-from ndsm.likelihood import log_prob
-from ndsm.methods import evaluations_with, settings_of
-from ndsm.nets import StackedMLP
-from ndsm.sde import grid_of
-from ndsm.streams import Streams
-from ndsm.subset import training_subset
+from ndsm.data import datasets, images
+from ndsm.data.training_subset import training_subset
+from ndsm.method import autoencoder, fitted_drift, samplers
+from ndsm.method.drift_fits import fit_part
+from ndsm.method.fitted_drift import Fitted, data_sampler
+from ndsm.method.forward_process import grid_of
+from ndsm.method.likelihood import log_prob
+from ndsm.method.networks import StackedMLP
+from ndsm.method.random_streams import Streams
+from ndsm.metrics.distances import energy_distance, spread
+from ndsm.metrics.image_metrics import fid
+from ndsm.report.frontier import first_passage
+from ndsm.stages import classifier
+from ndsm.study import configuration
+from ndsm.study.methods import evaluations_with, settings_of
 
 SEEDS = range(5)
 OURS = "ndsm_flow"
@@ -46,7 +49,7 @@ Values = dict[str, np.ndarray]  # of metrics, the lower the better, by name; (R,
 def study() -> Settings:
     """The default study's settings."""
     path = Path(__file__).parents[1] / "config.yaml"
-    return config.resolve(yaml.safe_load(path.read_text("utf-8")))
+    return configuration.resolve(yaml.safe_load(path.read_text("utf-8")))
 
 
 @dataclass(frozen=True)
@@ -143,7 +146,7 @@ def fits(task: Task) -> tuple[Fitted, list[float]]:
         start = time.perf_counter()
         found.append(fit_part(subset.double().numpy(), task.settings["drifts"]["gmm"], seed))
         seconds.append(time.perf_counter() - start)
-    return fitted.stack(found).to("cpu", torch.float32), seconds
+    return fitted_drift.stack(found).to("cpu", torch.float32), seconds
 
 
 def measured(task: Task, x: Tensor) -> Values:

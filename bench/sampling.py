@@ -19,10 +19,11 @@ from bench.measure import Row, one_thread, ratios, row
 from bench.models import Stack, linear, stack, trained
 from bench.peers import Karras
 from bench.quality import OURS, study
-from ndsm import datasets, fitted, samplers
-from ndsm.distances import energy_distance, spread
-from ndsm.fits import fit_part
-from ndsm.subset import training_subset
+from ndsm.data import datasets
+from ndsm.data.training_subset import training_subset
+from ndsm.method import fitted_drift, samplers
+from ndsm.method.drift_fits import fit_part
+from ndsm.metrics.distances import energy_distance, spread
 
 REPLICAS, SAMPLES, MEASURED, MANY, MARGIN = 4, 10_000, 3000, 100, 1.25
 CHUNK = 1500  # of a replica's vectors at once, for all samplers: what is between stays in the cache
@@ -37,7 +38,9 @@ def in_chunks(noise: Tensor, carry: Callable[[Tensor], Tensor]) -> Tensor:
     return torch.cat([carry(part) for part in noise.split(CHUNK, 1)], 1)
 
 
-def model(objective: str, subsets: list[Tensor], fit: fitted.Fitted, **network: bool) -> Stack:
+def model(
+    objective: str, subsets: list[Tensor], fit: fitted_drift.Fitted, **network: bool
+) -> Stack:
     """A trained stack of ``clusters16``, its averaged weights in place."""
     own = study()["experiments"]["clusters16"]
     made = stack(subsets, fit, objective, own["network"] | network, own["process"])
@@ -53,16 +56,16 @@ def rows() -> Iterator[Row]:
     parts = [fit_part(x.double().numpy(), own["drifts"]["gmm"], s) for s, x in enumerate(subsets)]
     # Karras's denoiser gives the network y alone; the linear drift, −y, would tell it nothing new.
     dsm = model("dsm", subsets, linear(subsets), sees_drift=False)
-    own_model = model(OURS, subsets, fitted.stack(parts).to("cpu", torch.float32))
+    own_model = model(OURS, subsets, fitted_drift.stack(parts).to("cpu", torch.float32))
     karras = Karras(dsm.net.network, dsm.chain.times)
     noise, held_out = dsm.streams.normal(SAMPLES, 16), data["held_out"]
     own_spread, setting = spread(held_out), f"d = {noise.shape[-1]}, {REPLICAS} replicas"
 
-    def distance(fit: fitted.Fitted, sampler: Generator, steps: int) -> float:
+    def distance(fit: fitted_drift.Fitted, sampler: Generator, steps: int) -> float:
         y = fit.to_data(sampler(noise[:, :MEASURED], steps))
         return float(np.mean([energy_distance(x.numpy(), held_out, own_spread) for x in y]))
 
-    def cheapest(fit: fitted.Fitted, sampler: Generator) -> int:
+    def cheapest(fit: fitted_drift.Fitted, sampler: Generator) -> int:
         within = (steps for steps in STEPS if distance(fit, sampler, steps) <= goal)
         return next(within, STEPS[-1])
 

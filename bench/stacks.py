@@ -16,8 +16,8 @@ import yaml
 from bench import plain
 from bench.measure import Row, ceiling, in_turns, one_thread, ratios, row, significant
 from bench.models import NETWORK, TRAINING, Stack, invented, steps
-from ndsm import config, specs
-from ndsm.examples import Pool
+from ndsm.method.training_examples import Pool
+from ndsm.study import configuration, job_settings
 
 ROOT = Path(__file__).parents[1]
 REPLICAS, BATCH, BUDGET = 20, 256, 1000
@@ -33,15 +33,15 @@ def study() -> dict[str, Any]:
     own["training"] = {"evaluations": BUDGET, "batch": BATCH}
     own["network"] = {"sees_drift": False}  # as in plain.py
     smaller = {"seeds": REPLICAS, "replicas_per_job": REPLICAS}
-    return config.resolve(
+    return configuration.resolve(
         {key: raw[key] for key in kept} | smaller | {"experiments": {"weighted_modes": own}}
     )
 
 
 def job(stage: str, out: Path, threads: int, *options: str, **wildcards: str) -> None:
     """Runs one job of the study as Snakemake does."""
-    told = specs.text(study(), stage, experiment="weighted_modes", **wildcards)
-    command = ["python", "-m", f"ndsm.{stage}", "--out", str(out), "--spec", told, *options]
+    told = job_settings.text(study(), stage, experiment="weighted_modes", **wildcards)
+    command = ["python", "-m", f"ndsm.stages.{stage}", "--out", str(out), "--spec", told, *options]
     script = f'source {ROOT}/workflow/job.sh; "$@" > /dev/null'
     process(["bash", "-c", script, "job", *command], threads)
 

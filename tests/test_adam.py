@@ -5,8 +5,8 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from ndsm import train
-from ndsm.adam import Adam
+from ndsm.method.optimiser import Adam
+from ndsm.stages import train
 
 
 def test_adam_is_torchs():

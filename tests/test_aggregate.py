@@ -6,15 +6,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ndsm import aggregate, inputs, store
-from ndsm.summary import cell, markdown, summarise
+from ndsm.artefacts import files, reading
+from ndsm.errors import Refused
+from ndsm.report.summary import cell, markdown, summarise
+from ndsm.stages import aggregate
 
 SIZES, SEEDS = [50, 200], range(3)
 PARTS = [[[50, 0], [50, 1], [50, 2], [200, 0]], [[200, 1], [200, 2]]]
 METRICS = {"rings": ["energy_distance"], "digits": ["fid", "coverage"]}
 FIT_SECONDS, TRAIN_SECONDS = 0.5, 8.0
 SETTINGS = {"rate": 0.1}  # that reach every job
-MADE = store.digest(SETTINGS)
+MADE = files.digest(SETTINGS)
 SPEC = {
     "study": "made_up",
     "methods": {
@@ -39,14 +41,14 @@ COLUMNS = ["experiment", "method", "n_train", "seed", "metric", "value"]
 
 def table(path, rows, columns=COLUMNS):
     told = {"spec": SETTINGS | {"replicas": [[50, 0]], "device": "cpu"}}
-    store.write_table(path, pd.DataFrame(rows, columns=columns), told)
+    files.write_table(path, pd.DataFrame(rows, columns=columns), told)
 
 
 def tensors(path, replicas=None, measured=(), **arrays):
     spec = {"replicas": replicas, "sampling": {"samples": 300}}
     record = {"spec": spec, "measured": {"peak_memory_mb": 100.0} | dict(measured)}
     arrays = {k: np.asarray(v, dtype=np.float32) for k, v in arrays.items()}
-    store.write_tensors(path, arrays, record)
+    files.write_tensors(path, arrays, record)
 
 
 def record(path, replicas, **measured):
@@ -259,7 +261,7 @@ def test_side_tables_and_records(tables):
     assert list(read(tables / "forward.csv").columns) == "experiment process t x0 x1".split()
     assert read(tables / "gradients.csv").experiment[0] == "rings"
     for path in tables.rglob("*.csv"):
-        assert inputs.read_record(path)["spec"] == SPEC
+        assert reading.read_record(path)["spec"] == SPEC
 
 
 @pytest.mark.parametrize("value", ["", "inf", "again"])
@@ -267,29 +269,29 @@ def test_values_that_are_missing_infinite_or_double_are_refused(results, value):
     row = "rings,dsm,50,0,energy_distance," + ("1.0" if value == "again" else value)
     with open(results / "evaluate/rings/dsm/1.csv", "a") as file:
         file.write(row + "\n")
-    with pytest.raises(store.Refused, match="dsm"):
+    with pytest.raises(Refused, match="dsm"):
         aggregate.collect_metrics(results, SPEC)
 
 
 def test_a_metric_that_no_job_measured_is_refused(results):
     experiments = {"rings": SPEC["experiments"]["rings"] | {"metrics": ["energy_distance", "fid"]}}
-    with pytest.raises(store.Refused, match=r"^fid of rings, dsm, .*\(and 17 more\) is missing"):
+    with pytest.raises(Refused, match=r"^fid of rings, dsm, .*\(and 17 more\) is missing"):
         aggregate.collect_metrics(results, SPEC | {"experiments": experiments})
 
 
 def test_results_of_other_settings_are_refused(results):
     """As where the settings changed, and Snakemake was told to go by times alone."""
     rings = SPEC["experiments"]["rings"]
-    made = rings["made"] | {"dsm": store.digest({"rate": 0.2})}
+    made = rings["made"] | {"dsm": files.digest({"rate": 0.2})}
     study = SPEC | {"experiments": {"rings": rings | {"made": made}}}
-    with pytest.raises(store.Refused, match=r"rings/dsm/0.csv.*other settings than the study has"):
+    with pytest.raises(Refused, match=r"rings/dsm/0.csv.*other settings than the study has"):
         aggregate.collect_metrics(results, study)
-    with pytest.raises(store.Refused, match="rings.metrics.csv.*other settings"):
+    with pytest.raises(Refused, match="rings.metrics.csv.*other settings"):
         aggregate.collect_metrics(results, SPEC | {"gradients": {"rings": "other"}})
     rows = [("rings", "dsm", *PARTS[0][0], "score_error", 0.1)]
     table(results / "score/rings/dsm/0.csv", rows)
     score = {"experiment": "rings", "methods": {"dsm": "other"}}
-    with pytest.raises(store.Refused, match="score/rings/dsm/0.csv.*other settings"):
+    with pytest.raises(Refused, match="score/rings/dsm/0.csv.*other settings"):
         aggregate.collect_metrics(results, SPEC | {"score": score})
 
 

@@ -3,7 +3,10 @@
 import pandas as pd
 import pytest
 
-from ndsm import answers, claims, inputs, store
+from ndsm.artefacts import files, reading
+from ndsm.errors import Refused
+from ndsm.report import answers
+from ndsm.stages import claims
 
 PAGE = "\n".join(
     f"<!-- begin {name}, written by make reference -->\nold\n<!-- end -->"
@@ -41,7 +44,9 @@ def reference(tmp_path):
             for method, value in values.items()
             for seed, sign in enumerate(signs)
         ]
-        metrics = pd.DataFrame(rows, columns=claims.cells.COLUMNS).astype({"n_train": "Int64"})
+        metrics = pd.DataFrame(rows, columns=claims.metric_table.COLUMNS).astype(
+            {"n_train": "Int64"}
+        )
         decides = {"experiment": experiment, "metric": metric, "method": "ndsm_cv", "n_train": 100}
         primary = {id_: decides | {"baseline": "dsm", "rival": "dsm_mixture"}}
         how = {"level": 0.05, "resamples": 99}
@@ -53,7 +58,7 @@ def reference(tmp_path):
         table = claims.evaluate(primary, secondary, metrics, **how)
         table.loc[table.role == "primary", "note"] = "a remark"
         spec = {"study": study, "verdict": how, "primary": primary}
-        store.write_table(
+        files.write_table(
             tmp_path / study / "claims.csv", table, {"spec": spec, "commit": f"{id_}0123456"}
         )
     summary = (
@@ -64,8 +69,8 @@ def reference(tmp_path):
     summary = summary.rename("mean").reset_index().assign(experiment="weighted_modes", metric="kl")
     cost = {"experiment": "weighted_modes", "method": ["dsm", "ndsm_cv"], "training_seconds": 100}
     cost |= {"drift_seconds": [1.0, 12.3]}
-    store.write_table(tmp_path / "default" / "cost.csv", pd.DataFrame(cost), {"spec": {}})
-    store.write_table(tmp_path / "default" / "summary.csv", summary, {"spec": {}})
+    files.write_table(tmp_path / "default" / "cost.csv", pd.DataFrame(cost), {"spec": {}})
+    files.write_table(tmp_path / "default" / "summary.csv", summary, {"spec": {}})
     return tmp_path
 
 
@@ -133,32 +138,32 @@ def test_a_sentence_says_which_way_an_effect_goes(metric, effect, said):
 
 
 def test_what_cannot_be_written_is_refused(reference):
-    with pytest.raises(store.Refused, match="part 'tabels' is unknown; allowed: answer, tables"):
+    with pytest.raises(Refused, match="part 'tabels' is unknown; allowed: answer, tables"):
         answers.readme(PAGE.replace("begin tables", "begin tabels"), reference)
     twin = reference / "again"
     twin.mkdir()
     for suffix in ("csv", "json"):
         data = (reference / "default" / f"claims.{suffix}").read_bytes()
         (twin / f"claims.{suffix}").write_bytes(data)
-    with pytest.raises(store.Refused, match="C2 is decided in .* as well"):
+    with pytest.raises(Refused, match="C2 is decided in .* as well"):
         answers.gathered(reference)
-    with pytest.raises(store.Refused, match="no claims.csv"):
+    with pytest.raises(Refused, match="no claims.csv"):
         answers.gathered(twin / "nowhere")
 
 
 def test_what_is_kept_is_read_after_its_study_ran_again(reference):
     """A job would refuse it, since what it was made from is there in another version."""
     path, source = reference / "default" / "claims.csv", reference / "metrics.csv"
-    table = inputs.read_table(path)
-    store.write_table(source, table, {})
-    record = inputs.read_record(path) | {"inputs": {str(source): "of the earlier run"}}
-    store.write_record(path, record)
-    with pytest.raises(store.Refused, match="made from another"):
-        inputs.read_table(path)
+    table = reading.read_table(path)
+    files.write_table(source, table, {})
+    record = reading.read_record(path) | {"inputs": {str(source): "of the earlier run"}}
+    files.write_record(path, record)
+    with pytest.raises(Refused, match="made from another"):
+        reading.read_table(path)
     pd.testing.assert_frame_equal(answers.kept(path), table)
     assert answers.results(reference)
     path.write_bytes(path.read_bytes().replace(b"1", b"2", 1))
-    with pytest.raises(store.Refused, match="its bytes are not those of its record"):
+    with pytest.raises(Refused, match="its bytes are not those of its record"):
         answers.gathered(reference)
 
 
@@ -181,5 +186,5 @@ def test_a_study_is_kept_with_the_figures_that_a_page_shows(reference, tmp_path)
         "forward_process.png",
     }
     assert (folder / "claims.csv").read_text() == claims_of_study
-    with pytest.raises(store.Refused, match="figures: no missing.png, which the README shows"):
+    with pytest.raises(Refused, match="figures: no missing.png, which the README shows"):
         answers.keep(study, folder, page.replace("forward_process", "missing"))

@@ -7,12 +7,20 @@ import torch
 from scipy import stats
 from torch import Tensor
 
-from ndsm.examples import Bridge, Bridges
-from ndsm.mixture import Mixture
-from ndsm.nets import ScoreNet, StackedMLP
-from ndsm.objectives import denoising, flow_matching, ndsm_flow
-from ndsm.sde import Chain, Jump, angle_of_time, exponential, signal, time_grid, variance
-from ndsm.streams import Streams
+from ndsm.method.forward_process import (
+    Chain,
+    Jump,
+    angle_of_time,
+    exponential,
+    signal,
+    time_grid,
+    variance,
+)
+from ndsm.method.mixture import Mixture
+from ndsm.method.networks import ScoreNet, StackedMLP
+from ndsm.method.objectives import denoising, flow_matching, ndsm_flow
+from ndsm.method.random_streams import Streams
+from ndsm.method.training_examples import Bridge, Bridges
 from test_examples import P_VALUE, Z, overlapping
 
 

@@ -9,10 +9,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ndsm import config, methods, store
-from ndsm.claim_checks import GRADIENT_METRICS, NONLINEAR, claim_problems
-from ndsm.comparisons import compared
-from ndsm.names import BEST, FIT_SHARE, POINTS, SECONDS, UNTRAINED
+from ndsm.errors import Refused
+from ndsm.report.comparisons import compared
+from ndsm.study import configuration, methods
+from ndsm.study.claim_checks import GRADIENT_METRICS, NONLINEAR, claim_problems
+from ndsm.vocabulary import BEST, FIT_SHARE, POINTS, SECONDS, UNTRAINED
 from test_config import changed, refusal
 
 LATENT = {"experiment": "digits_latent", "method": "ndsm_jump", "baseline": "edm"}
@@ -64,7 +65,7 @@ def test_what_cannot_be_compared_is_refused(claim: dict[str, Any], line: str) ->
 
 def test_a_baseline_elsewhere_has_as_many_seeds_and_a_size_in_common() -> None:
     claim = ELSEWHERE | {"metric": "fid"}
-    config.resolve(with_claim(claim))
+    configuration.resolve(with_claim(claim))
     where = "error: secondary.0.baseline_experiment: 'digits' has"
     (line,) = refusal(with_claim(claim, seeds=5))
     assert line == f"{where} 5 seeds, digits_latent 3; allowed: as many"
@@ -97,7 +98,7 @@ def judged_study() -> dict[str, Any]:
     raw = changed("experiments.digits.seeds", 5)
     raw["experiments"]["digits_latent"]["n_train"] = [50, 100]
     raw["experiments"]["digits_symmetry"]["metrics"] += ["fid"]
-    return config.resolve(raw | {"primary": {}, "secondary": []})
+    return configuration.resolve(raw | {"primary": {}, "secondary": []})
 
 
 def metrics_of(study: dict[str, Any]) -> pd.DataFrame:
@@ -166,5 +167,5 @@ def test_what_is_refused_cannot_be_judged() -> None:
         odd = each["metric"].startswith(POINTS) and "n_train" in each
         odd |= each["metric"].startswith(meaningless)
         if not odd and any(claim_problems("secondary.0", each, study)):
-            with pytest.raises(store.Refused):
+            with pytest.raises(Refused):
                 compared(each, metrics, 0.05, 9)

@@ -8,8 +8,10 @@ import pandas as pd
 import pytest
 from docutils.core import publish_parts
 
-from ndsm import claims, store
-from ndsm.verdict import CONTRADICTED, holm
+from ndsm.artefacts import files
+from ndsm.errors import Refused
+from ndsm.report.verdict import CONTRADICTED, holm
+from ndsm.stages import claims
 
 FAST = {"level": 0.05, "resamples": 999}
 SIZES = [50, 200, 1000, 2000]
@@ -169,18 +171,18 @@ def test_the_untrained_model_is_that_of_the_methods_own_experiment(metrics):
     ],
 )
 def test_claims_on_what_is_not_there_are_refused(metrics, bad):
-    with pytest.raises(store.Refused):
+    with pytest.raises(Refused):
         table_of([claim(**bad)], metrics)
 
 
 def test_missing_seed_is_refused(metrics):
     lacking = metrics[~((metrics.method == "dsm") & (metrics.seed == 3))]
-    with pytest.raises(store.Refused, match="different seeds"):
+    with pytest.raises(Refused, match="different seeds"):
         table_of([claim()], lacking)
 
 
 def test_documents(metrics, tmp_path):
-    store.write_table(tmp_path / "metrics.csv", metrics, {})
+    files.write_table(tmp_path / "metrics.csv", metrics, {})
     spec = {
         "study": "smoke",
         "options": "--config study=smoke",

@@ -9,12 +9,12 @@ import pytest
 import yaml
 
 from conftest import ROOT
-from ndsm import config
-from ndsm.datasets import DATASETS
-from ndsm.metrics import METRICS
-from ndsm.names import EXAMPLES
-from ndsm.objectives import OBJECTIVES
-from ndsm.sde import KERNELS
+from ndsm.data.datasets import DATASETS
+from ndsm.method.forward_process import KERNELS
+from ndsm.method.objectives import OBJECTIVES
+from ndsm.metrics.registry import METRICS
+from ndsm.study import configuration
+from ndsm.vocabulary import EXAMPLES
 
 STUDIES = [ROOT / "config.yaml", *sorted((ROOT / "workflow" / "studies").glob("*.yaml"))]
 SMOKE = yaml.safe_load((ROOT / "workflow" / "studies" / "smoke.yaml").read_text())
@@ -37,8 +37,8 @@ def changed(key: str, value: Any) -> dict[str, Any]:
 
 def refusal(raw: dict[str, Any]) -> list[str]:
     """The lines with which a configuration is refused."""
-    with pytest.raises(config.ConfigError) as caught:
-        config.resolve(raw)
+    with pytest.raises(configuration.ConfigError) as caught:
+        configuration.resolve(raw)
     return str(caught.value).splitlines()
 
 
@@ -46,9 +46,9 @@ def refusal(raw: dict[str, Any]) -> list[str]:
 def test_every_study_is_accepted(path: Path) -> None:
     """At every scale as well."""
     raw = yaml.safe_load(path.read_text())
-    assert config.study_file(config.resolve(raw)["study"]) == path
+    assert configuration.study_file(configuration.resolve(raw)["study"]) == path
     for scale in raw.get("scales", {}):
-        assert config.resolve(raw | {"scale": scale})["study"] == f"{raw['study']}_{scale}"
+        assert configuration.resolve(raw | {"scale": scale})["study"] == f"{raw['study']}_{scale}"
 
 
 BAD = [
@@ -292,17 +292,19 @@ def test_every_problem_is_told_at_once() -> None:
 
 def test_unknown_study_lists_those_there_are() -> None:
     with pytest.raises(
-        config.ConfigError,
+        configuration.ConfigError,
         match="allowed: default, ablation, mnist, mnist_search, search, smoke.*mean 'smoke'"
         ".*--configfile$",
     ):
-        config.study_file("smoek")
+        configuration.study_file("smoek")
 
 
 @pytest.mark.parametrize("study", [["smoke"], {}, None, 1])
 def test_a_study_has_a_name(study: Any) -> None:
-    with pytest.raises(config.ConfigError, match=r"^error: study: .* is unknown; allowed: default"):
-        config.study_file(study)
+    with pytest.raises(
+        configuration.ConfigError, match=r"^error: study: .* is unknown; allowed: default"
+    ):
+        configuration.study_file(study)
 
 
 def test_two_variants_of_one_name_are_refused() -> None:
@@ -314,7 +316,7 @@ def test_two_variants_of_one_name_are_refused() -> None:
 
 def test_experiments_are_merged_with_the_defaults_key_by_key() -> None:
     raw = changed("experiments.digits.sampling", {"steps": 7})
-    study = config.resolve(raw)
+    study = configuration.resolve(raw)
     sampling = study["experiments"]["digits"]["sampling"]
     assert sampling == SMOKE["defaults"]["sampling"] | {"steps": 7}
     assert study["experiments"]["clusters16"]["sampling"]["steps"] != 7
@@ -323,10 +325,10 @@ def test_experiments_are_merged_with_the_defaults_key_by_key() -> None:
 
 def test_a_scale_is_laid_on_the_study() -> None:
     raw = SMOKE | {"scales": {"large": {"seeds": 7}}}
-    assert config.resolve(raw)["seeds"] == 3
-    study = config.resolve(raw | {"scale": "large"})
+    assert configuration.resolve(raw)["seeds"] == 3
+    study = configuration.resolve(raw | {"scale": "large"})
     assert study["study"] == "smoke_large" and study["seeds"] == 7
-    experiments = config.resolve(raw)["experiments"]
+    experiments = configuration.resolve(raw)["experiments"]
     assert study["experiments"] == experiments
     assert [refusal(raw | {"scale": "larg"})] == [
         ["error: scale: 'larg' is unknown; allowed: large (did you mean 'large'?)"]
@@ -336,7 +338,9 @@ def test_a_scale_is_laid_on_the_study() -> None:
 def test_a_folder_may_begin_with_the_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     (tmp_path / "mnist").mkdir()
-    assert config.resolve(SMOKE | {"mnist_dir": "~/mnist"})["mnist_dir"] == f"{tmp_path}/mnist"
+    assert (
+        configuration.resolve(SMOKE | {"mnist_dir": "~/mnist"})["mnist_dir"] == f"{tmp_path}/mnist"
+    )
 
 
 def test_a_mistake_in_a_scale_is_found() -> None:
@@ -345,17 +349,17 @@ def test_a_mistake_in_a_scale_is_found() -> None:
 
 
 def test_a_claim_alone_asks_for_its_experiments_alone() -> None:
-    study = config.resolve(SMOKE | {"claim": "C8"})
+    study = configuration.resolve(SMOKE | {"claim": "C8"})
     assert list(study["experiments"]) == ["digits_symmetry"]
     assert [claim["id"] for claim in study["secondary"]] == ["C8"]
     assert not {"score", "gradients", "forward"} & set(study)
-    assert "gradients" in config.resolve(SMOKE | {"claim": "C4"})
+    assert "gradients" in configuration.resolve(SMOKE | {"claim": "C4"})
 
 
 def test_names_of_the_schema_are_those_of_the_code() -> None:
-    assert set(config.OBJECTIVES["enum"]) == {"none", *OBJECTIVES}
+    assert set(configuration.OBJECTIVES["enum"]) == {"none", *OBJECTIVES}
     assert set(EXAMPLES) == set(OBJECTIVES)
-    process = config.SCHEMA["$defs"]["process"]["properties"]
+    process = configuration.SCHEMA["$defs"]["process"]["properties"]
     assert set(process["kernel"]["enum"]) == set(KERNELS)
     assert {metric.asks for metric in METRICS.values()} == {
         *(None, "image", "vector", "latent", "modes", "has_density", "shares", "symmetry")

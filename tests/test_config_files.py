@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from conftest import ROOT, snakemake
-from ndsm import config, config_files
+from ndsm.study import configuration, configuration_files
 
 STUDIES = [ROOT / "config.yaml", *sorted((ROOT / "workflow" / "studies").glob("*.yaml"))]
 
@@ -51,8 +51,8 @@ def test_a_bad_file_is_one_line(tmp_path: Path, name: str) -> None:
     said, line = BAD[name]
     path = tmp_path / "my.yaml"
     path.write_bytes(said if isinstance(said, bytes) else said.encode())
-    with pytest.raises(config.ConfigError) as refused:
-        config_files.check([path])
+    with pytest.raises(configuration.ConfigError) as refused:
+        configuration_files.check([path])
     assert re.match(f"error: {line}", str(refused.value)) and "\n" not in str(refused.value)
     assert "; allowed: " in str(refused.value)
 
@@ -60,17 +60,19 @@ def test_a_bad_file_is_one_line(tmp_path: Path, name: str) -> None:
 @pytest.mark.parametrize("name", GOOD)
 def test_a_good_file_passes(tmp_path: Path, name: str) -> None:
     (tmp_path / "my.yaml").write_text(GOOD[name])
-    config_files.check([tmp_path / "my.yaml"])
+    configuration_files.check([tmp_path / "my.yaml"])
 
 
 def test_every_study_passes() -> None:
-    config_files.check(STUDIES)
+    configuration_files.check(STUDIES)
 
 
 def test_a_folder_in_place_of_a_file_is_one_line(tmp_path: Path) -> None:
-    with pytest.raises(config.ConfigError, match=r"my.yaml: cannot be read \(Is a directory\); "):
+    with pytest.raises(
+        configuration.ConfigError, match=r"my.yaml: cannot be read \(Is a directory\); "
+    ):
         (tmp_path / "my.yaml").mkdir()
-        config_files.check([tmp_path / "my.yaml"])
+        configuration_files.check([tmp_path / "my.yaml"])
 
 
 @pytest.mark.parametrize("name", ["utf-16", "very deep", "code"])

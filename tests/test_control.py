@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from ndsm.control import BINS, LearnedAlpha
-from ndsm.objectives import ndsm, ndsm_cv
-from ndsm.sde import Jump, time_grid
+from ndsm.method.control_variate import BINS, LearnedAlpha
+from ndsm.method.forward_process import Jump, time_grid
+from ndsm.method.objectives import ndsm, ndsm_cv
 
 TIMES = time_grid(1e-3, 1.0, 30)
 DRAWS = 20_000

@@ -14,10 +14,13 @@ import yaml
 from numpy.random import Generator, default_rng
 
 from conftest import ROOT, snakemake
-from ndsm import aggregate, config, specs, store
+from ndsm.artefacts import files
+from ndsm.errors import Refused
+from ndsm.stages import aggregate
+from ndsm.study import configuration, job_settings
 
-STUDY = config.resolve(yaml.safe_load((ROOT / "workflow/studies/smoke.yaml").read_text()))
-SPEC = json.loads(specs.text(STUDY, "aggregate"))
+STUDY = configuration.resolve(yaml.safe_load((ROOT / "workflow/studies/smoke.yaml").read_text()))
+SPEC = json.loads(job_settings.text(STUDY, "aggregate"))
 STAGES = ("data", "latent", "drift", "train", "sample", "evaluate", "classifier", "score")
 
 
@@ -32,7 +35,7 @@ def tables(results: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The study's tables, gathered anew."""
     out = results / "tables"
     shutil.rmtree(out, ignore_errors=True)
-    store.INPUTS.clear()
+    files.INPUTS.clear()
     monkeypatch.chdir(results.parents[1])
     aggregate.main(results.relative_to(results.parents[1]), out, SPEC)
     return out
@@ -46,7 +49,7 @@ def same(a: Path, b: Path) -> bool:
 
 def files_of(result: Path) -> list[Path]:
     """A result and its record."""
-    return [result, store.record_path(result)]
+    return [result, files.record_path(result)]
 
 
 def results_of(folder: Path, stage: str) -> list[Path]:
@@ -84,7 +87,7 @@ def test_swapped_results_are_refused(copy: Path, monkeypatch: pytest.MonkeyPatch
     """Whole files in the wrong place, each with its own record."""
     for first, second in pairs(copy, default_rng(0)):
         swapped(first, second)
-        with pytest.raises(store.Refused, match="which was moved or copied there"):
+        with pytest.raises(Refused, match="which was moved or copied there"):
             tables(copy, monkeypatch)
         swapped(first, second)
 
@@ -95,7 +98,7 @@ def test_copied_results_are_refused(copy: Path, monkeypatch: pytest.MonkeyPatch)
         kept = [(path, path.read_bytes()) for path in files_of(second)]
         for source, target in zip(files_of(first), files_of(second), strict=True):
             shutil.copy2(source, target)
-        with pytest.raises(store.Refused, match="which was moved or copied there"):
+        with pytest.raises(Refused, match="which was moved or copied there"):
             tables(copy, monkeypatch)
         for path, content in kept:
             path.write_bytes(content)
@@ -106,7 +109,7 @@ def test_changed_records_are_refused(copy: Path, monkeypatch: pytest.MonkeyPatch
     generator, before = default_rng(2), [p for s in STAGES for p in results_of(copy, s)]
     harmless = 0
     for k in generator.integers(len(before), size=25):
-        path = store.record_path(before[k])
+        path = files.record_path(before[k])
         content = path.read_bytes()
         changed = bytearray(content)
         changed[generator.integers(len(changed))] ^= 1 << int(generator.integers(7))
@@ -114,7 +117,7 @@ def test_changed_records_are_refused(copy: Path, monkeypatch: pytest.MonkeyPatch
         if _loaded(changed) == json.loads(content):
             harmless += 1
         else:
-            with pytest.raises(store.Refused, match="damaged"):
+            with pytest.raises(Refused, match="damaged"):
                 tables(copy, monkeypatch)
         path.write_bytes(content)
     assert harmless < 20
@@ -136,11 +139,11 @@ def test_a_changed_number_of_a_record_is_refused(copy: Path, monkeypatch) -> Non
         (train, "spec", "replicas"),
         (latent, "measured", "rmse_held_out"),
     ):
-        own = store.record_path(path)
+        own = files.record_path(path)
         content, record = own.read_bytes(), json.loads(own.read_text())
         record[section][key] = [[9, 9]] if key == "replicas" else record[section][key] + 1
         own.write_text(json.dumps(record))
-        with pytest.raises(store.Refused, match="damaged"):
+        with pytest.raises(Refused, match="damaged"):
             tables(copy, monkeypatch)
         own.write_bytes(content)
 

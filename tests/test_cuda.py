@@ -9,16 +9,18 @@ from numpy.random import default_rng
 from torch import Tensor
 
 from conftest import job_spec
-from ndsm import checkpoint, fitted, train
-from ndsm.checkpoint import Checkpoint
-from ndsm.fits import fit_mixture, fit_ou
-from ndsm.fitted import Fitted, data_sampler
-from ndsm.likelihood import log_prob
-from ndsm.model import build
-from ndsm.nets import ScoreNet
-from ndsm.samplers import generate, prior
-from ndsm.sde import Chain
-from ndsm.streams import Streams
+from ndsm.artefacts import checkpoint
+from ndsm.artefacts.checkpoint import Checkpoint
+from ndsm.artefacts.model import build
+from ndsm.method import fitted_drift
+from ndsm.method.drift_fits import fit_mixture, fit_ou
+from ndsm.method.fitted_drift import Fitted, data_sampler
+from ndsm.method.forward_process import Chain
+from ndsm.method.likelihood import log_prob
+from ndsm.method.networks import ScoreNet
+from ndsm.method.random_streams import Streams
+from ndsm.method.samplers import generate, prior
+from ndsm.stages import train
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
 
@@ -43,7 +45,7 @@ def fit_of(objective: str, x: list[Tensor], d: int) -> Fitted:
         else fit_mixture(each.double().numpy(), "spherical", 2, 0)
         for each in x
     ]
-    return fitted.stack(fits)
+    return fitted_drift.stack(fits)
 
 
 def trained(

@@ -10,9 +10,12 @@ from numpy.random import default_rng
 from scipy import stats
 from sklearn.datasets import load_breast_cancer
 
-from ndsm import data, datasets, inputs, store
-from ndsm.images import SEED, stream
-from ndsm.subset import training_subset
+from ndsm.artefacts import reading
+from ndsm.data import datasets
+from ndsm.data.images import SEED, stream
+from ndsm.data.training_subset import training_subset
+from ndsm.errors import Refused
+from ndsm.stages import data
 
 PLANAR = {"weighted_modes": 8.0, "heavy_tails": 400.0, "rings": 5.0}  # half width of the plane
 KNOWN = [name for name, dataset in datasets.DATASETS.items() if dataset.has_density]
@@ -137,14 +140,14 @@ def test_held_out_does_not_depend_on_the_other_sizes():
 
 
 def test_unusable_input_is_refused():
-    with pytest.raises(store.Refused, match=r"dataset.name: 'pinwhel' .* pinwheel"):
+    with pytest.raises(Refused, match=r"dataset.name: 'pinwhel' .* pinwheel"):
         datasets.prepare({"name": "pinwhel"}, 10)
-    with pytest.raises(store.Refused, match=r"dataset.heldout: .* pool, held_out"):
+    with pytest.raises(Refused, match=r"dataset.heldout: .* pool, held_out"):
         datasets.prepare({"name": "pinwheel", "heldout": 10}, 10)
-    with pytest.raises(store.Refused, match=r"dataset.pool: digits .* shares, symmetry"):
+    with pytest.raises(Refused, match=r"dataset.pool: digits .* shares, symmetry"):
         datasets.prepare({"name": "digits", "pool": 10}, 10)
     arrays = datasets.prepare({"name": "pinwheel", "pool": 30, "held_out": 10}, 10)
-    with pytest.raises(store.Refused, match=r"n_train: 31 .* up to 30"):
+    with pytest.raises(Refused, match=r"n_train: 31 .* up to 30"):
         training_subset(arrays, 31, 0)
 
 
@@ -260,20 +263,20 @@ def test_stage_writes_what_was_prepared(tmp_path):
     dataset = {"name": "rings", "pool": 70, "held_out": 60}
     spec = {"experiment": "e", "dataset": dataset, "samples": 50, "split": "validation"}
     data.main(tmp_path / "e.safetensors", spec)
-    tensors = inputs.read_tensors(tmp_path / "e.safetensors")
+    tensors = reading.read_tensors(tmp_path / "e.safetensors")
     arrays = datasets.prepare(dataset, 50, split="validation")
     assert tensors.keys() == arrays.keys()
     for name, array in arrays.items():
         np.testing.assert_allclose(tensors[name].numpy(), array, rtol=1e-6)
     assert str(tensors["pool"].dtype) == "torch.float32"
     assert str(tensors["pool_labels"].dtype) == "torch.int64"
-    assert inputs.read_record(tmp_path / "e.safetensors")["spec"] == spec
+    assert reading.read_record(tmp_path / "e.safetensors")["spec"] == spec
     subset = training_subset(tensors, 20, seed=1)  # tensors do as well as arrays
     np.testing.assert_allclose(subset, training_subset(arrays, 20, seed=1), rtol=1e-6)
 
 
 def test_registry_imports_nothing_heavy():
     """The configuration is checked before any job: neither torch nor scikit-learn may start."""
-    code = "import sys, json, ndsm.datasets, ndsm.metrics; print(json.dumps(list(sys.modules)))"
+    code = "import sys, json, ndsm.metrics.registry; print(json.dumps(list(sys.modules)))"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
     assert not {"torch", "sklearn", "scipy", "pandas", "ot"} & set(json.loads(result.stdout))

@@ -6,12 +6,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from ndsm.diffused import Diffused, diffused
-from ndsm.fitted import Fitted
-from ndsm.mixture import Mixture, standard_normal
-from ndsm.nets import ScoreNet, Zero
-from ndsm.sde import signal, variance
-from ndsm.streams import Streams
+from ndsm.method.fitted_drift import Fitted
+from ndsm.method.forward_process import signal, variance
+from ndsm.method.mixture import Mixture, standard_normal
+from ndsm.method.networks import ScoreNet, Zero
+from ndsm.method.noised_mixture import Diffused, diffused
+from ndsm.method.random_streams import Streams
 from test_likelihood import LINEAR, POINTS, double, fits, modes, normal_log_prob, plain
 
 

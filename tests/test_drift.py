@@ -10,9 +10,12 @@ import torch
 from numpy.random import default_rng
 
 from conftest import lines_of, start
-from ndsm import drift, fits, fitted, inputs, store
-from ndsm.fits import fit_mixture, fit_ou, fit_part, parameters
-from ndsm.fitted import Fitted
+from ndsm.artefacts import files, reading
+from ndsm.errors import Refused
+from ndsm.method import drift_fits, fitted_drift
+from ndsm.method.drift_fits import fit_mixture, fit_ou, fit_part, parameters
+from ndsm.method.fitted_drift import Fitted
+from ndsm.stages import drift
 
 COVARIANCES = ("spherical", "tied", "diag", "full")
 Z = 6.0  # standard errors; a false alarm has probability 2e-9 a comparison
@@ -104,7 +107,7 @@ def test_the_right_number_of_components_is_chosen(covariance, how):
 
 
 def test_bic_without_its_penalty_is_noticed(monkeypatch):
-    monkeypatch.setattr(fits, "parameters", lambda *_: 0)
+    monkeypatch.setattr(drift_fits, "parameters", lambda *_: 0)
     fit = fit_part(three_modes(600), several("full", "bic"), seed=0)
     assert fit.mixture.means.shape[1] == 6
 
@@ -127,7 +130,7 @@ def test_spherical_parameters():
 
 
 def test_fewer_than_two_points_a_component_is_refused_in_one_line():
-    with pytest.raises(store.Refused) as refusal:
+    with pytest.raises(Refused) as refusal:
         fit_part(three_modes(9), spec(n_components=5), seed=0)
     message = str(refusal.value)
     assert "n_components" in message and "9 training points" in message
@@ -141,7 +144,7 @@ def test_candidates_with_too_few_points_are_left_out(capsys):
 
 
 def test_equal_points_are_refused_in_one_line():
-    with pytest.raises(store.Refused) as refusal:
+    with pytest.raises(Refused) as refusal:
         drift.describe_columns(np.ones((10, 2)), "rings")
     message = str(refusal.value)
     assert "rings" in message and "equal" in message and "\n" not in message
@@ -219,7 +222,7 @@ def test_mismatch_beyond_the_tolerance_is_logged_with_the_remedy(capsys, kernel,
 
 @pytest.mark.parametrize("distance", [[0.001, np.nan], [np.nan, 0.001], [np.inf, 0.001]])
 def test_a_mismatch_that_is_no_number_is_refused(distance):
-    with pytest.raises(store.Refused, match="^y_N is not finite at T = 2, kernel euler: raise"):
+    with pytest.raises(Refused, match="^y_N is not finite at T = 2, kernel euler: raise"):
         drift.report_mismatch(distance, TOLD | {"kernel": "euler"})
 
 
@@ -230,7 +233,7 @@ def job(folder: Path, x: np.ndarray, replicas: list[list[int]], **changes) -> li
     """The stage's command line; the data lie in ``folder``."""
     pool = torch.as_tensor(x).float()
     labels = torch.zeros(len(x), dtype=torch.long)
-    store.write_tensors(folder / "data.safetensors", {"pool": pool, "pool_labels": labels}, {})
+    files.write_tensors(folder / "data.safetensors", {"pool": pool, "pool_labels": labels}, {})
     process = {"kernel": "exponential", "steps": 20, "t_min": 1e-3, "T": 4.0, "tolerance": 0.02}
     whole = {"experiment": "modes", "fit": spec(**changes), "process": process, "noised": True}
     whole["replicas"] = replicas
@@ -243,8 +246,8 @@ def test_stage_writes_a_stack_and_its_record(tmp_path):
     replicas = [[200, 0], [50, 0], [200, 1]]
     command = job(tmp_path, three_modes(400), replicas, n_components=[2, 3, 40])
     drift.main([Path(command[2])], Path(command[4]), json.loads(command[-1]))
-    fit = fitted.read(tmp_path / "drift.safetensors", "cpu", {"replicas": replicas})
-    measured = inputs.read_record(tmp_path / "drift.safetensors")["measured"]
+    fit = fitted_drift.read(tmp_path / "drift.safetensors", "cpu", {"replicas": replicas})
+    measured = reading.read_record(tmp_path / "drift.safetensors")["measured"]
     assert fit.mixture.means.dtype == torch.float32 and len(fit.mixture.means) == 3
     assert measured["n_components"] == [3, 3, 3]
     assert len(measured["times"]) == 21 and measured["T"] == 4.0
@@ -258,8 +261,10 @@ def test_a_drift_that_nothing_is_noised_with_is_fitted_alike_and_not_simulated(t
         command = job(tmp_path, three_modes(400), [[200, 0]])
         told = json.loads(command[-1]) | {"noised": noised}
         drift.main([Path(command[2])], Path(command[4]), told)
-        fits_of.append(fitted.read(tmp_path / "drift.safetensors", "cpu", {"replicas": [[200, 0]]}))
-        measured_of.append(inputs.read_record(tmp_path / "drift.safetensors")["measured"])
+        fits_of.append(
+            fitted_drift.read(tmp_path / "drift.safetensors", "cpu", {"replicas": [[200, 0]]})
+        )
+        measured_of.append(reading.read_record(tmp_path / "drift.safetensors")["measured"])
     assert torch.equal(fits_of[0].mixture.means, fits_of[1].mixture.means)
     end = {"T", "times", "mismatch", "mismatch_floor"}
     assert measured_of[0].keys() - measured_of[1].keys() == end
@@ -267,7 +272,7 @@ def test_a_drift_that_nothing_is_noised_with_is_fitted_alike_and_not_simulated(t
 
 def test_stage_refuses_equal_points_with_one_line(tmp_path):
     _, *options = job(tmp_path, np.ones((100, 2)), [[50, 0]])
-    process = start("python", "-m", "ndsm.drift", *options)
+    process = start("python", "-m", "ndsm.stages.drift", *options)
     (line,) = lines_of(process)
     assert process.returncode == 1
     assert line.startswith("error: modes: all training points are equal")

@@ -7,12 +7,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from ndsm import samplers
-from ndsm.mixture import Mixture
-from ndsm.nets import ScoreNet, StackedMLP
-from ndsm.objectives import OBJECTIVES
-from ndsm.sde import Jump, signal, variance
-from ndsm.streams import Streams
+from ndsm.method import samplers
+from ndsm.method.forward_process import Jump, signal, variance
+from ndsm.method.mixture import Mixture
+from ndsm.method.networks import ScoreNet, StackedMLP
+from ndsm.method.objectives import OBJECTIVES
+from ndsm.method.random_streams import Streams
 from test_samplers import S2, M, slope
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from conftest import ROOT, on_path, snakemake
-from ndsm import store
+from ndsm.artefacts import files
 
 # A locale that every system has and whose encoding is ASCII, if Python does not set it aside.
 ASCII = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
@@ -25,7 +25,8 @@ def test_a_locale_that_is_not_utf8_is_refused_with_the_remedy(tree: Path) -> Non
 
 @pytest.mark.parametrize("odd", [{}, {"PYTHONIOENCODING": "latin-1"}], ids=["locale", "prints"])
 def test_a_job_writes_and_prints_utf8_in_any_locale(tmp_path: Path, odd: dict[str, str]) -> None:
-    code = "import sys; from ndsm import store; print('λ'); store.write_text(sys.argv[1], 'λ')"
+    code = "import sys; from ndsm.artefacts.files import write_text; "
+    code += "print('λ'); write_text(sys.argv[1], 'λ')"
     job = ["bash", "-c", 'source "$0"; python -c "$@"', ROOT / "workflow" / "job.sh", code]
     env = on_path(os.environ | ASCII | odd)
     done = subprocess.run([*job, tmp_path / "x"], env=env, capture_output=True)
@@ -36,13 +37,14 @@ def test_a_job_writes_and_prints_utf8_in_any_locale(tmp_path: Path, odd: dict[st
 BY_HAND = r"""
 import json
 from pathlib import Path
-from ndsm import sources, store
+from ndsm.study import code_dependencies
+from ndsm.artefacts import files
 
 def main(out: Path) -> None:
-    store.write_text(out, "\u03bb" + json.dumps(sources.digests()))
+    files.write_text(out, "\u03bb" + json.dumps(code_dependencies.digests()))
     print("\u03c0")
 
-store.run(main)
+files.run(main)
 """
 
 
@@ -76,42 +78,42 @@ def repository(root: Path, *tracked: str) -> str:
     return git(root, "rev-parse", "HEAD")
 
 
-CODE = "workflow/ndsm/store.py"
+CODE = "workflow/ndsm/artefacts/files.py"
 
 
 @pytest.fixture
 def code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where the code that runs seems to lie."""
-    monkeypatch.setattr(store, "__file__", str(tmp_path / "own" / CODE))
+    monkeypatch.setattr(files, "__file__", str(tmp_path / "own" / CODE))
     return tmp_path / "own"
 
 
 def test_a_commit_has_a_plus_if_the_tree_or_an_untracked_module_differs(code: Path) -> None:
     commit = repository(code, CODE, "Snakefile")
     folder = (code / CODE).parent
-    for name in ("../studies/mine.yaml", "__pycache__/store.pyc"):
+    for name in ("../../studies/mine.yaml", "__pycache__/files.pyc"):
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).touch()
-    assert store.git_commit() == commit
+    assert files.git_commit() == commit
     (folder / "mine.py").touch()
-    assert store.git_commit() == f"{commit}+"
+    assert files.git_commit() == f"{commit}+"
     (folder / "mine.py").unlink()
     (code / "Snakefile").write_text("x = 2\n")
-    assert store.git_commit() == f"{commit}+"
+    assert files.git_commit() == f"{commit}+"
 
 
 def test_a_working_tree_of_a_repository_has_its_commit(code: Path) -> None:
     commit = repository(code.parent / "main", CODE)
     git(code.parent / "main", "worktree", "add", "--quiet", code)
-    assert store.git_commit() == commit
+    assert files.git_commit() == commit
 
 
 @pytest.mark.parametrize("root", [".", "own"], ids=["around", "at the root"])
 def test_an_archive_in_a_foreign_repository_has_no_commit(code: Path, root: str) -> None:
     (code / CODE).parent.mkdir(parents=True)
     (code / CODE).touch()
-    repository(code.parent / root, CODE.replace("store", "other"))
-    assert store.git_commit() == "unknown"
+    repository(code.parent / root, CODE.replace("files", "other"))
+    assert files.git_commit() == "unknown"
 
 
 def test_a_repository_in_the_environment_is_not_the_codes(code: Path, monkeypatch) -> None:
@@ -120,10 +122,10 @@ def test_a_repository_in_the_environment_is_not_the_codes(code: Path, monkeypatc
     repository(other, CODE, "more")
     for name, of in (("DIR", ".git"), ("INDEX_FILE", ".git/index"), ("WORK_TREE", "")):
         monkeypatch.setenv(f"GIT_{name}", str(other / of))
-    assert store.git_commit() == commit
+    assert files.git_commit() == commit
 
 
 def test_without_git_the_commit_is_unknown(code: Path, monkeypatch) -> None:
     repository(code, CODE)
     monkeypatch.setenv("PATH", str(code))
-    assert store.git_commit() == "unknown"
+    assert files.git_commit() == "unknown"

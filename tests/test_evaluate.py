@@ -10,8 +10,12 @@ import pytest
 import torch
 from numpy.random import default_rng
 
-from ndsm import classifier, data, datasets, evaluate, images, inputs, metrics, store
-from ndsm.subset import training_subset
+from ndsm.artefacts import files, reading
+from ndsm.data import datasets, images
+from ndsm.data.training_subset import training_subset
+from ndsm.errors import Refused
+from ndsm.metrics import registry
+from ndsm.stages import classifier, data, evaluate
 
 COLUMNS = ["experiment", "method", "n_train", "seed", "metric", "value"]
 
@@ -34,12 +38,12 @@ def run(folder, name, metric_names, samples=None, replicas=(), eye=None, coders=
     ``more`` are further tensors of their file, ``coders`` the files of the autoencoders.
     """
     data_path, path = folder / f"{name}.safetensors", None
-    spec = inputs.read_record(data_path)["spec"] | {"method": "real", "metrics": metric_names}
+    spec = reading.read_record(data_path)["spec"] | {"method": "real", "metrics": metric_names}
     if samples is not None:
         path = folder / "samples.safetensors"
         arrays = {"samples": samples, **more}
         tensors = {key: torch.tensor(x, dtype=torch.float32) for key, x in arrays.items()}
-        store.write_tensors(path, tensors, {})
+        files.write_tensors(path, tensors, {})
         spec |= {"method": "m", "replicas": replicas}
     told = [data_path, folder / "out.csv", spec, path, eye]
     evaluate.main(*told, list(coders))
@@ -48,7 +52,7 @@ def run(folder, name, metric_names, samples=None, replicas=(), eye=None, coders=
 
 def test_rows_belong_to_their_replicas(folder):
     """Three replicas, the second spoiled: it stands out in its own row and in no other."""
-    held_out = inputs.read_tensors(folder / "planar.safetensors")["held_out"].numpy()
+    held_out = reading.read_tensors(folder / "planar.safetensors")["held_out"].numpy()
     samples = np.stack([datasets.weighted_modes().sample(300, default_rng(i))[0] for i in range(3)])
     samples[1] += 2
     replicas = [[50, 0], [50, 1], [200, 0]]
@@ -59,12 +63,12 @@ def test_rows_belong_to_their_replicas(folder):
     wide = table.pivot(index=["n_train", "seed"], columns="metric", values="value")
     assert list(wide.index) == [tuple(pair) for pair in replicas]
     assert (wide.idxmax() == (50, 1)).all()
-    expected = metrics.energy_distance(samples[2].astype(np.float32), held_out)
+    expected = registry.energy_distance(samples[2].astype(np.float32), held_out)
     assert wide.energy_distance[200, 0] == pytest.approx(expected, rel=1e-6)
     log_density = datasets.weighted_modes().log_density
     gap = abs(log_density(held_out).mean() - log_density(samples[1]).mean())
     assert wide.log_density_gap[50, 1] == pytest.approx(gap, rel=1e-4)
-    assert inputs.read_record(folder / "out.csv")["measured"]["seconds"] > 0
+    assert reading.read_record(folder / "out.csv")["measured"]["seconds"] > 0
 
 
 def test_floor(folder):
@@ -83,7 +87,7 @@ def test_likelihoods_of_models_and_of_real_data(folder):
     dataset = {"name": "weighted_modes", "pool": 500, "held_out": 2500}
     spec = {"experiment": "many", "dataset": dataset, "samples": 300, "split": "test"}
     data.main(folder / "many.safetensors", spec)
-    held_out = inputs.read_tensors(folder / "many.safetensors")["held_out"].numpy()
+    held_out = reading.read_tensors(folder / "many.safetensors")["held_out"].numpy()
     truth = datasets.weighted_modes().log_density(held_out)
     own = np.stack([truth[:1000], truth[1000:2000], np.roll(truth, 500)[:1000]])
     log_prob = own + np.log([[1.0], [0.8], [1.0]])
@@ -111,15 +115,15 @@ def test_real_data_have_no_density_that_is_not_known(folder):
 
 def test_codes_are_compared_with_those_of_the_replicas_own_autoencoder(folder):
     """Two autoencoders whose codes differ by a shift: taken for each other they are far off."""
-    rng, files = default_rng(0), []
+    rng, paths = default_rng(0), []
     for k in range(2):
-        files.append(folder / f"codes{k}.safetensors")
+        paths.append(folder / f"codes{k}.safetensors")
         held_out = torch.tensor(rng.standard_normal((397, 3)) + 5 * k).float()
-        store.write_tensors(files[-1], {"held_out": held_out}, {})
+        files.write_tensors(paths[-1], {"held_out": held_out}, {})
     codes = rng.standard_normal((2, 300, 3)) + 5 * np.arange(2)[:, None, None]
     blank, replicas = np.zeros((2, 300, 64)), [[9, 0], [9, 1]]
     eye, names = folder / "eye.safetensors", ["codes_energy_distance", "nearest_ratio"]
-    drawn = "digits", names[:1], blank, replicas, eye, files
+    drawn = "digits", names[:1], blank, replicas, eye, paths
     assert (run(folder, *drawn, codes=codes).value.abs() < 0.03).all()
     assert (run(folder, *drawn, codes=codes[::-1].copy()).value > 1).all()
     assert run(folder, "digits", names, eye=eye).empty  # real data have neither
@@ -127,9 +131,9 @@ def test_codes_are_compared_with_those_of_the_replicas_own_autoencoder(folder):
 
 def test_classifier_and_image_metrics(folder):
     eye = folder / "eye.safetensors"
-    accuracy = inputs.read_record(eye)["measured"]["accuracy"]
+    accuracy = reading.read_record(eye)["measured"]["accuracy"]
     assert accuracy > 0.95  # 0.985 on 397 images, whose own standard error is 0.006
-    tensors = inputs.read_tensors(folder / "digits.safetensors")
+    tensors = reading.read_tensors(folder / "digits.safetensors")
     seen = classifier.see(classifier.load(eye), tensors["held_out"].numpy())
     assert seen.features.shape == (397, 64)
     np.testing.assert_allclose(seen.probabilities.sum(1), 1, rtol=1e-5)
@@ -158,7 +162,7 @@ def test_classes_in_unequal_shares(folder):
     dataset = {"name": "digits", "shares": [0.7, 0.2, 0.1]}
     spec = {"experiment": "rare", "dataset": dataset, "samples": 100, "split": "test"}
     data.main(folder / "rare.safetensors", spec)
-    tensors = inputs.read_tensors(folder / "rare.safetensors")
+    tensors = reading.read_tensors(folder / "rare.safetensors")
     pool, labels = tensors["pool"].numpy(), tensors["pool_labels"].numpy()
     equal = np.concatenate([pool[labels == c][:10] for c in range(3)])
     true = np.concatenate([pool[labels == c][:n] for c, n in enumerate((21, 6, 3))])
@@ -178,7 +182,7 @@ def test_the_rarest_class_is_that_of_the_settings(folder, shares):
     dataset = {"name": "digits", "shares": shares}
     spec = {"experiment": "near", "dataset": dataset, "samples": 100, "split": "test"}
     data.main(folder / "near.safetensors", spec)
-    counts = inputs.read_tensors(folder / "near.safetensors")["held_out_labels"].bincount()
+    counts = reading.read_tensors(folder / "near.safetensors")["held_out_labels"].bincount()
     assert len(set(counts.tolist())) < 3 or counts.argmin() != np.argmin(shares)
     floor = run(folder, "near", ["rare_fid", "rare_gap"], eye=folder / "eye.safetensors")
     wide = floor.pivot(index="seed", columns="metric", values="value")
@@ -190,7 +194,7 @@ def test_branches_of_a_symmetry(folder):
     dataset = {"name": "digits", "symmetry": {"share": 0.4, "departure": 0.4}}
     spec = {"experiment": "mirror", "dataset": dataset, "samples": 300, "split": "test"}
     data.main(folder / "mirror.safetensors", spec)
-    pool = inputs.read_tensors(folder / "mirror.safetensors")["pool"].numpy()
+    pool = reading.read_tensors(folder / "mirror.safetensors")["pool"].numpy()
     upright = pool[~images.is_inverted(pool)][:300]
     names, eye = ["fid_upright", "fid_inverted", "branch_tv", "departure_gap"], "eye.safetensors"
     samples = np.stack([pool[:300], upright])
@@ -204,7 +208,7 @@ def test_branches_of_a_symmetry(folder):
 
 def test_images_are_clipped(folder):
     """Values outside the range of pixels cost nothing: white is white."""
-    held_out = inputs.read_tensors(folder / "digits.safetensors")["held_out"].numpy()
+    held_out = reading.read_tensors(folder / "digits.safetensors")["held_out"].numpy()
     beyond = held_out + (held_out == 1) - (held_out == 0)
     table = run(folder, "digits", ["energy_distance"], np.stack([held_out, beyond]), [[9, 0]] * 2)
     assert table.value[0] == table.value[1]
@@ -217,25 +221,25 @@ def test_classifier_takes_images_of_other_sizes():
 
 
 def test_unusable_input_is_refused(folder):
-    with pytest.raises(store.Refused, match=r"\(2, 30, 2\), not \(R n d\) with R = 1, d = 2"):
+    with pytest.raises(Refused, match=r"\(2, 30, 2\), not \(R n d\) with R = 1, d = 2"):
         run(folder, "planar", ["energy_distance"], np.zeros((2, 30, 2)), [[50, 0]])
-    with pytest.raises(store.Refused, match="--classifier"):
+    with pytest.raises(Refused, match="--classifier"):
         run(folder, "digits", ["fid"], np.zeros((1, 30, 64)), [[50, 0]])
-    spec = inputs.read_record(folder / "planar.safetensors")["spec"] | {
+    spec = reading.read_record(folder / "planar.safetensors")["spec"] | {
         "method": "m",
         "metrics": [],
     }
-    with pytest.raises(store.Refused, match="--samples"):
+    with pytest.raises(Refused, match="--samples"):
         evaluate.main(folder / "planar.safetensors", folder / "out.csv", spec)
 
 
 def test_command_starts_only_what_it_uses(folder):
     """One process for each method: for vectors it loads neither torch nor SciPy."""
-    spec = inputs.read_record(folder / "planar.safetensors")["spec"]
+    spec = reading.read_record(folder / "planar.safetensors")["spec"]
     spec |= {"method": "real", "metrics": ["energy_distance", "mode_tv"]}
     out = folder / "command.csv"
     code = (
-        "import sys, json; from pathlib import Path; from ndsm import evaluate;"
+        "import sys, json; from pathlib import Path; from ndsm.stages import evaluate;"
         "evaluate.main(Path(sys.argv[1]), Path(sys.argv[2]), json.loads(sys.argv[3]));"
         "print(json.dumps(list(sys.modules)))"
     )
@@ -252,7 +256,5 @@ def test_samples_that_ran_away_are_refused_by_name(folder):
     """Finite, but their squares are not in single precision: no NaN may reach a table."""
     samples = np.zeros((1, 50, 2), np.float32)
     samples[0, 3] = 1e30
-    with pytest.raises(
-        store.Refused, match=r"energy_distance of n_train=50, seed=2.*learning_rate"
-    ):
+    with pytest.raises(Refused, match=r"energy_distance of n_train=50, seed=2.*learning_rate"):
         run(folder, "planar", ["energy_distance"], samples, [[50, 2]])

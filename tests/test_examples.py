@@ -11,17 +11,19 @@ from scipy import stats
 from torch import Tensor
 
 from conftest import job_spec
-from ndsm import datasets, fitted, train
-from ndsm.examples import FromData, Pool, most_laps
-from ndsm.fits import fit_mixture
-from ndsm.fitted import data_sampler
-from ndsm.likelihood import log_prob
-from ndsm.mixture import Mixture
-from ndsm.model import build
-from ndsm.nets import ScoreNet, StackedMLP
-from ndsm.objectives import ndsm_cv
-from ndsm.sde import Chain, Jump, exponential, signal, time_grid, variance
-from ndsm.streams import Streams
+from ndsm.artefacts.model import build
+from ndsm.data import datasets
+from ndsm.method import fitted_drift
+from ndsm.method.drift_fits import fit_mixture
+from ndsm.method.fitted_drift import data_sampler
+from ndsm.method.forward_process import Chain, Jump, exponential, signal, time_grid, variance
+from ndsm.method.likelihood import log_prob
+from ndsm.method.mixture import Mixture
+from ndsm.method.networks import ScoreNet, StackedMLP
+from ndsm.method.objectives import ndsm_cv
+from ndsm.method.random_streams import Streams
+from ndsm.method.training_examples import FromData, Pool, most_laps
+from ndsm.stages import train
 
 Z = 6.0  # standard errors; a false alarm has probability 2e-9 a comparison
 P_VALUE = 1e-7  # of one test
@@ -255,7 +257,9 @@ def test_a_pool_trains_as_well_as_independent_simulation():
     seeds, law = 6, datasets.weighted_modes()
     drawn = [law.sample(2000, default_rng(seed))[0] for seed in range(seeds)]
     held_out = law.sample(400, default_rng(99))[0]
-    fit = fitted.stack([fit_mixture(x, "tied", 10, 0) for x in drawn]).to("cpu", torch.float32)
+    fit = fitted_drift.stack([fit_mixture(x, "tied", 10, 0) for x in drawn]).to(
+        "cpu", torch.float32
+    )
     settings = {"evaluations": 1500, "batch": 128, "learning_rate": 5e-3, "ema": 0.1}
     network = {"type": "mlp", "sees_drift": True, "width": 64, "depth": 3}
     process = {"kernel": "exponential", "steps": 100, "t_min": 1e-3, "T": 4.0}

@@ -12,7 +12,10 @@ import pytest
 from matplotlib.colors import to_rgb
 
 from conftest import ROOT
-from ndsm import cost_curves, curves, figures, pictures, store, style
+from ndsm.artefacts import files
+from ndsm.errors import Refused
+from ndsm.report import cost_figures, metric_figures, sample_figures, style
+from ndsm.stages import figures
 
 METHODS = ["gmm", "dsm", "ndsm_cv"]
 SPEC = {
@@ -49,7 +52,7 @@ def tables(tmp_path_factory):
                     rows += [(e, method, n, seed, metric, v) for seed, v in enumerate(values)]
             rows += [(e, "real", None, s, metric, 1e-4 * rng.normal()) for s in range(5)]
     metrics = pd.DataFrame(rows, columns="experiment method n_train seed metric value".split())
-    store.write_table(folder / "metrics.csv", metrics.astype({"n_train": "Int64"}), {})
+    files.write_table(folder / "metrics.csv", metrics.astype({"n_train": "Int64"}), {})
 
     cost = [
         (e, m, 9, 1.0, 90.0 * k, 1000 * k)
@@ -57,7 +60,7 @@ def tables(tmp_path_factory):
         for k, m in enumerate(METHODS)
     ]
     names = "experiment method replicas drift_seconds training_seconds training_evaluations"
-    store.write_table(folder / "cost.csv", pd.DataFrame(cost, columns=names.split()), {})
+    files.write_table(folder / "cost.csv", pd.DataFrame(cost, columns=names.split()), {})
 
     (folder / "samples").mkdir()
     for e, d in (("rings", 2), ("digits", 64)):
@@ -68,7 +71,7 @@ def tables(tmp_path_factory):
             )
             for m, n in sizes
         ]
-        store.write_table(folder / f"samples/{e}.csv", pd.concat(frames), {})
+        files.write_table(folder / f"samples/{e}.csv", pd.concat(frames), {})
 
     rows = [
         ("modes", o, drift, sweep, h, h, seed, 1 / h, 2 / h)
@@ -79,13 +82,13 @@ def tables(tmp_path_factory):
         for seed in range(2)
     ]
     names = "experiment objective drift sweep h t seed objective_variance gradient_variance".split()
-    store.write_table(folder / "gradients.csv", pd.DataFrame(rows, columns=names), {})
+    files.write_table(folder / "gradients.csv", pd.DataFrame(rows, columns=names), {})
     frames = [
         pd.DataFrame(rng.normal(size=(100, 2)), columns=["x0", "x1"]).assign(process=p, t=t)
         for p in ("ou", "gmm")
         for t in (0.0, 0.5, "stationary")
     ]
-    store.write_table(folder / "forward.csv", pd.concat(frames), {})
+    files.write_table(folder / "forward.csv", pd.concat(frames), {})
     return folder
 
 
@@ -122,7 +125,7 @@ def test_a_notebook_and_a_matplotlibrc_of_the_user_change_nothing(tables, tmp_pa
     """As the job runs it, where Jupyter names a module that this Python does not have."""
     (tmp_path / "matplotlibrc").write_text(HOSTILE)
     spec = SPEC | {"figures": ["variance"]}
-    command = [sys.executable, "-m", "ndsm.figures", "--tables", str(tables)]
+    command = [sys.executable, "-m", "ndsm.stages.figures", "--tables", str(tables)]
     command += ["--out", str(tmp_path / "theirs"), "--spec", json.dumps(spec)]
     env = {"PYTHONPATH": str(ROOT / "workflow"), "OMP_NUM_THREADS": "1"}
     env["MPLBACKEND"] = "module://matplotlib_inline.backend_inline"
@@ -146,14 +149,14 @@ def test_where_processes_can_have_no_locks_one_draws(tables, tmp_path, monkeypat
 
 
 def test_unknown_figure_is_refused(tables, tmp_path):
-    with pytest.raises(store.Refused, match="samples_ring: allowed are samples_rings"):
+    with pytest.raises(Refused, match="samples_ring: allowed are samples_rings"):
         figures.main(tables=tables, out=tmp_path, spec=SPEC | {"figures": ["samples_ring"]})
     assert not list(tmp_path.iterdir())
 
 
 def test_learning_curve_shows_the_means_and_the_floor(tables, looks):
-    figure = curves.learning_curve(tables, SPEC, looks, "rings")
-    metrics = curves.read_metrics(tables).query("experiment == 'rings'")
+    figure = metric_figures.learning_curve(tables, SPEC, looks, "rings")
+    metrics = metric_figures.read_metrics(tables).query("experiment == 'rings'")
     for panel, metric in zip(figure.axes, ["energy_distance", "mode_tv"], strict=True):
         of_metric, drawn = metrics[metrics.metric == metric], lines(panel)
         for method in METHODS:
@@ -180,8 +183,8 @@ def test_axis_is_logarithmic_only_where_that_is_possible(looks):
 
 
 def test_band_runs_from_the_lowest_to_the_highest_seed(tables, looks):
-    panel = curves.learning_curve(tables, SPEC, looks, "digits").axes[0]
-    values = curves.read_metrics(tables).query("metric == 'fid' and method == 'gmm'")
+    panel = metric_figures.learning_curve(tables, SPEC, looks, "digits").axes[0]
+    values = metric_figures.read_metrics(tables).query("metric == 'fid' and method == 'gmm'")
     band = panel.collections[0].get_paths()[0].vertices
     at = values[values.n_train == 50].value
     ends = band[band[:, 0] == 50][:, 1]
@@ -189,7 +192,7 @@ def test_band_runs_from_the_lowest_to_the_highest_seed(tables, looks):
 
 
 def test_variance_shows_the_table(tables, looks):
-    figure = curves.variance(tables, SPEC, looks, "")
+    figure = metric_figures.variance(tables, SPEC, looks, "")
     assert len(figure.axes) == 8  # two quantities; step and time, each under two drifts
     for panel in figure.axes[4:]:
         np.testing.assert_allclose(lines(panel)["ndsm"].get_ydata(), [200, 20, 2])
@@ -197,8 +200,8 @@ def test_variance_shows_the_table(tables, looks):
 
 
 def test_cost_is_that_of_a_replica(tables, looks):
-    figure = curves.cost_quality(tables, SPEC, looks, "")
-    seconds, metrics = figure.axes[0], curves.read_metrics(tables)
+    figure = metric_figures.cost_quality(tables, SPEC, looks, "")
+    seconds, metrics = figure.axes[0], metric_figures.read_metrics(tables)
     points = {c.get_label(): c.lines[0].get_xydata()[0] for c in seconds.containers}
     of = metrics.query("experiment == 'rings' and metric == 'energy_distance' and n_train == 1000")
     for k, method in enumerate(METHODS):
@@ -207,15 +210,15 @@ def test_cost_is_that_of_a_replica(tables, looks):
 
 
 def test_forward_process_has_a_row_for_each_process(tables, looks):
-    figure = pictures.forward_process(tables, SPEC, looks, "")
+    figure = sample_figures.forward_process(tables, SPEC, looks, "")
     assert [panel.get_title() for panel in figure.axes[:3]] == ["t = 0", "t = 0.5", "stationary"]
     assert all(len(panel.images) == 1 for panel in figure.axes)
 
 
 def test_seeds_are_where_the_table_says(tables, looks):
     spec = {"experiments": {"rings": SPEC["experiments"]["rings"]}}
-    panel = curves.seeds(tables, spec, looks, "rings").axes[0]
-    metrics = curves.read_metrics(tables)
+    panel = metric_figures.seeds(tables, spec, looks, "rings").axes[0]
+    metrics = metric_figures.read_metrics(tables)
     of = metrics.query("experiment == 'rings' and metric == 'energy_distance' and method == 'dsm'")
     drawn = [line for line in panel.get_lines() if line.get_color() == looks["dsm"].color]
     np.testing.assert_allclose(np.sort(drawn[0].get_xdata()), np.sort(of.value))
@@ -229,9 +232,9 @@ def test_shares_are_the_mean_of_the_seeds_beside_the_truth(tmp_path, looks):
         for k in (0, 1, 2)
     ]
     names = "experiment method n_train seed metric value".split()
-    store.write_table(tmp_path / "metrics.csv", pd.DataFrame(rows, columns=names), {})
+    files.write_table(tmp_path / "metrics.csv", pd.DataFrame(rows, columns=names), {})
     own = {"dataset": {"name": "digits", "shares": [0.7, 0.3]}, "methods": ["dsm"]}
-    panel = curves.shares(tmp_path, {"experiments": {"e": own}}, looks, "e").axes[0]
+    panel = metric_figures.shares(tmp_path, {"experiments": {"e": own}}, looks, "e").axes[0]
     assert [bar.get_height() for bar in panel.patches] == pytest.approx([0.01, 0.11])
     truth = [segment[0, 1] for segment in panel.collections[-1].get_segments()]
     assert truth == pytest.approx([0.7, 0.3])
@@ -249,7 +252,7 @@ def test_departure_orders_experiments_by_its_size(tmp_path, looks):
         for metric in metrics
     ]
     names = "experiment method n_train seed metric value".split()
-    store.write_table(tmp_path / "metrics.csv", pd.DataFrame(rows, columns=names), {})
+    files.write_table(tmp_path / "metrics.csv", pd.DataFrame(rows, columns=names), {})
     spec = {
         "experiments": {
             e: {
@@ -262,7 +265,7 @@ def test_departure_orders_experiments_by_its_size(tmp_path, looks):
         }
     }
     spec["experiments"]["far_few"] = spec["experiments"]["far"] | {"variant_of": "far"}
-    drawn = lines(curves.departure(tmp_path, spec, looks, "").axes[0])
+    drawn = lines(metric_figures.departure(tmp_path, spec, looks, "").axes[0])
     for name in ("dsm", "floor"):
         np.testing.assert_allclose(drawn[name].get_xdata(), [0.2, 0.2, 1.0])
         np.testing.assert_allclose(drawn[name].get_ydata(), [1.3, 0.3, 1.1])
@@ -282,10 +285,10 @@ def test_runs_at_several_components_are_drawn_at_their_numbers(tmp_path, looks):
     ]
     rows += [("e", "real", None, 0, "fid", 7.0)]
     names = "experiment method n_train seed metric value".split()
-    store.write_table(tmp_path / "metrics.csv", pd.DataFrame(rows, columns=names), {})
+    files.write_table(tmp_path / "metrics.csv", pd.DataFrame(rows, columns=names), {})
     shown = {"methods": ["dsm", "gmm"], "metrics": ["fid", "kid", "nearest_ratio"]}
     spec = {"experiments": {"e": shown}, "varied": {"e": {"components": runs}}}
-    figure = cost_curves.components(tmp_path, spec, looks, "e")
+    figure = cost_figures.components(tmp_path, spec, looks, "e")
     fid, ratio = figure.axes
     assert fid.get_title() == "99 training points" and ratio.get_xlabel().startswith("components")
     drawn = lines(fid)
@@ -307,16 +310,16 @@ def test_budgets_stand_beside_the_untrained_model(tmp_path):
         for seed in range(3)
     ]
     names = "experiment method n_train seed metric value".split()
-    store.write_table(tmp_path / "metrics.csv", pd.DataFrame(rows, columns=names), {})
+    files.write_table(tmp_path / "metrics.csv", pd.DataFrame(rows, columns=names), {})
     methods = ["dsm", "dsm_untrained", "edm", "edm_untrained"]
     spec = {"experiments": {"e": {"methods": methods, "metrics": ["kl"]}}}
     spec["varied"] = {"e": {"budgets": {"e_20": 20, "e": 40}}}
-    figure = cost_curves.budgets(tmp_path, spec, style.looks([methods]), "e")
+    figure = cost_figures.budgets(tmp_path, spec, style.looks([methods]), "e")
     for panel, n in zip(figure.axes, (10, 100), strict=True):
         drawn = lines(panel)
-        assert set(drawn) == {"dsm", cost_curves.NULLS}
+        assert set(drawn) == {"dsm", cost_figures.NULLS}
         np.testing.assert_allclose(drawn["dsm"].get_ydata(), [6 + n, 4 + n])
-        np.testing.assert_allclose(drawn[cost_curves.NULLS].get_ydata(), 10 + n)
+        np.testing.assert_allclose(drawn[cost_figures.NULLS].get_ydata(), 10 + n)
 
 
 def test_a_frontier_shows_the_metric_of_its_thresholds(tmp_path, looks):
@@ -329,12 +332,12 @@ def test_a_frontier_shows_the_metric_of_its_thresholds(tmp_path, looks):
         for seed in range(3)
     ]
     table = pd.DataFrame(rows, columns=[*names.split(), *costs.split()])
-    store.write_table(tmp_path / "frontier.csv", table, {})
+    files.write_table(tmp_path / "frontier.csv", table, {})
     own = table[table.run == "e"][["experiment", "method", "n_train", "seed", "metric", "value"]]
-    store.write_table(tmp_path / "metrics.csv", own, {})
+    files.write_table(tmp_path / "metrics.csv", own, {})
     told = {"budgets": ["e_20", "e"], "steps": ["e"], "thresholds": {"kl": ["dsm"]}}
     spec = {"experiments": {"e": {"methods": ["dsm"]}}, "frontiers": {"e": told}}
-    figure = cost_curves.frontier(tmp_path, spec, looks, "e")
+    figure = cost_figures.frontier(tmp_path, spec, looks, "e")
     seconds, evaluations = figure.axes  # the sampler's steps do not vary
     for panel, at in ((seconds, [2, 4]), (evaluations, [20, 40])):
         np.testing.assert_allclose(lines(panel)["dsm"].get_xdata(), at)
@@ -344,7 +347,7 @@ def test_a_frontier_shows_the_metric_of_its_thresholds(tmp_path, looks):
 def test_both_branches_share_a_mosaic():
     x = np.zeros((60, 16)) + np.linspace(0, 0.2, 60)[:, None]
     x[::2] = 1 - x[::2]
-    shown = pictures.both_branches(x)
+    shown = sample_figures.both_branches(x)
     assert shown.shape == (25, 16)
     np.testing.assert_array_equal(shown[:15], x[1::2][:15])
     np.testing.assert_array_equal(shown[15:], x[::2][:10])
@@ -352,14 +355,14 @@ def test_both_branches_share_a_mosaic():
 
 def test_mosaic_places_images_in_reading_order():
     x = np.repeat(np.arange(30.0), 4).reshape(30, 4)
-    tiled = pictures.mosaic(x)
+    tiled = sample_figures.mosaic(x)
     assert tiled.shape == (14, 14)
     np.testing.assert_array_equal(tiled[::3, ::3], np.arange(25).reshape(5, 5))
     assert np.isnan(tiled[2]).all()
 
 
 def test_projection_keeps_the_plane_of_the_data(tables, looks):
-    figure = pictures.scatter(tables, SPEC, looks, "rings")
+    figure = sample_figures.scatter(tables, SPEC, looks, "rings")
     shown = figure.subfigs[0].axes[0].collections[0].get_offsets()
     data = pd.read_csv(tables / "samples/rings.csv").query("method == 'data'")
     np.testing.assert_allclose(shown, data[["x0", "x1"]])

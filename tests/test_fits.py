@@ -5,8 +5,8 @@ import pytest
 import torch
 from numpy.random import default_rng
 
-from ndsm import store
-from ndsm.fits import FIXED_POINT, fit_labels, fit_orbit, fit_ou, weights_and_variance
+from ndsm.errors import Refused
+from ndsm.method.drift_fits import FIXED_POINT, fit_labels, fit_orbit, fit_ou, weights_and_variance
 
 Z = 6.0  # standard errors; a false alarm has probability 2e-9 a comparison
 MEANS = np.array([[0.1, 0.2, 0.1], [0.4, 0.1, 0.3], [0.2, 0.4, 0.4]])
@@ -86,7 +86,7 @@ def test_a_symmetric_orbit_has_equal_weights_in_each_pair():
 
 
 def test_an_odd_number_of_components_is_refused():
-    with pytest.raises(store.Refused, match="n_components: 5 with fit orbit; give an even number"):
+    with pytest.raises(Refused, match="n_components: 5 with fit orbit; give an even number"):
         fit_orbit(symmetric(0.5), 5, seed=0)
 
 

@@ -5,10 +5,12 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from ndsm import claims, comparisons, frontier, store, variants
-from ndsm.frontier import time_to_quality
-from ndsm.results import place
-from ndsm.verdict import INCONCLUSIVE, verdict
+from ndsm.artefacts import files
+from ndsm.artefacts.result_paths import place
+from ndsm.report import comparisons, experiment_tables, frontier
+from ndsm.report.frontier import time_to_quality
+from ndsm.report.verdict import INCONCLUSIVE, verdict
+from ndsm.stages import claims
 
 # FID by budget: dsm halves with each doubling, jump starts low, mixture has no network.
 BUDGETS = {"e_250": 250, "e_500": 500, "e": 1000}
@@ -42,7 +44,7 @@ def results(tmp_path):
     replicas = [[50, seed] for seed in SEEDS]
 
     def record(path, measured, **told):
-        store.write_record(tmp_path / path, {"spec": told, "measured": measured, "sha256": ""})
+        files.write_record(tmp_path / path, {"spec": told, "measured": measured, "sha256": ""})
 
     for seed in SEEDS:
         record(f"latent/e/50-{seed}.safetensors", {"seconds": 20.0 + seed})
@@ -234,7 +236,7 @@ def test_a_baseline_in_another_experiment():
 
 
 def test_variants_are_marked_where_they_differ():
-    lines = variants.variant_tables(METRICS, SPEC)
+    lines = experiment_tables.variant_tables(METRICS, SPEC)
     rows = {line.split("|")[1].strip(): line for line in lines if line.startswith("| ")}
     assert rows["fid, n = 50"].split("|")[2:5] == [" mixture ", " dsm ", " jump "]
     assert "▲" not in rows["as above"] and "▼" not in rows["as above"]
@@ -246,7 +248,7 @@ def test_variants_are_marked_where_they_differ():
 def test_reached_table_says_never_and_how_many(runs):
     some = time_to_quality(runs, SPEC)
     some.loc[(some.method == "jump") & (some.seed == 2), "seconds"] = np.nan
-    text = "\n".join(variants.reached_table(some, SPEC))
+    text = "\n".join(experiment_tables.reached_table(some, SPEC))
     row = next(line for line in text.splitlines() if line.startswith("| dsm"))
     assert row.endswith("| never |") and "(×1)" in row
     mixture = next(line for line in text.splitlines() if line.startswith("| mixture"))

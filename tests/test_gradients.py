@@ -6,8 +6,8 @@ import pytest
 import torch
 from numpy.random import default_rng
 
-from ndsm.fits import fit_mixture, fit_ou
-from ndsm.gradients import Laboratory, at_both_ends
+from ndsm.method.drift_fits import fit_mixture, fit_ou
+from ndsm.stages.gradients import Laboratory, at_both_ends
 
 
 @pytest.mark.parametrize("drift", ["linear", "nonlinear"])

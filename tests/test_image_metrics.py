@@ -6,7 +6,7 @@ from numpy.random import default_rng
 from scipy import linalg, stats
 from scipy.spatial.distance import cdist
 
-from ndsm import image_metrics
+from ndsm.metrics import image_metrics
 
 
 def normal(seed, n, d=2, shift=0.0):

@@ -8,7 +8,9 @@ import pytest
 from numpy.random import default_rng
 from scipy.ndimage import maximum_filter
 
-from ndsm import datasets, images, store
+from ndsm.artefacts import files
+from ndsm.data import datasets, images
+from ndsm.errors import Refused
 
 SHARES = [0.7, 0.2, 0.1]
 
@@ -25,7 +27,7 @@ def source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "train_labels": (np.arange(600) % 10).astype(np.uint8),
         "test_labels": (np.arange(100) % 10).astype(np.uint8),
     }
-    store.write_tensors(tmp_path / "mnist.safetensors", arrays, {})
+    files.write_tensors(tmp_path / "mnist.safetensors", arrays, {})
     return tmp_path / "mnist.safetensors"
 
 
@@ -72,7 +74,7 @@ def test_pixels_are_averaged_two_by_two(source: Path) -> None:
 
 
 def test_mnist_without_its_source_is_refused() -> None:
-    with pytest.raises(store.Refused, match="source: none is given for mnist"):
+    with pytest.raises(Refused, match="source: none is given for mnist"):
         datasets.prepare({"name": "mnist"}, 10)
 
 

@@ -10,9 +10,9 @@ import pandas as pd
 import pytest
 
 from conftest import snakemake
-from ndsm import inputs, store
-from ndsm.cells import KEYS, read_cells, refuse_gaps
-from ndsm.store import Refused
+from ndsm.artefacts import files, reading
+from ndsm.artefacts.metric_table import KEYS, read_cells, refuse_gaps
+from ndsm.errors import Refused
 
 TOLD = {"experiment": "modes", "replicas": [[50, 0], [50, 1]], "process": {"T": 4.0}}
 SHAPES = {"means": "R K d", "shift": "R 1 d"}
@@ -28,12 +28,12 @@ def arrays(**changes: np.ndarray) -> dict[str, np.ndarray]:
 def path(tmp_path: Path) -> Path:
     """A drift as its stage leaves it."""
     path = tmp_path / "results" / "smoke" / "drift" / "modes" / "gmm" / "0.safetensors"
-    store.write_tensors(path, arrays(), store.provenance(TOLD))
+    files.write_tensors(path, arrays(), files.provenance(TOLD))
     return path
 
 
 def read(path: Path, **changes: object) -> dict[str, np.ndarray]:
-    return inputs.read_arrays(path, SHAPES, TOLD | changes, R=2)
+    return reading.read_arrays(path, SHAPES, TOLD | changes, R=2)
 
 
 def refused(path: Path, problem: str, **changes: object) -> None:
@@ -49,7 +49,7 @@ def refused(path: Path, problem: str, **changes: object) -> None:
 def test_a_whole_result_is_read_as_it_was_written(path: Path) -> None:
     for name, array in arrays().items():
         np.testing.assert_array_equal(read(path)[name], array)
-        np.testing.assert_array_equal(inputs.read_tensors(path, SHAPES, TOLD)[name], array)
+        np.testing.assert_array_equal(reading.read_tensors(path, SHAPES, TOLD)[name], array)
 
 
 def test_a_changed_byte_is_noticed(path: Path) -> None:
@@ -89,13 +89,13 @@ def test_a_result_of_other_settings_is_noticed(path: Path) -> None:
 
 def test_a_result_made_from_an_older_one_is_noticed(path: Path, tmp_path: Path) -> None:
     source = tmp_path / "data.safetensors"
-    store.write_tensors(source, {"pool": np.zeros((5, 2))}, {})
-    inputs.read_arrays(source)
-    store.write_tensors(path, arrays(), store.provenance(TOLD))
+    files.write_tensors(source, {"pool": np.zeros((5, 2))}, {})
+    reading.read_arrays(source)
+    files.write_tensors(path, arrays(), files.provenance(TOLD))
     assert read(path)
-    store.write_tensors(source, {"pool": np.zeros((5, 2))}, {})
+    files.write_tensors(source, {"pool": np.zeros((5, 2))}, {})
     assert read(path)  # written anew, but the same
-    store.write_tensors(source, {"pool": np.ones((5, 2))}, {})
+    files.write_tensors(source, {"pool": np.ones((5, 2))}, {})
     refused(path, f"made from another {source} than there is")
 
 
@@ -112,18 +112,18 @@ def test_a_result_made_from_an_older_one_is_noticed(path: Path, tmp_path: Path) 
     ],
 )
 def test_other_tensors_than_the_reader_needs_are_noticed(path: Path, changes, problem) -> None:
-    store.write_tensors(path, arrays(**changes), store.provenance(TOLD))
+    files.write_tensors(path, arrays(**changes), files.provenance(TOLD))
     refused(path, problem)
 
 
 def test_components_that_pad_a_stack_may_have_no_weight(path: Path) -> None:
     padded = arrays(log_weights=np.array([0, -np.inf, 0]))
-    store.write_tensors(path, padded, store.provenance(TOLD))
+    files.write_tensors(path, padded, files.provenance(TOLD))
     assert read(path)
 
 
 def test_a_missing_tensor_is_noticed(path: Path) -> None:
-    store.write_tensors(path, {"means": np.ones((2, 3, 2))}, store.provenance(TOLD))
+    files.write_tensors(path, {"means": np.ones((2, 3, 2))}, files.provenance(TOLD))
     refused(path, "it has no shift")
 
 
@@ -133,7 +133,7 @@ def test_without_the_digest_a_changed_byte_would_pass(path: Path, monkeypatch) -
     content[-1] ^= 1
     path.write_bytes(content)
     digest = json.loads(path.with_suffix(".json").read_text())["sha256"]
-    monkeypatch.setattr(store, "sha256", lambda _: digest)
+    monkeypatch.setattr(files, "sha256", lambda _: digest)
     assert read(path)
 
 
@@ -168,16 +168,16 @@ def test_a_cell_missing_or_twice_or_foreign_is_noticed(rows: list[tuple], proble
 
 def test_values_and_columns_of_a_table_are_checked(tmp_path: Path) -> None:
     path = tmp_path / "results" / "smoke" / "evaluate" / "modes" / "dsm" / "0.csv"
-    store.write_table(path, cells(CELLS), {})
+    files.write_table(path, cells(CELLS), {})
     assert len(read_cells(path)) == 6
     bad = cells(CELLS)
     bad.loc[4, "value"] = np.inf
-    store.write_table(path, bad, {})
+    files.write_table(path, bad, {})
     with pytest.raises(
         Refused, match=r"rule evaluate makes it\): fid of modes, ndsm, .*seed 1 is inf"
     ):
         read_cells(path)
-    store.write_table(path, cells(CELLS).drop(columns="seed"), {})
+    files.write_table(path, cells(CELLS).drop(columns="seed"), {})
     with pytest.raises(Refused, match=r"\(rule evaluate makes it\): it has no column seed"):
         read_cells(path)
 

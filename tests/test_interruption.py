@@ -18,9 +18,10 @@ import yaml
 from numpy.random import default_rng
 
 from conftest import ROOT, copy_tree, files_of, job_spec, lines_of, snakemake, start
-from ndsm import checkpoint, drift, store, train
-from ndsm.checkpoint import Checkpoint
-from ndsm.inputs import read_record
+from ndsm.artefacts import checkpoint, files
+from ndsm.artefacts.checkpoint import Checkpoint
+from ndsm.artefacts.reading import read_record
+from ndsm.stages import drift, train
 
 PROFILES = sorted((ROOT / "workflow" / "profiles").iterdir())
 
@@ -29,15 +30,15 @@ PROFILES = sorted((ROOT / "workflow" / "profiles").iterdir())
 WRITER = """
 import time
 from pathlib import Path
-from ndsm import store
+from ndsm.artefacts import files
 
 def main(out: Path) -> None:
-    with store.atomic(out) as temporary:
+    with files.atomic(out) as temporary:
         temporary.write_text("half")
         print("writing", flush=True)
         time.sleep(60)
 
-store.run(main)
+files.run(main)
 """
 
 
@@ -58,7 +59,7 @@ def test_a_writer_that_is_killed_leaves_nothing_for_long(
         assert len(left) == 1
     else:
         assert not left and said == [f"stopped by {name}: run Snakemake again"]
-    store.write_text(out, "whole")
+    files.write_text(out, "whole")
     assert files_of(tmp_path) == {out.name, of_another.name}
 
 
@@ -82,9 +83,11 @@ def test_what_nobody_foresaw_keeps_its_traceback(line: str, tmp_path: Path) -> N
 # A training.
 
 DRIVER = """
-from ndsm import checkpoint, store, train
+from ndsm.artefacts import checkpoint
+from ndsm.artefacts import files
+from ndsm.stages import train
 checkpoint.PERIOD = 0.05
-store.run(train.main)
+files.run(train.main)
 """
 FIT = {"fit": "em", "covariance": "tied", "n_components": 3, "selection": "bic"}
 PROCESS = job_spec()["process"] | {"tolerance": 9.0}
@@ -97,7 +100,7 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     data, fit = folder / "data.safetensors", folder / "drift.safetensors"
     x = default_rng(0).normal([[[0, 0]], [[0, 4]], [[4, 0]]], 0.5, (3, 100, 2)).reshape(300, 2)
     tensors = {"pool": x.astype(np.float32), "pool_labels": np.zeros(300, int)}
-    store.write_tensors(data, tensors, {})
+    files.write_tensors(data, tensors, {})
     told = {key: training(40)[key] for key in ("experiment", "replicas", "process")}
     drift.main([data], fit, told | {"fit": FIT, "noised": False})
     return [data, fit]

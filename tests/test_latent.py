@@ -8,9 +8,12 @@ import torch
 from sklearn.datasets import load_digits
 from torch import distributions as law
 
-from ndsm import autoencoder, inputs, latent, sample, store
-from ndsm.autoencoder import Autoencoder
-from ndsm.subset import training_subset
+from ndsm.artefacts import files, reading
+from ndsm.data.training_subset import training_subset
+from ndsm.errors import Refused
+from ndsm.method import autoencoder
+from ndsm.method.autoencoder import Autoencoder
+from ndsm.stages import latent, sample
 
 SETTINGS = {"type": "mlp", "latent": 4, "width": 64, "kl": 0.02}
 SETTINGS |= {"steps": 600, "batch": 64, "learning_rate": 5e-3, "sees": "subset"}
@@ -67,14 +70,14 @@ def data(tmp_path: Path) -> Path:
     x, labels = images(400), torch.from_numpy(load_digits().target[:400])
     path = tmp_path / "data.safetensors"
     tensors = {"pool": x[:300], "pool_labels": labels[:300], "held_out": x[300:]}
-    store.write_tensors(path, tensors, {})
+    files.write_tensors(path, tensors, {})
     return path
 
 
 def encode(data: Path, out: str, replica: list[int] | None, **changes: object) -> Path:
     path = data.with_name(f"{out}.safetensors")
     told = {"replica": replica, "autoencoder": SETTINGS | changes, "device": "cpu"}
-    store.INPUTS.clear()  # as in a process of its own
+    files.INPUTS.clear()  # as in a process of its own
     latent.main(data, path, told)
     return path
 
@@ -82,40 +85,40 @@ def encode(data: Path, out: str, replica: list[int] | None, **changes: object) -
 @pytest.mark.parametrize("changes", [{"learning_rate": 1e9}, {"kl": 1e308}], ids=str)
 def test_an_autoencoder_that_diverges_writes_nothing(data, changes):
     """Weights that are not finite would be refused by whoever reads them, for ever."""
-    with pytest.raises(store.Refused, match="lower autoencoder.learning_rate .* or autoencoder.kl"):
+    with pytest.raises(Refused, match="lower autoencoder.learning_rate .* or autoencoder.kl"):
         encode(data, "diverged", None, steps=20, **changes)
     assert not list(data.parent.glob("diverged*"))
 
 
 def test_the_strict_form_sees_the_subset_alone(data):
     """Other images in the pool change nothing; those of the subset do."""
-    before = inputs.read_tensors(encode(data, "before", [50, 1], steps=20))
-    tensors = inputs.read_tensors(data)
+    before = reading.read_tensors(encode(data, "before", [50, 1], steps=20))
+    tensors = reading.read_tensors(data)
     chosen = training_subset({"rows": torch.arange(300)}, 50, 1, of="rows")
     outside = torch.ones(300).bool()
     outside[chosen] = False
     changed = tensors["pool"].clone()
     changed[outside] = torch.rand(250, 64)
-    store.write_tensors(data, tensors | {"pool": changed}, {})
-    after = inputs.read_tensors(encode(data, "after", [50, 1], steps=20))
+    files.write_tensors(data, tensors | {"pool": changed}, {})
+    after = reading.read_tensors(encode(data, "after", [50, 1], steps=20))
     assert all(torch.equal(before[name], after[name]) for name in before)
     assert len(before["pool"]) == 50
     torch.testing.assert_close(before["pool_labels"], tensors["pool_labels"][chosen])
     changed[chosen[0]] = 0
-    store.write_tensors(data, tensors | {"pool": changed}, {})
-    other = inputs.read_tensors(encode(data, "other", [50, 1], steps=20))
+    files.write_tensors(data, tensors | {"pool": changed}, {})
+    other = reading.read_tensors(encode(data, "other", [50, 1], steps=20))
     assert not torch.equal(before["encoder.0.weight"], other["encoder.0.weight"])
 
 
 def test_codes_and_errors_are_those_of_the_written_network(data):
     path = encode(data, "all", None)
-    network, tensors = latent.load(path, "cpu"), inputs.read_tensors(data)
+    network, tensors = latent.load(path, "cpu"), reading.read_tensors(data)
     with torch.no_grad():
         codes = [network.encode(tensors[name]) for name in ("pool", "held_out")]
         gap = network.decode(network.encode(tensors["held_out"])) - tensors["held_out"]
-    written = inputs.read_tensors(path)
+    written = reading.read_tensors(path)
     torch.testing.assert_close([written["pool"], written["held_out"]], codes)
-    measured = inputs.read_record(path)["measured"]
+    measured = reading.read_record(path)["measured"]
     assert measured["rmse_held_out"] == pytest.approx(gap.square().mean().sqrt().item(), rel=1e-4)
     assert measured["rmse_seen"] < measured["rmse_held_out"]
 
@@ -128,10 +131,10 @@ def test_the_ceiling_is_the_training_images_decoded_by_their_own_autoencoder(dat
     told = {"experiment": "e", "method": "decoded", "replicas": replicas, "device": "cpu"}
     sampling = {"samples": 4000, "decoded": 3000}
     sample.main(out, told | {"sampling": sampling}, autoencoder=files)
-    found = inputs.read_tensors(out)
+    found = reading.read_tensors(out)
     assert found["samples"].dtype == torch.float16 and found["codes"].shape == (2, 4000, 4)
     assert found["samples"].shape == (2, 3000, 64)
-    pool = inputs.read_tensors(data)["pool"]
+    pool = reading.read_tensors(data)["pool"]
     for k, replica in enumerate(replicas):
         network, x = latent.load(files[k], "cpu"), training_subset({"pool": pool}, *replica)
         with torch.no_grad():

@@ -8,17 +8,24 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ndsm import diffused as diffused_module
-from ndsm import likelihood
-from ndsm import mixture as mixture_module
-from ndsm.diffused import diffused
-from ndsm.fitted import Fitted
-from ndsm.likelihood import log_prob
-from ndsm.mixture import Mixture, standard_normal
-from ndsm.nets import Differentiable, Odd, ScoreNet, StackedMLP, Zero
-from ndsm.samplers import generate, prior
-from ndsm.sde import Chain, angle_of_time, exponential, signal, time_grid, variance
-from ndsm.streams import Streams
+from ndsm.method import likelihood
+from ndsm.method import mixture as mixture_module
+from ndsm.method import noised_mixture as diffused_module
+from ndsm.method.fitted_drift import Fitted
+from ndsm.method.forward_process import (
+    Chain,
+    angle_of_time,
+    exponential,
+    signal,
+    time_grid,
+    variance,
+)
+from ndsm.method.likelihood import log_prob
+from ndsm.method.mixture import Mixture, standard_normal
+from ndsm.method.networks import Differentiable, Odd, ScoreNet, StackedMLP, Zero
+from ndsm.method.noised_mixture import diffused
+from ndsm.method.random_streams import Streams
+from ndsm.method.samplers import generate, prior
 
 Z = 6.0  # standard errors; a false alarm has probability 2e-9 a comparison
 

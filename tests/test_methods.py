@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from ndsm import config, plan, results, specs
-from ndsm.methods import is_trained, null_of, settings_of
+from ndsm.artefacts import result_paths
+from ndsm.study import configuration, job_settings, plan
+from ndsm.study.methods import is_trained, null_of, settings_of
 from test_config import DELETED, SMOKE, changed, refusal
 
 OWN = [
@@ -147,12 +148,12 @@ def search(**changes: Any) -> dict[str, Any]:
 
 def test_a_validation_split_has_fewer_points_to_train_on() -> None:
     """Of 500 it leaves 334."""
-    study = config.resolve(search(n_train=[334]))
-    assert specs.spec(study, "data", experiment="weighted_modes")["split"] == "validation"
+    study = configuration.resolve(search(n_train=[334]))
+    assert job_settings.spec(study, "data", experiment="weighted_modes")["split"] == "validation"
     raw = search(n_train=[335])
     key = "error: experiments.weighted_modes.n_train"
     assert refusal(raw) == [f"{key}: 335 is more than weighted_modes has; allowed: up to 334"]
-    assert config.resolve(raw | {"split": "test"})  # the usual one has them
+    assert configuration.resolve(raw | {"split": "test"})  # the usual one has them
 
 
 # Settings.
@@ -162,7 +163,7 @@ def dsm_with(own: dict[str, Any], tuned: dict[str, Any]) -> dict[str, Any]:
     """The smoke study, dsm with settings of its own and others that a search found."""
     raw = changed("experiments.weighted_modes.tuned", {"dsm": tuned})
     raw["methods"]["dsm"] = {"objective": "dsm", "drift": "ou"} | own
-    return config.resolve(raw)
+    return configuration.resolve(raw)
 
 
 def test_tuned_settings_are_over_the_methods_and_these_over_the_experiments() -> None:
@@ -185,7 +186,7 @@ def test_tuned_settings_are_over_the_methods_and_these_over_the_experiments() ->
 def test_another_batch_has_as_many_evaluations_of_points(batch: int, evaluations: int) -> None:
     """40 of a batch of 32, to the whole number of steps below."""
     study = dsm_with({}, {"training": {"batch": batch}})
-    told = specs.spec(study, "train", experiment="weighted_modes", method="dsm", part="0")
+    told = job_settings.spec(study, "train", experiment="weighted_modes", method="dsm", part="0")
     assert told["training"]["evaluations"] == evaluations
     assert 0 <= 40 * 32 - told["training"]["evaluations"] * batch < batch
     own = dsm_with({"training": {"batch": batch}}, {})
@@ -194,7 +195,7 @@ def test_another_batch_has_as_many_evaluations_of_points(batch: int, evaluations
 
 def test_a_variant_keeps_what_the_search_found_and_its_own_budget() -> None:
     raw = changed("experiments.digits_latent.tuned", {"edm": {"training": {"batch": 64}}})
-    study = config.resolve(raw)
+    study = configuration.resolve(raw)
     budgets = [
         settings_of(study, name, "edm")["training"]["evaluations"]
         for name in ("digits_latent", "digits_latent_short")
@@ -206,9 +207,9 @@ def test_a_variant_keeps_what_the_search_found_and_its_own_budget() -> None:
 
 def test_a_temperature_is_told_to_the_mixture_that_has_it() -> None:
     raw = changed("experiments.digits_latent.tuned", {"vae_prior": {"temperature": 0.7}})
-    study = config.resolve(raw)
+    study = configuration.resolve(raw)
     told = {
-        name: specs.spec(study, "sample", experiment="digits_latent", method=name, part="0")
+        name: job_settings.spec(study, "sample", experiment="digits_latent", method=name, part="0")
         for name in ("gmm_tempered", "vae_prior", "edm")
     }
     assert {n: t.get("temperature") for n, t in told.items()} == {
@@ -222,7 +223,7 @@ def test_a_temperature_is_told_to_the_mixture_that_has_it() -> None:
 
 
 def test_each_method_with_a_network_has_its_untrained_model_after_it() -> None:
-    study = config.resolve(SMOKE)
+    study = configuration.resolve(SMOKE)
     assert study["experiments"]["digits_latent"]["methods"] == [
         *("gmm_tempered", "vae_prior", "edm", "edm_untrained", "ndsm_flow", "ndsm_flow_untrained"),
         *("ndsm_jump", "ndsm_jump_untrained"),
@@ -235,13 +236,13 @@ def test_each_method_with_a_network_has_its_untrained_model_after_it() -> None:
 
 
 def test_a_validation_split_has_no_untrained_models() -> None:
-    study = config.resolve(search())
+    study = configuration.resolve(search())
     assert study["methods"] == SMOKE["methods"]
     assert (
         study["experiments"]["weighted_modes"]["methods"]
         == search()["experiments"]["weighted_modes"]["methods"]
     )
-    assert specs.spec(study, "aggregate")["nulls"] == dict.fromkeys(plan.bases(study), {})
+    assert job_settings.spec(study, "aggregate")["nulls"] == dict.fromkeys(plan.bases(study), {})
 
 
 NULL = "ndsm_cv_learned_untrained"  # along the same chain as ndsm_anti
@@ -267,20 +268,20 @@ def test_untrained_models_are_one_where_nothing_but_training_differs(
 ) -> None:
     raw = changed(key, value)
     raw["defaults"]["drifts"]["gmm2"] = copy.deepcopy(raw["defaults"]["drifts"]["gmm"])
-    study, name = config.resolve(raw), "weighted_modes"
+    study, name = configuration.resolve(raw), "weighted_modes"
     own = "ndsm_anti_untrained"
     assert null_of(study, name, own) == (NULL if shared else own)
-    told = specs.spec(study, "aggregate")["nulls"]
+    told = job_settings.spec(study, "aggregate")["nulls"]
     assert told[name] == STILL | ({own: NULL} if shared else {})
     drawn = {j["method"] for j in plan.jobs(study, "sample") if j["experiment"] == name}
     assert NULL in drawn and (own in drawn) != shared
-    shown = specs.spec(study, "figures")["experiments"][name]["methods"]
+    shown = job_settings.spec(study, "figures")["experiments"][name]["methods"]
     assert NULL in shown and (own in shown) != shared
 
 
 def test_models_of_other_examples_or_mixtures_are_others() -> None:
     """Of the smoke study's seven in the plane two chains are one, and two flows that stand."""
-    study = config.resolve(SMOKE)
+    study = configuration.resolve(SMOKE)
     methods = study["experiments"]["weighted_modes"]["methods"]
     nulls = [m for m in methods if m.endswith("_untrained")]
     found = {m: null_of(study, "weighted_modes", m) for m in nulls}
@@ -288,14 +289,14 @@ def test_models_of_other_examples_or_mixtures_are_others() -> None:
     others = {m: null for m, null in found.items() if null != m}
     assert others == STILL | {"ndsm_anti_untrained": NULL}
     # EDM's sampler starts from its own noise level.
-    study = config.resolve(changed("defaults.sampling.sampler", "edm"))
+    study = configuration.resolve(changed("defaults.sampling.sampler", "edm"))
     own = "flow_matching_untrained"
     assert null_of(study, "weighted_modes", own) == own
 
 
 def test_a_variant_has_no_untrained_models() -> None:
     """What it varies has them."""
-    study = config.resolve(SMOKE)
+    study = configuration.resolve(SMOKE)
     for name, settings in study["experiments"].items():
         nulls = [m for m in settings["methods"] if m.endswith("_untrained")]
         assert bool(nulls) == ("variant_of" not in settings), name
@@ -305,13 +306,13 @@ def test_results_of_one_untrained_model_are_found_by_all_its_names() -> None:
     raw = copy.deepcopy(SMOKE)
     raw["methods"]["edm2"] = raw["methods"]["edm"] | {"weight": 0}
     raw["experiments"]["digits_latent"]["methods"] = ["vae_prior", "edm", "edm2"]
-    study = config.resolve(raw | {"primary": {}, "secondary": []})
-    told = specs.spec(study, "aggregate")
+    study = configuration.resolve(raw | {"primary": {}, "secondary": []})
+    told = job_settings.spec(study, "aggregate")
     for stage in ("sample", "evaluate"):
         expected = f"{stage}/digits_latent/edm_untrained/0"
         job = {"experiment": "digits_latent", "method": "edm2_untrained", "part": 0}
         assert plan.place(study, stage, job) == expected
-        found = results.place(told, stage, *map(str, job.values()))
+        found = result_paths.place(told, stage, *map(str, job.values()))
         assert found == Path(f"{expected}.safetensors")
         there = {plan.place(study, stage, each) for each in plan.jobs(study, stage)}
         assert expected in there

@@ -8,9 +8,9 @@ from scipy import stats
 from scipy.spatial.distance import cdist
 from sklearn.neighbors import KNeighborsClassifier
 
-from ndsm import distances, metrics
-from ndsm.names import DIAGNOSTIC
-from ndsm.verdict import MAXIMISED
+from ndsm.metrics import distances, registry
+from ndsm.report.verdict import MAXIMISED
+from ndsm.vocabulary import DIAGNOSTIC
 
 
 def normal(seed, n, d=2, shift=0.0):
@@ -30,8 +30,8 @@ def brute_energy_distance(x, y):
 def test_energy_distance_against_brute_force(sizes, d):
     x, y = normal(0, sizes[0], d, shift=0.1), normal(1, sizes[1], d)
     expected = brute_energy_distance(x, y)
-    assert metrics.energy_distance(x, y) == pytest.approx(expected, abs=1e-6)
-    assert metrics.energy_distance(x, y, distances.spread(y)) == pytest.approx(expected, abs=1e-6)
+    assert registry.energy_distance(x, y) == pytest.approx(expected, abs=1e-6)
+    assert registry.energy_distance(x, y, distances.spread(y)) == pytest.approx(expected, abs=1e-6)
 
 
 def test_energy_distance_against_scipy():
@@ -40,7 +40,7 @@ def test_energy_distance_against_scipy():
     biased = stats.energy_distance(x.ravel(), y.ravel()) ** 2
     within_x, within_y = distances.spread(x), distances.spread(y)
     unbiased = biased - within_x / len(x) - within_y / len(y)
-    assert metrics.energy_distance(x, y) == pytest.approx(unbiased / within_y, abs=1e-6)
+    assert registry.energy_distance(x, y) == pytest.approx(unbiased / within_y, abs=1e-6)
 
 
 @pytest.mark.parametrize("offset", [0.0, 1e3])
@@ -53,7 +53,7 @@ def test_single_precision_is_enough(offset):
         for _ in range(2)
     )
     expected = brute_energy_distance(x, y)
-    assert metrics.energy_distance(x, y) == pytest.approx(expected, abs=3e-6)
+    assert registry.energy_distance(x, y) == pytest.approx(expected, abs=3e-6)
 
 
 def test_energy_distance_is_unbiased():
@@ -64,7 +64,7 @@ def test_energy_distance_is_unbiased():
     values, biased = np.empty((2, 400))
     for i in range(400):
         x, y = normal([3, i], 40), normal([4, i], 40)
-        values[i] = metrics.energy_distance(x, y)
+        values[i] = registry.energy_distance(x, y)
         within = distances.spread(y)
         biased[i] = values[i] + (distances.spread(x) + within) / (40 * within)
 
@@ -83,16 +83,16 @@ def test_sliced_wasserstein_against_pot_and_scipy(sizes):
     scale = np.sqrt(np.trace(np.cov(y, rowvar=False, bias=True)) / 3)
     pot = ot.sliced_wasserstein_distance(x, y, projections=u.T, p=1) / scale
     scipy = np.mean([stats.wasserstein_distance(x @ each, y @ each) for each in u]) / scale
-    assert metrics.sliced_wasserstein(x, y) == pytest.approx(pot, rel=1e-9)
-    assert metrics.sliced_wasserstein(x, y) == pytest.approx(scipy, rel=1e-9)
+    assert registry.sliced_wasserstein(x, y) == pytest.approx(pot, rel=1e-9)
+    assert registry.sliced_wasserstein(x, y) == pytest.approx(scipy, rel=1e-9)
     squared = ot.sliced_wasserstein_distance(x, y, projections=u.T, p=2) / scale
-    assert metrics.sliced_wasserstein(x, y) != pytest.approx(squared, rel=1e-3)
+    assert registry.sliced_wasserstein(x, y) != pytest.approx(squared, rel=1e-3)
 
 
 def test_sliced_wasserstein_has_no_unit():
     x, y = normal(5, 100, shift=0.5), normal(6, 100)
-    expected = metrics.sliced_wasserstein(x, y)
-    assert metrics.sliced_wasserstein(1e3 * x, 1e3 * y) == pytest.approx(expected)
+    expected = registry.sliced_wasserstein(x, y)
+    assert registry.sliced_wasserstein(1e3 * x, 1e3 * y) == pytest.approx(expected)
 
 
 def test_nearest_and_mode_tv_against_sklearn():
@@ -103,13 +103,13 @@ def test_nearest_and_mode_tv_against_sklearn():
     x, y_labels = x[x_labels != 3], y_labels + 2  # labels need not start at zero
     neighbour = KNeighborsClassifier(1).fit(y, y_labels)
     np.testing.assert_array_equal(
-        metrics.nearest(x, y), neighbour.kneighbors(x, return_distance=False).ravel()
+        registry.nearest(x, y), neighbour.kneighbors(x, return_distance=False).ravel()
     )
     shares = [np.bincount(labels, minlength=6) for labels in (neighbour.predict(x), y_labels)]
     expected = 0.5 * np.abs(shares[0] / len(x) - shares[1] / len(y)).sum()
-    assert metrics.mode_tv(x, y, y_labels) == pytest.approx(expected)
+    assert registry.mode_tv(x, y, y_labels) == pytest.approx(expected)
     assert 0.15 < expected < 0.35  # a mode of weight 1/4 is missing
-    assert metrics.mode_tv(y, y, y_labels) == 0
+    assert registry.mode_tv(y, y, y_labels) == 0
 
 
 def test_mode_shares_are_right_where_modes_overlap():
@@ -122,7 +122,7 @@ def test_mode_shares_are_right_where_modes_overlap():
 
     (x, _), (y, y_labels) = draw(5000), draw(5000)
     # Two independent shares of 10 %, each of standard error 0.0042, and clumps: below 5 × 0.0085.
-    assert metrics.mode_tv(x, y, y_labels) < 0.0425
+    assert registry.mode_tv(x, y, y_labels) < 0.0425
     vote = KNeighborsClassifier(25).fit(y, y_labels).predict(x)
     assert abs(vote.mean() - y_labels.mean()) > 0.06
 
@@ -131,9 +131,9 @@ def test_log_density_gap():
     x, y = normal(11, 4000), 2 * normal(12, 4000)
     log_p = [stats.multivariate_normal(cov=4).logpdf(z[:, 0]) for z in (x, y)]
     # E log N(y; 0, 4) is −1/8 · 4 for Y and −1/8 · 1 for X, but for a shared constant.
-    gap = metrics.log_density_gap(*log_p)
+    gap = registry.log_density_gap(*log_p)
     assert gap == pytest.approx(3 / 8, abs=5 * 0.5 * (2 / 4000) ** 0.5)
-    assert gap == metrics.log_density_gap(*log_p[::-1])
+    assert gap == registry.log_density_gap(*log_p[::-1])
 
 
 def test_nll_and_kl_of_gaussians():
@@ -146,19 +146,19 @@ def test_nll_and_kl_of_gaussians():
     log_prob = stats.norm(scale=2).logpdf(y).sum(1)
     expected = 2 * (np.log(2) + 1 / 8 - 1 / 2)
     error = (truth - log_prob).std() / 3000**0.5
-    assert abs(metrics.kl(log_prob, truth) - expected) < 5 * error < 0.1
+    assert abs(registry.kl(log_prob, truth) - expected) < 5 * error < 0.1
     entropy = np.log(2 * np.pi) + 2 * np.log(2) + 1 / 4
-    assert abs(metrics.nll(log_prob) - entropy) < 5 * log_prob.std() / 3000**0.5
-    assert metrics.kl(truth, truth) == 0
+    assert abs(registry.nll(log_prob) - entropy) < 5 * log_prob.std() / 3000**0.5
+    assert registry.kl(truth, truth) == 0
     others = stats.norm.logpdf(normal(41, 3000)).sum(1)
-    assert abs(metrics.kl(log_prob, others) - metrics.kl(log_prob, truth)) > 1e-3
+    assert abs(registry.kl(log_prob, others) - registry.kl(log_prob, truth)) > 1e-3
 
 
 def test_nll_in_single_precision_is_that_in_double():
     log_prob = (1e3 + normal(41, 100_000, 1)[:, 0]).astype(np.float32)
     expected = -log_prob.astype(np.float64).mean()
-    assert metrics.nll(log_prob) == pytest.approx(expected, rel=1e-12)
-    assert metrics.kl(log_prob, np.full(100_000, 1e3)) == pytest.approx(1e3 + expected, abs=1e-9)
+    assert registry.nll(log_prob) == pytest.approx(expected, rel=1e-12)
+    assert registry.kl(log_prob, np.full(100_000, 1e3)) == pytest.approx(1e3 + expected, abs=1e-9)
 
 
 CENTRES = np.array([[0.0, 0.0], [30.0, 0.0], [0.0, 30.0]])
@@ -177,14 +177,14 @@ def moded(seed, n, stretch=1.0, labels=(0, 1, 2)):
 def test_mode_shape_of_stretched_modes(stretch):
     """Covariances off by a factor s are off by |s − 1|, whatever their sizes and shapes."""
     (x, _), (y, labels) = moded(42, 30_000, stretch), moded(43, 30_000)
-    assert metrics.mode_shape(x, y, labels) == pytest.approx(abs(stretch - 1), rel=0.05)
+    assert registry.mode_shape(x, y, labels) == pytest.approx(abs(stretch - 1), rel=0.05)
 
 
 def test_mode_shape_of_one_law_is_near_zero_and_of_a_round_one_is_not():
     """The floor falls like n^−½; modes of the right trace and the wrong shape are found out."""
     floor = {}
     for n in (2000, 32_000):
-        values = [metrics.mode_shape(moded([44, i], n)[0], *moded([45, i], n)) for i in range(5)]
+        values = [registry.mode_shape(moded([44, i], n)[0], *moded([45, i], n)) for i in range(5)]
         floor[n] = np.mean(values)
     assert floor[32_000] < 0.03 and 3 < floor[2000] / floor[32_000] < 5.5
     y, labels = moded(46, 30_000)
@@ -196,7 +196,7 @@ def test_mode_shape_of_one_law_is_near_zero_and_of_a_round_one_is_not():
     expected = (
         np.linalg.norm(wrong, axis=(1, 2)) / np.linalg.norm(covariances, axis=(1, 2))
     ).mean()
-    assert metrics.mode_shape(x, y, labels) == pytest.approx(expected, rel=0.05)
+    assert registry.mode_shape(x, y, labels) == pytest.approx(expected, rel=0.05)
     assert expected > 0.3
 
 
@@ -208,9 +208,9 @@ def test_mode_shape_by_the_definition_and_for_lost_modes():
     for mode in (0, 1):
         own, truth = x[x_modes == mode], np.cov(y[labels == mode + 3].T)
         errors.append(np.linalg.norm(np.cov(own.T) - truth) / np.linalg.norm(truth))
-    assert metrics.mode_shape(x, y, labels) == pytest.approx(np.mean(errors), rel=1e-9)
+    assert registry.mode_shape(x, y, labels) == pytest.approx(np.mean(errors), rel=1e-9)
     one = np.concatenate([x, CENTRES[2:]])
-    assert metrics.mode_shape(one, y, labels) == pytest.approx(np.mean(errors), rel=1e-9)
+    assert registry.mode_shape(one, y, labels) == pytest.approx(np.mean(errors), rel=1e-9)
 
 
 @pytest.mark.parametrize(
@@ -223,14 +223,14 @@ def test_mode_shape_by_the_definition_and_for_lost_modes():
     ],
 )
 def test_traits(experiment, there):
-    assert metrics.traits(experiment) == there | {"name"}
+    assert registry.traits(experiment) == there | {"name"}
 
 
 def test_registry():
-    maximised = {name for name, entry in metrics.METRICS.items() if entry.better == "max"}
+    maximised = {name for name, entry in registry.METRICS.items() if entry.better == "max"}
     assert maximised == MAXIMISED
-    neither = {name for name, entry in metrics.METRICS.items() if entry.better == "neither"}
+    neither = {name for name, entry in registry.METRICS.items() if entry.better == "neither"}
     assert neither == {*DIAGNOSTIC}
-    for entry in metrics.METRICS.values():
+    for entry in registry.METRICS.values():
         assert entry.better in ("min", "max", "neither")
         assert entry.of in ("samples", "method", "model")

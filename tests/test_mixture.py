@@ -11,10 +11,10 @@ from sklearn.mixture import GaussianMixture
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from ndsm.fits import fit_mixture
-from ndsm.fitted import Fitted, stack
-from ndsm.mixture import Mixture, standard_normal
-from ndsm.streams import Streams
+from ndsm.method.drift_fits import fit_mixture
+from ndsm.method.fitted_drift import Fitted, stack
+from ndsm.method.mixture import Mixture, standard_normal
+from ndsm.method.random_streams import Streams
 
 COVARIANCES = ("spherical", "tied", "diag", "full")
 Z = 6.0  # standard errors; a false alarm has probability 2e-9 a comparison

@@ -9,12 +9,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from ndsm.gradients import SCORES
-from ndsm.mixture import Mixture
-from ndsm.nets import ScoreNet, StackedMLP
-from ndsm.objectives import OBJECTIVES, denoising, dot, ndsm, ndsm_anti, ndsm_cv
-from ndsm.sde import KERNELS, Jump, Kernel, exponential, signal, variance
-from ndsm.streams import Streams
+from ndsm.method.forward_process import KERNELS, Jump, Kernel, exponential, signal, variance
+from ndsm.method.mixture import Mixture
+from ndsm.method.networks import ScoreNet, StackedMLP
+from ndsm.method.objectives import OBJECTIVES, denoising, dot, ndsm, ndsm_anti, ndsm_cv
+from ndsm.method.random_streams import Streams
+from ndsm.stages.gradients import SCORES
 
 Z = 6.0  # standard errors; a false alarm has probability 2e-9 a comparison
 Loss = Callable[..., Tensor]

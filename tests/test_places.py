@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from conftest import copy_tree, on_path, snakemake
-from ndsm import documents
+from ndsm.report import claim_documents
 
 DATA = "results/smoke/data/weighted_modes.safetensors"
 SMOKE = ("--cores", "1", "--config", "study=smoke", "--", DATA)
@@ -110,7 +110,7 @@ def test_the_recorded_command_of_a_job_runs_again(tmp_path: Path) -> None:
 def claims_job(folder: Path, *options: str) -> dict[str, Any]:
     """What the claims job is told that such options plan."""
     said = snakemake(folder, "--dry-run", "--printshellcmds", *options).stdout
-    (line,) = [line for line in said.splitlines() if "python -m ndsm.claims" in line]
+    (line,) = [line for line in said.splitlines() if "python -m ndsm.stages.claims" in line]
     words = shlex.split(line)
     return json.loads(words[words.index("--spec") + 1])
 
@@ -142,7 +142,7 @@ def test_the_command_under_a_table_makes_it_again(
     assert told["options"] == shown
     shown_in = "_".join([told["study"], *([told["claim"]] if "claim" in told else [])])
     table = Path("results") / shown_in / "claims.csv"
-    command = shlex.split(documents.command(told, table))
+    command = shlex.split(claim_documents.command(told, table))
     assert command[0] == "snakemake" and command[-1] == str(table)
     assert claims_job(folder, *command[1:]) == told
 

@@ -11,26 +11,29 @@ import pytest
 import yaml
 
 from conftest import ROOT
-from ndsm import config, gallery, parts, plan, results, sources, specs, store
-from ndsm.names import JOB_ALONE
+from ndsm.artefacts import files, result_paths
+from ndsm.study import code_dependencies, configuration, figure_list, job_settings, plan, stacks
+from ndsm.vocabulary import JOB_ALONE
 from test_config import DELETED, SMOKE, changed
 
 
 def test_images_of_a_kind_share_one_classifier() -> None:
-    study = config.resolve(SMOKE)
+    study = configuration.resolve(SMOKE)
     assert plan.jobs(study, "classifier") == [{"images": "digits"}]
-    assert specs.spec(study, "classifier", images="digits") == {"dataset": {"name": "digits"}}
+    assert job_settings.spec(study, "classifier", images="digits") == {
+        "dataset": {"name": "digits"}
+    }
     path = ROOT / "workflow" / "studies" / "mnist.yaml"
-    mnist = config.resolve(yaml.safe_load(path.read_text()))
+    mnist = configuration.resolve(yaml.safe_load(path.read_text()))
     assert plan.jobs(mnist, "classifier") == [{"images": "mnist14"}, {"images": "mnist28"}]
-    told = specs.spec(mnist, "classifier", images="mnist14")
+    told = job_settings.spec(mnist, "classifier", images="mnist14")
     assert told == {"dataset": {"name": "mnist", "side": 14}}
     assert plan.source_of(mnist, "mnist_small") == "mnist"
     assert plan.source_of(study, "digits") is None
 
 
 def test_a_variant_shares_what_it_does_not_change() -> None:
-    study = config.resolve(SMOKE)
+    study = configuration.resolve(SMOKE)
 
     def serves(stage: str, experiment: str, **job: Any) -> str:
         return plan.home(study, stage, {"experiment": experiment} | job)["experiment"]
@@ -50,7 +53,7 @@ def test_a_variant_shares_what_it_does_not_change() -> None:
         {"experiment": seeing, "codes": "all"},
     ]
     # The same random numbers: a variant's replica is comparable with what it varies.
-    told = specs.spec(study, "train", experiment=budget, method="ndsm_jump", part="0")
+    told = job_settings.spec(study, "train", experiment=budget, method="ndsm_jump", part="0")
     assert told["experiment"] == base and told["training"]["evaluations"] == 20
     assert [*plan.along(study, base, "training", "evaluations").items()] == [
         (budget, 20),
@@ -61,13 +64,13 @@ def test_a_variant_shares_what_it_does_not_change() -> None:
 
 def test_a_frontier_is_drawn_of_several_budgets_with_thresholds() -> None:
     def drawn(study: dict[str, Any]) -> bool:
-        names = [figure.name for figure in gallery.figures(study)]
+        names = [figure.name for figure in figure_list.figures(study)]
         return "frontier_digits_latent" in names
 
-    assert drawn(config.resolve(SMOKE))
+    assert drawn(configuration.resolve(SMOKE))
     for key in ("thresholds", "variants"):
         raw = changed(f"experiments.digits_latent.{key}", DELETED)
-        assert not drawn(config.resolve(raw | {"primary": {}, "secondary": []}))
+        assert not drawn(configuration.resolve(raw | {"primary": {}, "secondary": []}))
 
 
 def test_a_method_may_bring_its_own_sampler_at_the_same_cost() -> None:
@@ -76,8 +79,8 @@ def test_a_method_may_bring_its_own_sampler_at_the_same_cost() -> None:
     for usual, sampler, steps in [*samplers, ("heun", "edm", 8)]:
         raw = changed("methods.ndsm_jump.sampler", sampler)
         raw["defaults"]["sampling"]["sampler"] = usual
-        study = config.resolve(raw)
-        told = specs.spec(study, "sample", experiment="digits", method="ndsm_jump", part="0")
+        study = configuration.resolve(raw)
+        told = job_settings.spec(study, "sample", experiment="digits", method="ndsm_jump", part="0")
         assert told["sampling"] == {"sampler": sampler, "steps": steps, "samples": 200}
 
 
@@ -85,7 +88,7 @@ def test_parts_of_a_variant_with_fewer_sizes_are_found() -> None:
     raw = changed("experiments.digits_latent.n_train", [50, 100])
     raw["experiments"]["digits_latent"] |= {"replicas_per_job": 3, "seeds": 3}
     raw["experiments"]["digits_latent"]["variants"]["short"]["n_train"] = [100]
-    study = config.resolve(raw | {"primary": {}, "secondary": []})
+    study = configuration.resolve(raw | {"primary": {}, "secondary": []})
     job = {"experiment": "digits_latent_short", "drift": "gmm", "part": 0}
     assert plan.home(study, "drift", job) == job | {"experiment": "digits_latent", "part": 1}
     shared = plan.shared(study)["digits_latent_short"]
@@ -106,69 +109,76 @@ def test_what_aggregate_is_told_leads_to_the_results_of_every_variant() -> None:
     for sizes, seeds, at_most in itertools.product(([40, 100], [60, 80]), (1, 3), (1, 2, 3)):
         changes = {"n_train": sizes, "seeds": seeds, "replicas_per_job": at_most}
         base["variants"] = {"v": changes, "short": changes | {"training": {"evaluations": 20}}}
-        study = config.resolve(raw)
-        told = specs.spec(study, "aggregate")
+        study = configuration.resolve(raw)
+        told = job_settings.spec(study, "aggregate")
         for stage in plan.PLACES:
             own = [job for job in plan.jobs(study, stage) if job["experiment"] == "digits_latent"]
             assert own == plan.own_jobs(study, stage, "digits_latent")  # and no part that it lacks
             for experiment in study["experiments"]:
                 for job in plan.own_jobs(study, stage, experiment):
                     steps = [value for key, value in job.items() if key != "experiment"]
-                    place = results.place(told, stage, experiment, *steps).with_suffix("")
+                    place = result_paths.place(told, stage, experiment, *steps).with_suffix("")
                     assert str(place) == plan.place(study, stage, job)
                     places.add((experiment, place.parts[1]))
                     if stage == "evaluate":
                         text = {k: str(v) for k, v in plan.home(study, stage, job).items()}
-                        whole = specs.spec(study, stage, **text)
+                        whole = job_settings.spec(study, stage, **text)
                         reached = {k: whole[k] for k in whole.keys() - set(JOB_ALONE)}
                         made = told["experiments"][experiment]["made"][job["method"]]
-                        assert store.digest(reached) == made
+                        assert files.digest(reached) == made
     assert len(places) == 1 + 2 * 2  # each variant has results of its own and of the base
 
 
 def test_parts_cut_every_replica_once() -> None:
-    study = config.resolve(SMOKE | {"replicas_per_job": 4})
-    cut = parts.parts(study, "digits")
+    study = configuration.resolve(SMOKE | {"replicas_per_job": 4})
+    cut = stacks.parts(study, "digits")
     assert [len(part) for part in cut] == [4, 2]
     assert sum(cut, ()) == tuple((n, seed) for n in (50, 100) for seed in range(3))
 
 
 def test_a_job_is_told_only_what_it_needs() -> None:
-    study = config.resolve(SMOKE)
-    train = specs.spec(study, "train", experiment="digits", method="ndsm_jump", part="0")
+    study = configuration.resolve(SMOKE)
+    train = job_settings.spec(study, "train", experiment="digits", method="ndsm_jump", part="0")
     assert set(train) == {
         *("experiment", "method", "objective", "stride", "alpha", "equivariant", "network"),
         *("training", "process", "replicas", "device", "weight", "drift", "known", "fits"),
         *("dataset", "samples", "split"),
     }
-    floor = specs.spec(study, "evaluate", experiment="digits", method="real", part="0")
+    floor = job_settings.spec(study, "evaluate", experiment="digits", method="real", part="0")
     assert set(floor) == {"experiment", "dataset", "samples", "split", "method", "metrics"}
     used = {job["drift"] for job in plan.jobs(study, "drift") if job["experiment"] == "digits"}
     told = {
-        name: specs.spec(study, "drift", experiment="digits", drift=name, part="0") for name in used
+        name: job_settings.spec(study, "drift", experiment="digits", drift=name, part="0")
+        for name in used
     }
     assert {name for name in used if told[name]["noised"]} == {"gmm"} == used - {"mixture"}
-    other = config.resolve(changed("defaults.sampling.steps", 9))
-    assert specs.spec(other, "train", experiment="digits", method="ndsm_jump", part="0") == train
+    other = configuration.resolve(changed("defaults.sampling.steps", 9))
+    assert (
+        job_settings.spec(other, "train", experiment="digits", method="ndsm_jump", part="0")
+        == train
+    )
 
 
 def test_modules_are_found_through_imports(tmp_path: Path, monkeypatch: Any) -> None:
     files = {
-        "train": "from ndsm import objectives\nfrom ndsm.sde import Chain\n",
-        "objectives": "import math\ndef late():\n    import ndsm.store\n",
-        "sde": "",
-        "store": "",
-        "figures": "",
+        "stages/train": "from ndsm.method import objectives\nfrom ndsm.method.sde import Chain\n",
+        "method/objectives": "import math\ndef late():\n    import ndsm.errors\n",
+        "method/sde": "",
+        "errors": "",
+        "stages/figures": "",
     }
     for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / f"{name}.py").write_text(text)
-    monkeypatch.setattr(sources, "PACKAGE", tmp_path)
-    assert sources.modules("train") == ["objectives", "sde", "store", "train"]
+    monkeypatch.setattr(code_dependencies, "PACKAGE", tmp_path)
+    expected = ["errors.py", "method/objectives.py", "method/sde.py", "stages/train.py"]
+    assert code_dependencies.modules("train") == expected
 
 
 @pytest.mark.parametrize("stage", ["data", "drift", "train", "sample", "evaluate", "figures"])
 def test_stages_do_not_depend_on_the_configuration(stage: str) -> None:
-    assert not {"config", "parts", "plan", "specs", "gallery"} & set(sources.modules(stage))
+    found = code_dependencies.modules(stage)
+    assert {path for path in found if path.startswith("study/")} <= {"study/code_dependencies.py"}
 
 
 SIZES, BIG = [50, 100, 200, 500, 1000], {"seeds": 1000, "replicas_per_job": 50}
@@ -196,7 +206,7 @@ def big(latent: bool = False, **changes: Any) -> dict[str, Any]:
         del raw[side]
     if not latent:
         raw["score"] = {"experiment": name, "methods": COMPARED[1:], "noise": [0.4]}
-    return config.resolve(raw | changes)
+    return configuration.resolve(raw | changes)
 
 
 def test_jobs_of_a_big_study() -> None:
@@ -224,23 +234,23 @@ def test_jobs_of_a_big_study() -> None:
 def test_a_big_study_is_cut_once(latent: bool) -> None:
     """To cut the stacks for every job would take a time that grows with the square of these."""
     study = big(latent)
-    caches = [parts.cut_parts, parts.cut_twins, parts.cut_codes]
+    caches = [stacks.cut_parts, stacks.cut_twins, stacks.cut_codes]
     for cache in caches:
         cache.cache_clear()
-    stacks = 0
+    count = 0
     for stage in plan.PLACES:
         for job in plan.jobs(study, stage):
-            specs.text(study, stage, **{key: str(value) for key, value in job.items()})
-            stacks += "part" in job and job.get("method") != "real"
+            job_settings.text(study, stage, **{key: str(value) for key, value in job.items()})
+            count += "part" in job and job.get("method") != "real"
     # All sizes, and one of them alone.
     assert [cache.cache_info().misses for cache in caches] == [2, 2, 2 * latent]
-    assert stacks > 2000 and parts.cut_parts.cache_info().hits > stacks
+    assert count > 2000 and stacks.cut_parts.cache_info().hits > count
 
 
 @pytest.mark.parametrize("latent", [False, True])
 def test_commands_of_a_big_study_are_short(latent: bool) -> None:
     lengths = {
-        at_most: len(specs.text(big(latent, replicas_per_job=at_most), "aggregate"))
+        at_most: len(job_settings.text(big(latent, replicas_per_job=at_most), "aggregate"))
         for at_most in (10, 50, 100, 5000)
     }
     assert lengths[5000] < 6000
@@ -250,28 +260,28 @@ def test_commands_of_a_big_study_are_short(latent: bool) -> None:
         study = big(latent, replicas_per_job=5000)
         told = {key: str(value) for key, value in plan.jobs(study, stage)[0].items()}
         if latent:  # the command names 5,000 autoencoders
-            with pytest.raises(config.ConfigError, match="allowed: up to 1[0-9]{3}$"):
-                specs.text(study, stage, **told)
+            with pytest.raises(configuration.ConfigError, match="allowed: up to 1[0-9]{3}$"):
+                job_settings.text(study, stage, **told)
         else:
-            assert len(specs.text(study, stage, **told)) < 80_000
+            assert len(job_settings.text(study, stage, **told)) < 80_000
     floor = {"experiment": told["experiment"], "method": "real", "part": "0"}
-    assert len(specs.text(study, "evaluate", **floor)) < 300  # it has no autoencoder
+    assert len(job_settings.text(study, "evaluate", **floor)) < 300  # it has no autoencoder
 
 
 def test_a_command_that_is_too_long_is_refused(monkeypatch: Any) -> None:
     study, job = big(), {"experiment": "weighted_modes", "method": "dsm", "part": "0"}
-    size = len(specs.text(study, "train", **job))
-    monkeypatch.setattr(specs, "LONGEST", specs.REST + size)
-    assert len(specs.text(study, "train", **job)) == size
-    monkeypatch.setattr(specs, "LONGEST", specs.REST + size - 1)
-    with pytest.raises(config.ConfigError) as refused:
-        specs.text(study, "train", **job)
+    size = len(job_settings.text(study, "train", **job))
+    monkeypatch.setattr(job_settings, "LONGEST", job_settings.REST + size)
+    assert len(job_settings.text(study, "train", **job)) == size
+    monkeypatch.setattr(job_settings, "LONGEST", job_settings.REST + size - 1)
+    with pytest.raises(configuration.ConfigError) as refused:
+        job_settings.text(study, "train", **job)
     assert str(refused.value) == (
         f"error: replicas_per_job: 50 replicas take {size} bytes in the command of train, "
         f"which has room for {size - 1}; allowed: up to 49"
     )
-    with pytest.raises(config.ConfigError, match="allowed: more replicas a job, or fewer"):
-        specs.text(study, "aggregate")
+    with pytest.raises(configuration.ConfigError, match="allowed: more replicas a job, or fewer"):
+        job_settings.text(study, "aggregate")
 
 
 @pytest.mark.skipif(os.sysconf("SC_PAGE_SIZE") != 4096, reason="the limit is 32 pages")
@@ -279,17 +289,17 @@ def test_the_longest_command_is_what_the_system_takes() -> None:
     def run(length: int) -> None:
         subprocess.run([sys.executable, "-c", "pass", "x" * length], check=True)
 
-    run(specs.LONGEST)
+    run(job_settings.LONGEST)
     with pytest.raises(OSError, match="too long"):
-        run(specs.LONGEST + 1)
+        run(job_settings.LONGEST + 1)
 
 
 @pytest.mark.parametrize("name, given", [("smoke", {}), ("mnist", {"claim": "C8"})])
 def test_claims_are_told_what_the_tables_were_made_with(name: str, given: dict[str, str]) -> None:
     """A reader refuses a table that was made with another value of a setting that both have."""
-    raw = yaml.safe_load(config.study_file(name).read_text(encoding="utf-8"))
-    study = config.resolve(raw | given)
-    tables, claims = (specs.spec(study, stage) for stage in ("aggregate", "claims"))
+    raw = yaml.safe_load(configuration.study_file(name).read_text(encoding="utf-8"))
+    study = configuration.resolve(raw | given)
+    tables, claims = (job_settings.spec(study, stage) for stage in ("aggregate", "claims"))
     shared = tables.keys() & claims.keys()
     assert "frontiers" in shared
     assert {key: claims[key] for key in shared} == {key: tables[key] for key in shared}

@@ -16,12 +16,13 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from conftest import ROOT, snakemake
-from ndsm import checks, config, gallery, messages, plan, results, specs
-from ndsm.methods import is_trained
-from ndsm.names import CEILING, FLOOR
-from ndsm.names import EXAMPLES as EXAMPLES_OF
-from ndsm.objectives import OBJECTIVES
-from ndsm.sde import grid_of
+from ndsm.artefacts import result_paths
+from ndsm.method.forward_process import grid_of
+from ndsm.method.objectives import OBJECTIVES
+from ndsm.study import configuration, experiment_checks, figure_list, job_settings, messages, plan
+from ndsm.study.methods import is_trained
+from ndsm.vocabulary import CEILING, FLOOR
+from ndsm.vocabulary import EXAMPLES as EXAMPLES_OF
 
 STUDIES = ["workflow/studies/smoke.yaml", "config.yaml", "workflow/studies/mnist.yaml"]
 RAW = {name: yaml.safe_load((ROOT / name).read_text()) for name in STUDIES}
@@ -137,8 +138,8 @@ def refusal(raw: Raw) -> list[str]:
     """The lines with which a configuration is refused, each a plain one; none if it is accepted."""
     before = copy.deepcopy(raw)
     try:
-        plan_of(config.resolve(raw))
-    except config.ConfigError as refused:
+        plan_of(configuration.resolve(raw))
+    except configuration.ConfigError as refused:
         lines = str(refused).split("\n")
         for line in lines:
             assert re.fullmatch(r"error: \S.*: .*; (allowed|required).*", line), line
@@ -155,11 +156,13 @@ def plan_of(study: dict[str, Any]) -> None:
     left |= {f"classifier/{job['images']}" for job in jobs["classifier"]}
     for stage, each in jobs.items():
         for job in each:
-            told = specs.spec(study, stage, **{key: str(value) for key, value in job.items()})
+            told = job_settings.spec(
+                study, stage, **{key: str(value) for key, value in job.items()}
+            )
             json.dumps(told, sort_keys=True, allow_nan=False)
             doable(stage, told)
             assert set(inputs(study, stage, job)) <= left
-    for path in [*left, study["study"], *(figure.name for figure in gallery.figures(study))]:
+    for path in [*left, study["study"], *(figure.name for figure in figure_list.figures(study))]:
         assert re.fullmatch(r"[A-Za-z0-9/_-]{1,200}", path), path
 
 
@@ -212,18 +215,18 @@ def inputs(study: dict[str, Any], stage: str, job: dict[str, Any]) -> Iterable[s
     if stage == "evaluate" and method != FLOOR:
         asked.append(("sample", job))
     found = [plan.place(study, *each) for each in asked]
-    if stage == "evaluate" and config.is_image(study["experiments"][experiment]):
+    if stage == "evaluate" and configuration.is_image(study["experiments"][experiment]):
         found.append(f"classifier/{plan.images_of(study, experiment)}")
     return found
 
 
 def gathered(study: dict[str, Any]) -> list[str]:
     """The places where the stages that gather results look for them: those of the plan."""
-    whole = specs.spec(study, "aggregate")
+    whole = job_settings.spec(study, "aggregate")
     told, found = {key: whole[key] for key in ("shared", "nulls")}, []
     for stage in plan.PLACES:
         for job in (job for e in study["experiments"] for job in plan.own_jobs(study, stage, e)):
-            found.append(str(results.place(told, stage, *job.values()).with_suffix("")))
+            found.append(str(result_paths.place(told, stage, *job.values()).with_suffix("")))
             assert found[-1] == plan.place(study, stage, job)
     return found
 
@@ -260,8 +263,8 @@ def test_what_once_failed_in_a_job_is_refused(changes: dict[str, Any]) -> None:
 
 
 MISTAKES = [
-    (checks, "method_problems", lambda *_: []),
-    (config, "side_problems", lambda *_: []),
+    (experiment_checks, "method_problems", lambda *_: []),
+    (configuration, "side_problems", lambda *_: []),
     (messages, "short", str),
 ]
 

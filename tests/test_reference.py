@@ -11,7 +11,8 @@ import pytest
 import yaml
 
 from conftest import ROOT
-from ndsm import answers, config, sources, specs
+from ndsm.report import answers
+from ndsm.study import code_dependencies, configuration, job_settings
 
 REFERENCE = ROOT / "results" / "reference"
 KEPT = sorted(path.parent.relative_to(REFERENCE) for path in REFERENCE.glob("**/claims.json"))
@@ -21,9 +22,9 @@ def made_from(kept):
     """The study of a reference as it is configured now, and what its numbers were made from."""
     told = json.loads((REFERENCE / kept / "claims.json").read_text())["spec"]
     name = told["study"].removesuffix(f"_{told.get('scale')}")
-    raw = yaml.safe_load(config.study_file(name).read_text())
+    raw = yaml.safe_load(configuration.study_file(name).read_text())
     given = {key: told[key] for key in ("claim", "scale") if key in told}
-    return config.resolve(raw | given), told["made_from"]
+    return configuration.resolve(raw | given), told["made_from"]
 
 
 def stale(now, then):
@@ -34,37 +35,41 @@ def stale(now, then):
 @pytest.mark.parametrize("kept", KEPT, ids=str)
 def test_references_are_of_the_settings_that_are_there(kept):
     study, made = made_from(kept)
-    assert made["settings"] == specs.settings_digest(study), f"make reference STUDY={kept}"
+    assert made["settings"] == job_settings.settings_digest(study), f"make reference STUDY={kept}"
 
 
 def test_the_default_reference_is_of_the_code_that_is_there():
     """Of the others, which take hours, RESULTS.md names the commit."""
     kept = [path for path in KEPT if str(path) == "default"]
     for _, made in map(made_from, kept):
-        assert not stale(sources.digests(), made["code"]), "make reference"
+        assert not stale(code_dependencies.digests(), made["code"]), "make reference"
 
 
 def test_another_setting_or_line_of_code_is_noticed(tmp_path, monkeypatch):
     """Comments and docstrings are not."""
-    raw = yaml.safe_load(config.study_file("default").read_text())
-    now = specs.settings_digest(config.resolve(raw))
+    raw = yaml.safe_load(configuration.study_file("default").read_text())
+    now = job_settings.settings_digest(configuration.resolve(raw))
     raw["defaults"]["process"]["T"] += 0.5
-    assert specs.settings_digest(config.resolve(raw)) != now
-    monkeypatch.setattr(sources, "PACKAGE", tmp_path)
-    monkeypatch.setattr(sources, "STAGES", ["one", "two"])
-    texts = {"one": '"""One."""\nfrom ndsm import lib\n', "two": "x = 1\n", "lib": "y = 1\n"}
+    assert job_settings.settings_digest(configuration.resolve(raw)) != now
+    monkeypatch.setattr(code_dependencies, "PACKAGE", tmp_path)
+    monkeypatch.setattr(code_dependencies, "STAGES", ["one", "two"])
+    one = '"""One."""\nfrom ndsm import lib\n'
+    texts = {"stages/one": one, "stages/two": "x = 1\n", "lib": "y = 1\n"}
+    (tmp_path / "stages").mkdir()
 
-    def digests(**changes):
+    def digests(changes):
         for name, text in (texts | changes).items():
             (tmp_path / f"{name}.py").write_text(text)
-        sources._imports.cache_clear()
-        sources._code.cache_clear()
-        return sources.digests()
+        code_dependencies._imports.cache_clear()
+        code_dependencies._code.cache_clear()
+        return code_dependencies.digests()
 
-    now = digests()
-    assert not stale(digests(one=texts["one"].replace("One", "1"), two="x = 1  # a\n"), now)
-    assert stale(digests(lib="y = 2\n"), now) == ["one"]
-    assert stale(digests(two="x = 2\n"), now) == ["two"]
+    now = digests({})
+    assert not stale(
+        digests({"stages/one": one.replace("One", "1"), "stages/two": "x = 1  # a\n"}), now
+    )
+    assert stale(digests({"lib": "y = 2\n"}), now) == ["one"]
+    assert stale(digests({"stages/two": "x = 2\n"}), now) == ["two"]
 
 
 @pytest.mark.skipif(not KEPT, reason="no reference is kept")

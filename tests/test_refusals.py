@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 import torch
 
-from ndsm import config, specs
-from ndsm.grids import steps_of, times_of
-from ndsm.sde import grid_of
+from ndsm.method.forward_process import grid_of
+from ndsm.study import configuration, job_settings
+from ndsm.study.grids import steps_of, times_of
 from test_config import SMOKE, changed, refusal
 
 Settings = dict[str, Any]
@@ -100,13 +100,13 @@ def test_a_score_needs_points_beside_those_where_it_is_measured() -> None:
             (line,) = refusal(raw)
             assert line.startswith("error: score.experiment: 'weighted_modes' has 98 held-out")
         else:
-            config.resolve(raw)
+            configuration.resolve(raw)
 
 
 def test_gradients_know_no_labels() -> None:
     (line,) = refusal(changed("gradients.drift", "labels"))
     assert line.startswith("error: gradients.drift: 'labels' is fitted with labels; allowed: gmm")
-    config.resolve(changed("forward.drift", "labels"))
+    configuration.resolve(changed("forward.drift", "labels"))
 
 
 def alone(methods: list[str], **changes: Any) -> Settings:
@@ -118,7 +118,7 @@ def alone(methods: list[str], **changes: Any) -> Settings:
 
 def test_a_full_covariance_is_shown_by_the_kernel_that_can_have_it() -> None:
     raw = alone(["ndsm_cv_euler"], process=EULER)
-    config.resolve(raw | {"forward": SMOKE["forward"] | {"drift": "mixture"}})
+    configuration.resolve(raw | {"forward": SMOKE["forward"] | {"drift": "mixture"}})
 
 
 @pytest.mark.parametrize("key", ["defaults.sampling.samples", "defaults.n_train"])
@@ -148,10 +148,10 @@ def test_the_grid_of_the_checks_is_that_of_the_process(process: Settings) -> Non
 
 def test_a_drift_is_simulated_as_a_method_simulates_it() -> None:
     """By the experiment's process, or where no method has its kernel by the method's own."""
-    study = config.resolve(alone(["dsm", "ndsm_cv_euler"]))
+    study = configuration.resolve(alone(["dsm", "ndsm_cv_euler"]))
     job = {"experiment": "weighted_modes", "part": "0"}
-    told = {d: specs.spec(study, "drift", drift=d, **job)["process"] for d in ("ou", "gmm")}
+    told = {d: job_settings.spec(study, "drift", drift=d, **job)["process"] for d in ("ou", "gmm")}
     assert told["ou"] == SMOKE["defaults"]["process"]
     assert told["gmm"] == SMOKE["defaults"]["process"] | EULER
-    study = config.resolve(alone(["ndsm_anti", "ndsm_cv_euler"]))
-    assert specs.spec(study, "drift", drift="gmm", **job)["process"] == told["ou"]
+    study = configuration.resolve(alone(["ndsm_anti", "ndsm_cv_euler"]))
+    assert job_settings.spec(study, "drift", drift="gmm", **job)["process"] == told["ou"]

@@ -13,12 +13,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from ndsm import samplers
-from ndsm.mixture import Mixture
-from ndsm.nets import ScoreNet
-from ndsm.sde import Chain, signal, time_grid, time_of_angle, variance
-from ndsm.sde import exponential as exponential_kernel
-from ndsm.streams import Streams
+from ndsm.method import samplers
+from ndsm.method.forward_process import Chain, signal, time_grid, time_of_angle, variance
+from ndsm.method.forward_process import exponential as exponential_kernel
+from ndsm.method.mixture import Mixture
+from ndsm.method.networks import ScoreNet
+from ndsm.method.random_streams import Streams
 
 Z = 6.0  # standard errors; a false alarm has probability 2e-9 a comparison
 M, S2, T = 1.5, 0.25, 3.0

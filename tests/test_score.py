@@ -4,13 +4,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from ndsm.fitted import Fitted
-from ndsm.mixture import Mixture, standard_normal
-from ndsm.nets import ScoreNet
-from ndsm.score import estimate, noise_index, score_error
-from ndsm.sde import Chain, Jump, exponential, signal, time_grid, variance
-from ndsm.store import Refused
-from ndsm.streams import Streams
+from ndsm.errors import Refused
+from ndsm.method.fitted_drift import Fitted
+from ndsm.method.forward_process import Chain, Jump, exponential, signal, time_grid, variance
+from ndsm.method.mixture import Mixture, standard_normal
+from ndsm.method.networks import ScoreNet
+from ndsm.method.random_streams import Streams
+from ndsm.stages.score import estimate, noise_index, score_error
 
 GRID = time_grid(1e-3, 4.0, 60)
 STREAMS = [("score", replica) for replica in range(2)]

@@ -9,12 +9,21 @@ from numpy.random import default_rng
 from scipy import stats
 from torch import Tensor
 
-from ndsm.drift import mismatch
-from ndsm.fits import fit_mixture
-from ndsm.fitted import data_sampler
-from ndsm.mixture import Mixture, standard_normal
-from ndsm.sde import KERNELS, Chain, Kernel, euler, exponential, signal, time_grid, variance
-from ndsm.streams import Streams
+from ndsm.method.drift_fits import fit_mixture
+from ndsm.method.fitted_drift import data_sampler
+from ndsm.method.forward_process import (
+    KERNELS,
+    Chain,
+    Kernel,
+    euler,
+    exponential,
+    signal,
+    time_grid,
+    variance,
+)
+from ndsm.method.mixture import Mixture, standard_normal
+from ndsm.method.random_streams import Streams
+from ndsm.stages.drift import mismatch
 
 Z = 6.0  # standard errors; a false alarm has probability 2e-9 a comparison
 P_VALUE = 1e-7  # of one two-sample test

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from conftest import files_of, lines_of, snakemake, start
-from ndsm import figures
+from ndsm.stages import figures
 
 DATA = "results/smoke/data/weighted_modes.safetensors"
 OPTIONS = (
@@ -32,7 +32,7 @@ def data_job(out: Path) -> list[str]:
     """The data stage as a job runs it."""
     dataset = {"name": "weighted_modes", "pool": 500, "held_out": 500}
     told = {"experiment": "modes", "samples": 200, "split": "test", "dataset": dataset}
-    return ["-m", "ndsm.data", "--out", str(out), "--spec", json.dumps(told)]
+    return ["-m", "ndsm.stages.data", "--out", str(out), "--spec", json.dumps(told)]
 
 
 @contextlib.contextmanager
@@ -85,12 +85,12 @@ def test_a_folder_that_is_not_writable_is_named(tmp_path: Path) -> None:
 GREEDY = """
 import resource, sys
 resource.setrlimit(resource.RLIMIT_AS, (8 << 30, 8 << 30))
-from ndsm import store
+from ndsm.artefacts import files
 
 def main() -> None:
     {}
 
-store.run(main)
+files.run(main)
 """
 
 
@@ -120,7 +120,7 @@ def test_a_drawing_process_that_is_killed_lacks_memory(monkeypatch, tmp_path: Pa
 
 def test_a_job_that_is_killed_is_explained_and_one_that_fails_is_not(tree: Path) -> None:
     """The first as the system does it where memory is short, and C++: by a signal alone."""
-    module = tree / "workflow" / "ndsm" / "data.py"
+    module = tree / "workflow" / "ndsm" / "stages" / "data.py"
     for number in (signal.SIGKILL, signal.SIGABRT):
         module.write_text(f"import os\nos.kill(os.getpid(), {number:d})\n")
         (line,) = errors(tree)

@@ -11,18 +11,21 @@ from numpy.random import default_rng
 from torch import Tensor
 
 from conftest import SETTINGS, job_spec
-from ndsm import drift, fitted, inputs, sample, store, train
-from ndsm.distances import energy_distance
-from ndsm.fits import fit_mixture, fit_ou
-from ndsm.fitted import Fitted
-from ndsm.mixture import Mixture
-from ndsm.names import likelihood_points
-from ndsm.streams import Streams
+from ndsm.artefacts import files, reading
+from ndsm.errors import Refused
+from ndsm.method import fitted_drift
+from ndsm.method.drift_fits import fit_mixture, fit_ou
+from ndsm.method.fitted_drift import Fitted
+from ndsm.method.mixture import Mixture
+from ndsm.method.random_streams import Streams
+from ndsm.metrics.distances import energy_distance
+from ndsm.stages import drift, sample, train
+from ndsm.vocabulary import likelihood_points
 
 
 def run_stages(folder: Path, x: Tensor, objective: str, **changes: Any) -> tuple[Tensor, Fitted]:
     """Drift, training and samples of two replicas [300, 0] and [100, 1]: samples and drift."""
-    store.write_tensors(
+    files.write_tensors(
         folder / "data.safetensors", {"pool": x, "pool_labels": torch.zeros(len(x)).long()}, {}
     )
     job = job_spec(objective, replicas=[[300, 0], [100, 1]], device="cpu", **changes)
@@ -34,7 +37,9 @@ def run_stages(folder: Path, x: Tensor, objective: str, **changes: Any) -> tuple
     sampling = {"sampler": "heun", "steps": 15, "samples": 2000}
     told = job | {"sampling": sampling, "temperature": 1, "likelihood": False}
     sample.main(paths["sample"], told, drift=paths["drift"], train=paths["train"])
-    return inputs.read_tensors(paths["sample"])["samples"], fitted.read(paths["drift"], "cpu", job)
+    return reading.read_tensors(paths["sample"])["samples"], fitted_drift.read(
+        paths["drift"], "cpu", job
+    )
 
 
 def ring(n: int, seed: int) -> Tensor:
@@ -57,7 +62,7 @@ def test_training_brings_samples_nearer_to_the_data(tmp_path):
         after = energy_distance(trained.numpy(), held_out)
         before = energy_distance(mixture.numpy(), held_out)
         assert after < before / 2
-    measured = inputs.read_record(tmp_path / "train.safetensors")["measured"]
+    measured = reading.read_record(tmp_path / "train.safetensors")["measured"]
     assert measured["iterations"] == 800 and measured["network_evaluations"] == 1600 * 256
     assert measured["replicas"] == 2 and len(measured["final_loss"]) == 2
     assert not list(tmp_path.glob("*.checkpoint"))
@@ -65,19 +70,19 @@ def test_training_brings_samples_nearer_to_the_data(tmp_path):
 
 def test_what_is_given_for_each_replica_is_used_for_it(tmp_path):
     """Each replica has its own file of codes; a third file for two replicas is refused."""
-    files, replicas = [], [[30, 0], [30, 1]]
+    paths, replicas = [], [[30, 0], [30, 1]]
     for k in range(2):
-        files.append(tmp_path / f"codes{k}.safetensors")
+        paths.append(tmp_path / f"codes{k}.safetensors")
         x = torch.randn(30, 2, generator=torch.Generator().manual_seed(k)) + 10 * k
-        store.write_tensors(files[-1], {"pool": x, "pool_labels": torch.zeros(30).long()}, {})
+        files.write_tensors(paths[-1], {"pool": x, "pool_labels": torch.zeros(30).long()}, {})
     job = job_spec("dsm", replicas=replicas, device="cpu") | {"fit": {"fit": "ou"}, "noised": True}
     job["process"] |= {"tolerance": 9.0}
     out = tmp_path / "drift.safetensors"
-    drift.main(files, out, job)
-    shift = fitted.read(out, "cpu", job).shift.mean((1, 2))
+    drift.main(paths, out, job)
+    shift = fitted_drift.read(out, "cpu", job).shift.mean((1, 2))
     assert abs(shift[0]) < 1 and abs(shift[1] - 10) < 1
-    with pytest.raises(store.Refused, match="3 files for 2 replicas"):
-        drift.main([*files, files[0]], out, job)
+    with pytest.raises(Refused, match="3 files for 2 replicas"):
+        drift.main([*paths, paths[0]], out, job)
 
 
 def two_modes() -> Fitted:
@@ -113,7 +118,7 @@ def test_too_many_runaways_are_refused(value):
         False: "raise sampling.steps .*",
     }
     for trained, remedy in remedies.items():
-        with pytest.raises(store.Refused, match=message.format(remedy)):
+        with pytest.raises(Refused, match=message.format(remedy)):
             sample.runaways(far_samples(11, value), two_modes(), [[50, 7], [200, 7]], trained)
 
 
@@ -133,19 +138,19 @@ def test_samples_within_a_hundred_deviations_are_no_runaways(capsys):
 def known_model(folder: Path, objective: str, **told: Any) -> tuple[dict[str, Tensor], Fitted]:
     """What ``sample`` writes of a mixture alone or an untrained model, and the fitted drift."""
     held_out = {"held_out": ring(1200, 1)}
-    store.write_tensors(folder / "data.safetensors", held_out, {})
+    files.write_tensors(folder / "data.safetensors", held_out, {})
     points = [ring(300, seed).double().numpy() for seed in (0, 1)]
     fits = [fit_ou(x) if objective == "dsm" else fit_mixture(x, "full", 3, 0) for x in points]
-    fit = fitted.stack(fits).to("cpu", torch.float32)
-    fitted.write(folder / "drift.safetensors", fit, {})
+    fit = fitted_drift.stack(fits).to("cpu", torch.float32)
+    fitted_drift.write(folder / "drift.safetensors", fit, {})
     job = job_spec(objective, stride=1, replicas=[[300, 0], [300, 1]], device="cpu", method="any")
     sampling = {"sampler": "heun", "steps": 5, "samples": 20_000}
     job |= {"sampling": sampling, "temperature": 1.0, "likelihood": True} | told
     paths = {name: folder / f"{name}.safetensors" for name in ("drift", "data")}
     sample.main(folder / "sample.safetensors", job, **paths)
-    measured = inputs.read_record(folder / "sample.safetensors")["measured"]
+    measured = reading.read_record(folder / "sample.safetensors")["measured"]
     assert measured.get("network_evaluations", 0) == 0 and measured["runaways"] == [0, 0]
-    return inputs.read_tensors(folder / "sample.safetensors"), fit
+    return reading.read_tensors(folder / "sample.safetensors"), fit
 
 
 def covariance_z(x: Tensor, expected: Tensor) -> float:
@@ -197,7 +202,7 @@ def test_same_settings_twice_give_the_same_files(tmp_path):
         run_stages(tmp_path / name, ring(400, 0), "ndsm_cv", training=settings)
         runs.append(
             [
-                inputs.read_tensors(tmp_path / name / f"{s}.safetensors")
+                reading.read_tensors(tmp_path / name / f"{s}.safetensors")
                 for s in ("drift", "train", "sample")
             ]
         )

@@ -11,17 +11,20 @@ from numpy.random import default_rng
 from torch import Tensor
 
 from conftest import SETTINGS, job_spec
-from ndsm import checkpoint, fitted, inputs, store, train
-from ndsm.checkpoint import Checkpoint
-from ndsm.control import LearnedAlpha
-from ndsm.examples import FromData
-from ndsm.fits import fit_mixture, fit_ou
-from ndsm.fitted import Fitted, data_sampler
-from ndsm.model import build, trained
-from ndsm.nets import ScoreNet
-from ndsm.objectives import OBJECTIVES
-from ndsm.sde import Chain, signal, variance
-from ndsm.streams import Streams, pick_device
+from ndsm.artefacts import checkpoint, files, reading
+from ndsm.artefacts.checkpoint import Checkpoint
+from ndsm.artefacts.model import build, trained
+from ndsm.errors import Refused
+from ndsm.method import fitted_drift
+from ndsm.method.control_variate import LearnedAlpha
+from ndsm.method.drift_fits import fit_mixture, fit_ou
+from ndsm.method.fitted_drift import Fitted, data_sampler
+from ndsm.method.forward_process import Chain, signal, variance
+from ndsm.method.networks import ScoreNet
+from ndsm.method.objectives import OBJECTIVES
+from ndsm.method.random_streams import Streams, pick_device
+from ndsm.method.training_examples import FromData
+from ndsm.stages import train
 
 
 def modes(n: int, seed: int = 0, d: int = 2) -> Tensor:
@@ -57,9 +60,9 @@ def run_stack(
         for each, (_, seed, k) in zip(points, replicas, strict=True)
     ]
     job, streams = job_spec(**changes), Streams([("train", n, seed) for n, seed, _ in replicas])
-    fit = mixture = fitted.stack(fits).to("cpu", dtype)
+    fit = mixture = fitted_drift.stack(fits).to("cpu", dtype)
     if known:
-        fit = fitted.stack([fit_ou(each) for each in points]).to("cpu", dtype)
+        fit = fitted_drift.stack([fit_ou(each) for each in points]).to("cpu", dtype)
     net, chain = build(fit, job, streams, mixture if known else None)
     net, chain = net.to(dtype), Chain(**vars(chain) | {"times": chain.times.to(dtype)})
     data = data_sampler(x, fit)
@@ -134,14 +137,14 @@ def test_an_equivariant_method_trains_on_orbits_and_samples_from_the_average(tmp
     monkeypatch.setattr(train, "data_sampler", lambda x, fit: (seen.append(x), usual(x, fit))[1])
     fit = fit_ou(x.double().numpy(), symmetric=True).to("cpu", torch.float32)
     paths = [tmp_path / f"{name}.safetensors" for name in ("data", "drift", "train")]
-    store.write_tensors(paths[0], {"pool": x}, {})
-    fitted.write(paths[1], fit, {})
+    files.write_tensors(paths[0], {"pool": x}, {})
+    fitted_drift.write(paths[1], fit, {})
     train.main(paths[:1], *paths[1:], job)
     ((subset,),) = seen
     assert torch.allclose(subset.unique(), torch.tensor([0.2, 0.8])) and subset.mean() == 0.5
-    measured = inputs.read_record(paths[2])["measured"]
+    measured = reading.read_record(paths[2])["measured"]
     assert measured["iterations"] == SETTINGS["evaluations"]
-    store.write_tensors(paths[2], inputs.read_tensors(paths[2]), {})  # told of no setting
+    files.write_tensors(paths[2], reading.read_tensors(paths[2]), {})  # told of no setting
     y, t = torch.randn(1, 50, 4), torch.full((1, 50, 1), 0.5)
     for equivariant in (True, False):
         spec, streams = job | {"equivariant": equivariant}, Streams([("any",)])
@@ -238,7 +241,7 @@ def test_losses_after_resuming_are_those_of_an_uninterrupted_run(tmp_path, monke
 def test_divergence_stops_with_step_time_and_remedy():
     settings = SETTINGS | {"learning_rate": 1e6, "evaluations": 400}
     network = {"type": "mlp", "sees_drift": False, "width": 16, "depth": 3}
-    with pytest.raises(store.Refused) as refusal:
+    with pytest.raises(Refused) as refusal:
         run_stack(REPLICAS, dtype=torch.float32, training=settings, network=network)
     message = str(refusal.value)
     assert "\n" not in message and re.search(r"at step \d+, .* t = [\d.]+:", message)
@@ -256,7 +259,7 @@ def test_divergence_names_the_first_bad_step_and_its_times(monkeypatch):
         return torch.where(bad, torch.inf, loss)
 
     monkeypatch.setitem(OBJECTIVES, "dsm", type(goal)(bad_late, 1, "data"))
-    with pytest.raises(store.Refused, match=r"at step 10, at times up to t = 1\.69"):
+    with pytest.raises(Refused, match=r"at step 10, at times up to t = 1\.69"):
         run_stack(REPLICAS, objective="dsm", training=SETTINGS | {"evaluations": 80})
 
 
@@ -268,7 +271,7 @@ def test_divergence_after_the_last_tick_is_not_missed(monkeypatch):
         return goal.loss(score, jump, noise) + (math.nan if next(calls) == 58 else 0)
 
     monkeypatch.setitem(OBJECTIVES, "dsm", type(goal)(bad_end, 1, "data"))
-    with pytest.raises(store.Refused, match="at step 59"):
+    with pytest.raises(Refused, match="at step 59"):
         run_stack(REPLICAS, objective="dsm", training=SETTINGS | {"evaluations": 59})
 
 
@@ -277,9 +280,7 @@ def test_divergence_after_the_last_tick_is_not_missed(monkeypatch):
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_a_missing_gpu_is_refused_in_one_line():
-    with pytest.raises(
-        store.Refused, match="device: 'cuda', but torch finds no GPU; give auto or cpu"
-    ):
+    with pytest.raises(Refused, match="device: 'cuda', but torch finds no GPU; give auto or cpu"):
         pick_device("cuda")
     assert pick_device("auto") == pick_device("cpu") == "cpu"
 

@@ -4,12 +4,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from ndsm import samplers, unet
-from ndsm.mixture import standard_normal
-from ndsm.nets import Odd, ScoreNet
-from ndsm.sde import Chain, exponential, time_grid
-from ndsm.streams import Streams
-from ndsm.unet import StackedUNet
+from ndsm.method import samplers, unet
+from ndsm.method.forward_process import Chain, exponential, time_grid
+from ndsm.method.mixture import standard_normal
+from ndsm.method.networks import Odd, ScoreNet
+from ndsm.method.random_streams import Streams
+from ndsm.method.unet import StackedUNet
 
 
 def stacked(keys: list[int], side: int = 8) -> StackedUNet:

@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from ndsm.frontier import first_passage
-from ndsm.verdict import (
+from ndsm.report.frontier import first_passage
+from ndsm.report.verdict import (
     CONTRADICTED,
     DIFFERENCE,
     INCONCLUSIVE,

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from conftest import ROOT, snakemake
-from ndsm.inputs import read_record
+from ndsm.artefacts.reading import read_record
 
 SMOKE = ("--config", "study=smoke")
 PROFILES = sorted(path.name for path in (ROOT / "workflow" / "profiles").iterdir())
@@ -109,17 +109,17 @@ def test_second_run_does_nothing(smoke: Path) -> None:
 
 
 def test_a_touched_module_reruns_nothing(edited: Path) -> None:
-    (edited / "workflow" / "ndsm" / "store.py").touch()
+    (edited / "workflow" / "ndsm" / "artefacts" / "files.py").touch()
     assert planned(edited) == {}
 
 
 def test_editing_figures_reruns_figures_alone(edited: Path) -> None:
-    edit(edited, "figures")
+    edit(edited, "stages/figures")
     assert planned(edited) == {"figures": 1, "all": 1, "total": 2}
 
 
 def test_editing_objectives_reruns_training_and_what_follows(edited: Path) -> None:
-    edit(edited, "objectives")
+    edit(edited, "method/objectives")
     rules = planned(edited)
     assert {"train", "sample", "evaluate", "aggregate", "claims", "figures"} <= set(rules)
     assert not {"data", "drift", "classifier", "forward"} & set(rules)
@@ -165,7 +165,9 @@ def test_report_shows_claims_and_figures(smoke: Path) -> None:
 
 
 def test_failing_job_shows_its_log(tree: Path) -> None:
-    (tree / "workflow" / "ndsm" / "data.py").write_text("raise SystemExit('no such luck')\n")
+    (tree / "workflow" / "ndsm" / "stages" / "data.py").write_text(
+        "raise SystemExit('no such luck')\n"
+    )
     options = ("--workflow-profile", "workflow/profiles/local", "--cores", "1")
     said = snakemake(tree, *SMOKE, *options, "results/smoke/data/digits.safetensors", status=1)
     assert "no such luck" in said.stdout

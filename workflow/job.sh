@@ -13,7 +13,7 @@ export PYTHONPATH MALLOC_MMAP_THRESHOLD_=1073741824 MALLOC_TRIM_THRESHOLD_=42949
 trap : TERM
 
 # What a job cannot say itself: that it was killed (137) or aborted (134, as by std::bad_alloc), and
-# that its log, too, is on a full disk (74 of ndsm.store, 120 of Python).
+# that its log, too, is on a full disk (74 of ndsm.artefacts.files, 120 of Python).
 last_words() {
     case $? in
         134 | 137) echo "error: the job was killed, most likely for want of memory:" \

@@ -53,5 +53,5 @@ rule aggregate:
         tables=subpath(output.metrics, parent=True),
         spec=spec("aggregate"),
     shell:
-        "python -m ndsm.aggregate --results {params.results} --out {params.tables}"
+        "python -m ndsm.stages.aggregate --results {params.results} --out {params.tables}"
         " --spec {params.spec:q} > {log} 2>&1"

@@ -27,5 +27,5 @@ rule claims:
         tables=subpath(input.metrics, parent=True),
         spec=spec("claims", options=options()),
     shell:
-        "python -m ndsm.claims --tables {params.tables} --out {output.claims}"
+        "python -m ndsm.stages.claims --tables {params.tables} --out {output.claims}"
         " --spec {params.spec:q} > {log} 2>&1"

@@ -19,5 +19,5 @@ rule classifier:
         source=option("source"),
         spec=spec("classifier"),
     shell:
-        "python -m ndsm.classifier {params.source} --out {output.weights}"
+        "python -m ndsm.stages.classifier {params.source} --out {output.weights}"
         " --spec {params.spec:q} > {log} 2>&1"

@@ -65,12 +65,12 @@ def code(stage):
         taken = "has braces, which Snakemake takes for wildcards in the name of an input"
         remedy = "run Snakemake in the folder of the Snakefile, or rename what has them"
         raise settings.ConfigError(f"workflow: {folder} {taken}; {remedy}")
-    return [local(f"{folder}/{name}.py") for name in sources.modules(stage)]
+    return [local(f"{folder}/{path}") for path in code_dependencies.modules(stage)]
 
 
 def spec(stage, **more):
     """The part of the settings that a job of a stage needs, as JSON."""
-    return lambda wildcards: specs.text(STUDY, stage, **more, **dict(wildcards.items()))
+    return lambda wildcards: job_settings.text(STUDY, stage, **more, **dict(wildcards.items()))
 
 
 def options():
@@ -217,7 +217,7 @@ def caption(name):
 
 def printed():
     """The figures for print."""
-    return [f"<shown>/figures/{figure.name}.pdf" for figure in gallery.figures(STUDY)]
+    return [f"<shown>/figures/{figure.name}.pdf" for figure in figure_list.figures(STUDY)]
 
 
 def on_screen(figure):
@@ -228,4 +228,4 @@ def on_screen(figure):
 
 def shown():
     """The figures for the screen."""
-    return [on_screen(figure) for figure in gallery.figures(STUDY)]
+    return [on_screen(figure) for figure in figure_list.figures(STUDY)]

@@ -19,4 +19,5 @@ rule data:
         source=option("source"),
         spec=spec("data"),
     shell:
-        "python -m ndsm.data {params.source} --out {output.data} --spec {params.spec:q} > {log} 2>&1"
+        "python -m ndsm.stages.data {params.source} --out {output.data}"
+        " --spec {params.spec:q} > {log} 2>&1"

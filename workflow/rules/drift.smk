@@ -20,5 +20,5 @@ rule drift:
         data=option("data"),
         spec=spec("drift"),
     shell:
-        "python -m ndsm.drift {params.data} --out {output.drift}"
+        "python -m ndsm.stages.drift {params.data} --out {output.drift}"
         " --spec {params.spec:q} > {log} 2>&1"

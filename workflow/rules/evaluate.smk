@@ -24,5 +24,5 @@ rule evaluate:
         autoencoder=option("autoencoder"),
         spec=spec("evaluate"),
     shell:
-        "python -m ndsm.evaluate --data {input.data} {params.samples} {params.classifier}"
+        "python -m ndsm.stages.evaluate --data {input.data} {params.samples} {params.classifier}"
         " {params.autoencoder} --out {output.metrics} --spec {params.spec:q} > {log} 2>&1"

@@ -22,5 +22,5 @@ rule figures:
         figures=folder_of("screen"),
         spec=spec("figures"),
     shell:
-        "python -m ndsm.figures --tables {params.tables}"
+        "python -m ndsm.stages.figures --tables {params.tables}"
         " --out {params.figures} --spec {params.spec:q} > {log} 2>&1"

@@ -20,5 +20,5 @@ rule forward:
     params:
         spec=spec("forward"),
     shell:
-        "python -m ndsm.forward --data {input.data} --drift {input.drift}"
+        "python -m ndsm.stages.forward --data {input.data} --drift {input.drift}"
         " --drift-ou {input.linear} --out {output.points} --spec {params.spec:q} > {log} 2>&1"

@@ -19,5 +19,5 @@ rule gradients:
     params:
         spec=spec("gradients"),
     shell:
-        "python -m ndsm.gradients --data {input.data} --out {output.curves}"
+        "python -m ndsm.stages.gradients --data {input.data} --out {output.curves}"
         " --spec {params.spec:q} > {log} 2>&1"

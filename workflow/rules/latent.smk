@@ -19,5 +19,5 @@ rule latent:
     params:
         spec=spec("latent"),
     shell:
-        "python -m ndsm.latent --data {input.data} --out {output.autoencoder}"
+        "python -m ndsm.stages.latent --data {input.data} --out {output.autoencoder}"
         " --spec {params.spec:q} > {log} 2>&1"

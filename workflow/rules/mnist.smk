@@ -18,4 +18,4 @@ rule mnist:
     params:
         folder=mnist_option,
     shell:
-        "python -m ndsm.mnist {params.folder} --out {output.images} > {log} 2>&1"
+        "python -m ndsm.stages.mnist {params.folder} --out {output.images} > {log} 2>&1"

@@ -28,5 +28,5 @@ rule sample:
         autoencoder=option("autoencoder"),
         spec=spec("sample"),
     shell:
-        "python -m ndsm.sample {params.drift} {params.known} {params.train} {params.data}"
+        "python -m ndsm.stages.sample {params.drift} {params.known} {params.train} {params.data}"
         " {params.autoencoder} --out {output.samples} --spec {params.spec:q} > {log} 2>&1"

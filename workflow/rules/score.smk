@@ -23,5 +23,5 @@ rule score:
         known=option("known"),
         spec=spec("score"),
     shell:
-        "python -m ndsm.score --data {input.data} --drift {input.drift} {params.known}"
+        "python -m ndsm.stages.score --data {input.data} --drift {input.drift} {params.known}"
         " --train {input.train} --out {output.metrics} --spec {params.spec:q} > {log} 2>&1"

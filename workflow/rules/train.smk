@@ -23,5 +23,5 @@ rule train:
         known=option("known"),
         spec=spec("train"),
     shell:
-        "python -m ndsm.train {params.data} --drift {input.drift} {params.known} --out {output.weights}"
-        " --spec {params.spec:q} > {log} 2>&1"
+        "python -m ndsm.stages.train {params.data} --drift {input.drift} {params.known}"
+        " --out {output.weights} --spec {params.spec:q} > {log} 2>&1"

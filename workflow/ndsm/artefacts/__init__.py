@@ -1,0 +1,1 @@
+"""Results as files: written, recorded, read and checked; the models that they hold."""

@@ -1,0 +1,1 @@
+"""The data of the experiments, and which of them a replica trains on."""

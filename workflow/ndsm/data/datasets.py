@@ -1,0 +1,362 @@
+"""The data of the experiments: laws that can be drawn from at will, a table, handwritten digits.
+
+A file of data has these arrays (n points of d dimensions; images are rows of pixels in [0, 1]):
+
+    pool, pool_labels            (n, d), (n,)   candidates for training
+    held_out, held_out_labels    (n, d), (n,)   the reference of every metric
+    real                         (FLOOR, n, d)  further real data, as many as are sampled: the floor
+    rarest                       (n, d)         with shares of classes: held-out, of the rarest
+
+A new dataset is one function and one line of ``DATASETS``. Only NumPy is imported here at the top:
+the check of a configuration reads this module before any job starts.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from math import inf, lgamma, log, pi
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.random import Generator
+
+from ndsm.data import images
+from ndsm.data.images import FLOOR, SEED, floor_sets, stream
+from ndsm.errors import Refused
+
+Array = np.ndarray
+
+POOL, HELD_OUT = 20_000, 10_000
+TABLE_POOL = 400  # of the 569 rows of breast_cancer
+VALIDATION = 3  # one point of so many to train on is held out for the choice of settings
+
+
+@dataclass(frozen=True)
+class Law:
+    """A known distribution.
+
+    Attributes:
+        sample: n and a generator to points (n, d) and the mode that each was drawn from (n,).
+        log_density: points (n, d) to log p (n,), where a closed form is known.
+    """
+
+    sample: Callable[[int, Generator], tuple[Array, Array]]
+    log_density: Callable[[Array], Array] | None = None
+
+
+def mixture(weights: Array, means: Array, factors: Array, dof: float = inf) -> Law:
+    """Σ_k w_k of Gaussian modes, or of multivariate Student-t modes with ``dof`` degrees.
+
+    Args:
+        weights: w_k, (K,), summing to one.
+        means: (K, d).
+        factors: A_k with the scale matrix A_k A_kᵀ, (K, d, d).
+        dof: degrees of freedom; a Student-t mode's covariance is dof / (dof − 2) A_k A_kᵀ.
+    """
+    k, d = means.shape
+    inverses = np.linalg.inv(factors)
+    log_norm = -np.linalg.slogdet(factors)[1] - d / 2 * log(2 * pi)
+    if dof < inf:
+        log_norm += lgamma((dof + d) / 2) - lgamma(dof / 2) - d / 2 * log(dof / 2)
+
+    def sample(n: int, generator: Generator) -> tuple[Array, Array]:
+        labels = generator.choice(k, size=n, p=weights)
+        z = generator.standard_normal((n, d))
+        if dof < inf:
+            z /= np.sqrt(generator.chisquare(dof, (n, 1)) / dof)
+        return means[labels] + np.einsum("nij,nj->ni", factors[labels], z), labels
+
+    def log_density(x: Array) -> Array:
+        z = (x[None] - means[:, None]) @ inverses.mT
+        square = (z**2).sum(-1)  # (K, n)
+        tail = -square / 2 if dof == inf else -(dof + d) / 2 * np.log1p(square / dof)
+        return np.logaddexp.reduce(np.log(weights)[:, None] + log_norm[:, None] + tail)
+
+    return Law(sample, log_density)
+
+
+def _planar(modes: list[tuple[float, ...]], dof: float = inf) -> Law:
+    """A planar mixture from rows (weight, x, y, long axis, short axis, degrees of long axis)."""
+    weight, x, y, long, short, angle = np.array(modes).T
+    c, s = np.cos(np.radians(angle)), np.sin(np.radians(angle))
+    factors = np.array([[c * long, -s * short], [s * long, c * short]]).transpose(2, 0, 1)
+    return mixture(weight, np.stack([x, y], axis=1), factors, dof)
+
+
+def weighted_modes() -> Law:
+    """Nine Gaussian modes in the plane; widths from 0.15 to 0.7, weights from 0.3 to 0.01."""
+    return _planar(
+        [
+            (0.30, 0.0, 0.0, 0.60, 0.60, 0),
+            (0.20, 3.2, 0.4, 0.70, 0.25, 60),
+            (0.15, -3.0, 0.6, 0.40, 0.40, 0),
+            (0.10, 0.2, 3.1, 0.60, 0.20, 0),
+            (0.08, -0.4, -3.2, 0.15, 0.15, 0),
+            (0.07, 3.1, -2.9, 0.30, 0.30, 0),
+            (0.05, -3.2, -2.8, 0.50, 0.20, 135),
+            (0.04, -2.9, 3.2, 0.20, 0.20, 0),
+            (0.01, 3.0, 3.6, 0.25, 0.25, 0),
+        ]
+    )
+
+
+def heavy_tails() -> Law:
+    """Four Student-t modes in the plane, 3 degrees of freedom: variance but no third moment."""
+    return _planar(
+        [
+            (0.40, 3.0, 3.0, 0.50, 0.50, 0),
+            (0.30, -3.0, 3.0, 0.30, 0.30, 0),
+            (0.20, -3.0, -3.0, 0.70, 0.30, 45),
+            (0.10, 3.0, -3.0, 0.20, 0.20, 0),
+        ],
+        dof=3,
+    )
+
+
+def pinwheel() -> Law:
+    """Five arms, each a Gaussian along one radius that is bent by rate·exp(radius).
+
+    The construction is that of Johnson et al. (2016), "Composing graphical models with neural
+    networks", at scale 1: radial deviation 0.3, tangential deviation 0.1, rate 0.25.
+    """
+    arms, radial, tangential, rate = 5, 0.3, 0.1, 0.25
+
+    def sample(n: int, generator: Generator) -> tuple[Array, Array]:
+        labels = generator.integers(arms, size=n)
+        u = 1 + radial * generator.standard_normal(n)
+        v = tangential * generator.standard_normal(n)
+        angle = 2 * pi * labels / arms + rate * np.exp(u)
+        c, s = np.cos(angle), np.sin(angle)
+        return np.stack([c * u - s * v, s * u + c * v], axis=1), labels
+
+    return Law(sample)
+
+
+def rings() -> Law:
+    """Three concentric circles of radius 1, 2, 3, equally likely, with radial deviation 0.1."""
+    radii, width = np.array([1.0, 2.0, 3.0]), 0.1
+
+    def sample(n: int, generator: Generator) -> tuple[Array, Array]:
+        labels = generator.integers(len(radii), size=n)
+        # A negative radius, ten deviations away, does not occur.
+        radius = radii[labels] + width * generator.standard_normal(n)
+        angle = generator.uniform(0, 2 * pi, n)
+        return radius[:, None] * np.stack([np.cos(angle), np.sin(angle)], axis=1), labels
+
+    def log_density(x: Array) -> Array:
+        radius = np.hypot(*x.T).clip(min=1e-9)  # the centre, e⁻⁵⁰ from likely, is a pole
+        each = -0.5 * ((radius - radii[:, None]) / width) ** 2 - log(width * (2 * pi) ** 0.5)
+        # The circle's length 2πr spreads the density of the radius over the plane.
+        return np.logaddexp.reduce(each) - log(len(radii)) - np.log(2 * pi * radius)
+
+    return Law(sample, log_density)
+
+
+def clusters16() -> Law:
+    """Ten clusters in 16 dimensions, covariance A Aᵀ + 0.09 I with A of rank 4, weights 1:2:…:10.
+
+    So look the classes of images in a latent space: elongated, each in its own directions.
+    """
+    k, d, rank = 10, 16, 4
+    generator = stream(3)
+    means = generator.standard_normal((k, d))
+    low_rank = 0.4 * generator.standard_normal((k, d, rank))
+    factors = np.linalg.cholesky(low_rank @ low_rank.mT + 0.09 * np.eye(d))
+    return mixture(np.arange(1, k + 1) / 55, means, factors)
+
+
+def _draw(
+    law: Callable[[], Law], dataset: Mapping[str, Any], samples: int, source: Path | None
+) -> dict[str, Array]:
+    """The arrays of a file of data from a known law, each with its own fixed random stream."""
+    sample = law().sample
+    pool_points, pool_labels = sample(dataset.get("pool", POOL), stream(1))
+    points, labels = sample(dataset.get("held_out", HELD_OUT), stream(2))
+    real = [sample(samples, stream(4 + f))[0] for f in range(FLOOR)]
+    return {
+        "pool": pool_points,
+        "pool_labels": pool_labels,
+        "held_out": points,
+        "held_out_labels": labels,
+        "real": np.stack(real),
+    }
+
+
+def breast_cancer(
+    dataset: Mapping[str, Any], samples: int, source: Path | None
+) -> dict[str, Array]:
+    """The arrays of a table: 569 tumours, 12 measures of the cell nuclei in each, two diagnoses.
+
+    By Wolberg, Mangasarian, Street and Street (1995), "Breast Cancer Wisconsin (Diagnostic)", UCI
+    Machine Learning Repository, doi:10.24432/C5DW2B, CC BY 4.0; it comes with scikit-learn.
+
+    Of its 30 columns these are the mean and the worst of six features. Perimeter and area are left
+    out, which the radius all but determines: the smallest eigenvalue of the correlations would be
+    1e-4, and likelihoods would tell of little else. So are concavity and concave points, each zero
+    in the same 13 rows, where there is no density, and the standard errors: above 16 dimensions a
+    likelihood is an estimate.
+
+    Each column is standardised by mean and deviation of the pool, which know nothing of the test
+    set, and is not made more Gaussian by logarithms. Likelihoods are in these units; another affine
+    map would add the same number to that of every method.
+
+    The 400 rows of the pool are the floor's as well: there are no further ones.
+    """
+    from sklearn.datasets import load_breast_cancer
+    from sklearn.model_selection import train_test_split
+
+    table = load_breast_cancer()
+    features = ("radius", "texture", "smoothness", "compactness", "symmetry", "fractal dimension")
+    columns = [f"{of} {name}" for of in ("mean", "worst") for name in features]
+    names = table.feature_names.tolist()
+    pool, held_out, pool_labels, held_out_labels = train_test_split(
+        table.data[:, [names.index(column) for column in columns]],
+        table.target,
+        train_size=TABLE_POOL,
+        stratify=table.target,
+        random_state=SEED,
+    )
+    mean, deviation = pool.mean(0), pool.std(0)
+    pool, held_out = (pool - mean) / deviation, (held_out - mean) / deviation
+    return {
+        "pool": pool,
+        "pool_labels": pool_labels,
+        "held_out": held_out,
+        "held_out_labels": held_out_labels,
+        "real": floor_sets(pool, samples),
+    }
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """An entry of the registry.
+
+    Attributes:
+        arrays: dataset (its name and parameters), number of samples and source to the arrays of
+            its file.
+        pool_size: points to train on, unless the parameters say otherwise.
+        parameters: the names of its optional parameters.
+        image: whether its points are square greyscale images.
+        source: the stage that fetches it, if any.
+        held_out: number of held-out images.
+        smallest_class: of equal shares, the images of the rarest class: to train on, held out.
+        law: the distribution, if it is known.
+    """
+
+    arrays: Callable[[Mapping[str, Any], int, Path | None], dict[str, Array]]
+    pool_size: int
+    parameters: tuple[str, ...] = ()
+    image: bool = False
+    source: str | None = None
+    held_out: int = 0
+    smallest_class: tuple[int, int] = (0, 0)
+    law: Callable[[], Law] | None = None
+
+    @property
+    def has_density(self) -> bool:
+        """Whether the true log-density is known."""
+        return self.law is not None and self.law().log_density is not None
+
+    def log_density(self, x: Array) -> Array:
+        """The true log p at points (n, d), giving (n,).
+
+        Raises:
+            Refused: if no closed form is known.
+        """
+        density = self.law().log_density if self.law else None
+        if density is None:
+            raise Refused("log_density_gap: the dataset's density is not known; leave it out")
+        return density(x)
+
+
+def _known(law: Callable[[], Law]) -> Dataset:
+    return Dataset(partial(_draw, law), POOL, parameters=("pool", "held_out"), law=law)
+
+
+DATASETS = {
+    "weighted_modes": _known(weighted_modes),
+    "heavy_tails": _known(heavy_tails),
+    "pinwheel": _known(pinwheel),
+    "rings": _known(rings),
+    "clusters16": _known(clusters16),
+    "breast_cancer": Dataset(breast_cancer, TABLE_POOL),
+    "digits": Dataset(
+        images.arrays,
+        1000,
+        ("shares", "symmetry"),
+        image=True,
+        held_out=397,
+        smallest_class=(96, 39),
+    ),
+    "mnist": Dataset(
+        images.arrays,
+        images.MNIST_POOL,
+        ("side", "shares", "symmetry"),
+        image=True,
+        source="mnist",
+        held_out=10_000,
+        smallest_class=(2700, 892),
+    ),
+}
+
+
+def pool_size(dataset: Mapping[str, Any], split: str = "test") -> int:
+    """How many points there are to train on.
+
+    Args:
+        dataset: the name of a dataset and its parameters, as in the configuration.
+        split: as for ``prepare``.
+    """
+    entry = DATASETS[dataset["name"]]
+    size = dataset.get("pool", entry.pool_size)
+    if shares := dataset.get("shares"):
+        size = int(entry.smallest_class[0] / max(shares))
+    return size - size // VALIDATION if split == "validation" else size
+
+
+def held_out_size(dataset: Mapping[str, Any], split: str = "test") -> int:
+    """How many held-out images there are, at least; arguments as of ``pool_size``."""
+    if split == "validation":
+        return pool_size(dataset) // VALIDATION
+    entry = DATASETS[dataset["name"]]
+    if shares := dataset.get("shares"):
+        return int(entry.smallest_class[1] / max(shares))
+    return entry.held_out
+
+
+def prepare(
+    dataset: Mapping[str, Any], samples: int, source: Path | None = None, split: str = "test"
+) -> dict[str, Array]:
+    """The arrays of a file of data (see above).
+
+    With the split ``validation`` a third of the points to train on is held out in place of the test
+    set: a search that chooses settings by it leaves the test set unseen.
+
+    Args:
+        dataset: the name of a dataset and its parameters, as in the configuration.
+        samples: how many points are sampled from each trained model.
+        source: the file that a dataset's source stage wrote.
+        split: ``test`` or ``validation``.
+
+    Raises:
+        Refused: a name or a parameter that does not exist.
+    """
+    name = dataset["name"]
+    if name not in DATASETS:
+        raise Refused(f"dataset.name: {name!r} is unknown; allowed: {', '.join(DATASETS)}")
+    for key in dataset:
+        allowed = ("name", *DATASETS[name].parameters)
+        if key not in allowed:
+            raise Refused(
+                f"dataset.{key}: {name} has no such parameter; allowed: {', '.join(allowed)}"
+            )
+    arrays = DATASETS[name].arrays(dataset, samples, source)
+    if split == "validation":
+        kept = len(arrays["pool"]) - len(arrays["pool"]) // VALIDATION
+        for pool, held_out in (("pool", "held_out"), ("pool_labels", "held_out_labels")):
+            arrays[pool], arrays[held_out] = np.split(arrays[pool], [kept])
+        if "rarest" in arrays:
+            own = arrays["held_out_labels"] == images.rarest(dataset["shares"])
+            arrays["rarest"] = arrays["held_out"][own]
+    return arrays

@@ -1,0 +1,62 @@
+"""Which points a replica trains on.
+
+A module of its own: a new dataset must not retrain what was trained on another.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+
+from ndsm.artefacts.reading import read_tensors
+from ndsm.errors import Refused
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+SEED = 20240525
+
+ArrayOrTensor = TypeVar("ArrayOrTensor", np.ndarray, "Tensor")
+
+
+def of_each(files: Sequence[Path], told: Mapping[str, Any]) -> "list[dict[str, Tensor]]":
+    """The tensors of data that each replica trains on: of the one file, or of its own.
+
+    In latent space a replica may have an autoencoder, and so codes, of its own.
+
+    Args:
+        files: of data, or of codes.
+        told: what the job was told, with ``replicas``.
+
+    Raises:
+        Refused: another number of files, or one that cannot be used.
+    """
+    replicas = told["replicas"]
+    if len(files) not in (1, len(replicas)):
+        raise Refused(f"data: {len(files)} files for {len(replicas)} replicas; give one, or each")
+    read = [read_tensors(path, {"pool": "n d"}, told) for path in files]
+    return read if len(read) == len(replicas) else read * len(replicas)
+
+
+def training_subset(
+    data: Mapping[str, ArrayOrTensor], n_train: int, seed: int, of: str = "pool"
+) -> ArrayOrTensor:
+    """What a replica trains on, (n_train, d): the first of one permutation of the pool per seed.
+
+    So the subsets of one seed are nested.
+
+    Args:
+        data: arrays or tensors with ``pool``, (n, d).
+        n_train: the number of points.
+        seed: the replica's seed.
+        of: ``pool_labels`` gives the labels of the same points, (n_train,).
+
+    Raises:
+        Refused: if the pool is smaller than ``n_train``.
+    """
+    rows: Any = data[of]
+    n = len(rows)
+    if n_train > n:
+        raise Refused(f"n_train: {n_train} is more than the data have; allowed: up to {n}")
+    return rows[np.random.default_rng([SEED, seed]).permutation(n)[:n_train]]

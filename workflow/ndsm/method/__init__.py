@@ -1,0 +1,1 @@
+"""The method: drifts, noising, objectives, networks, samplers. It reads no files."""

@@ -1,0 +1,1 @@
+"""Verdicts, summaries, documents and figures, from the tables of a study."""

@@ -1,0 +1,245 @@
+"""The claims in words: what each says, and the two documents that show their verdicts.
+
+claims.md is for reading in a terminal or a repository, report.rst is the front page of the report.
+"""
+
+import itertools
+import shlex
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ndsm.report.verdict import CONTRADICTED, INCONCLUSIVE, SUPPORTED
+from ndsm.vocabulary import BEST, DIFFERENCES
+
+CLAIMS = {
+    "C1": "noising adapted to the structure improves learning of multimodal low-dimensional "
+    "distributions",
+    "C2": "the structure comes from an inexpensive preprocessing step",
+    "C3": "NDSM learns the right score with nonlinear noising",
+    "C4": "neural control variates reduce the variance of the objective",
+    "C5": "less data: the same quality from fewer samples",
+    "C6": "images with imbalanced modes: class proportions, quality of the minority class",
+    "C7": "images from small training sets",
+    "C8": "images with approximate symmetry, where exactly equivariant networks cannot be right",
+    "C9": "latent space: better, at greatly reduced computational cost",
+}
+NOT_RUN = "not run"
+VERDICTS = (SUPPORTED, CONTRADICTED, INCONCLUSIVE)
+PRIMARY, NULL, RIVAL, SECONDARY = "primary", "untrained", "rival", "secondary"
+SECONDARY_NULL = "secondary untrained"
+
+
+def command(spec: dict[str, Any], out: Path) -> str:
+    """The shell command that computes the claims table anew, with the options that it had."""
+    words = ["snakemake --cores all", spec["options"], "--force --", shlex.quote(str(out))]
+    return " ".join(filter(None, words))
+
+
+def answers(table: pd.DataFrame) -> list[list[str]]:
+    """A row of text for each claim, as ``ANSWERS`` names them, of the claims table."""
+    rows = []
+    for id_, words in CLAIMS.items():
+        own = table[table.id == id_]
+        decides, null, rival = (own[own.role == role] for role in (PRIMARY, NULL, RIVAL))
+        if decides.empty:
+            state = NOT_RUN if (own.verdict == NOT_RUN).all() else "not decided here"
+            rows.append([id_, words, "", "", state, "", ""])
+            continue
+        row = decides.iloc[0]
+        size = f", n = {row.n_train}" if pd.notna(row.n_train) else ""
+        what = f"{row.metric} of {row.method} against {row.baseline}, {row.experiment}{size}"
+        found = [what, effect_of(row), f"**{row.verdict}**", _layer(null), _layer(rival)]
+        rows.append([id_, words, *found])
+    return rows
+
+
+def _layer(rows: pd.DataFrame) -> str:
+    """A further question to a claim: its verdict and effect; a dash where it was not asked."""
+    return f"{rows.iloc[0].verdict}, {effect_of(rows.iloc[0])}" if len(rows) else "–"
+
+
+def effect_of(row: pd.Series) -> str:
+    """An effect with its interval, e.g. +12 % (+8 % to +15 %)."""
+    effect, low, high = (amount(row.metric, x) for x in (row.effect, row.ci_low, row.ci_high))
+    return f"{effect} ({low} to {high})" if low else effect
+
+
+ANSWERS = [
+    "id",
+    "claim",
+    "decided by",
+    "effect (interval)",
+    "verdict",
+    "adds to its own mixture",
+    "nonlinear noise adds to the same mixture",
+]
+
+
+def _cells(table: pd.DataFrame) -> list[list[str]]:
+    """The table's cells as text, without the claim's words; notes by number."""
+    numbers = itertools.count(1)
+    marks = ["" if not note else f" [{next(numbers)}]" for note in table.note.fillna("")]
+    rows = []
+    for row, mark in zip(table.itertuples(), marks, strict=True):
+        cells = [
+            row.id,
+            row.role,
+            row.experiment,
+            row.metric,
+            row.method,
+            row.baseline,
+            row.n_train,
+        ]
+        effect = [amount(row.metric, each) for each in (row.effect, row.ci_low, row.ci_high)]
+        p_values = [f"{p:.2g}" for p in (row.p_value, row.p_adjusted)]
+        power = amount(row.metric, row.detectable)
+        texts = [*cells, *effect, *p_values, power, row.seeds]
+        texts = ["" if pd.isna(text) or text == "nan" else str(text) for text in texts]
+        rows.append([*texts, f"**{row.verdict}**{mark}"])
+    return rows
+
+
+def amount(metric: str, value: float | None) -> str:
+    """An effect with its sign: a share, e.g. +12 %, or of a log-density nats; empty if missing."""
+    if value is None or pd.isna(value):
+        return ""
+    if not np.isfinite(value):
+        return f"{value:+}"
+    value, unit = (
+        (value, "nats") if metric.removeprefix(BEST) in DIFFERENCES else (100 * value, "%")
+    )
+    return f"{value:+.3g}\N{NO-BREAK SPACE}{unit}"
+
+
+HEADER = (
+    "id,role,experiment,metric,method,baseline,n_train,effect,CI low,CI high,p,p adjusted,"
+    "detectable,seeds,verdict"
+).split(",")
+
+
+def _notes(notes: pd.Series) -> list[str]:
+    return [f"[{k}] {note}." for k, note in enumerate((n for n in notes.fillna("") if n), start=1)]
+
+
+def _reading(table: pd.DataFrame, spec: dict[str, Any]) -> list[str]:
+    """How to read the verdicts, one paragraph each."""
+    level, decided = spec["verdict"]["level"], (table.role == PRIMARY).sum()
+    confidence = f"{100 * (1 - level):g} %"
+    return [
+        "The numbers are this study's own. It reproduces the claims of a paper's abstract, "
+        "not its figures, and none of the numbers is the paper's.",
+        "One comparison decides each claim (*primary*); the configuration declared it before the "
+        "run. Two further questions stand beside it, with the same metric and size. Does the "
+        "trained network *add to its own mixture*, that is, is it better than the same model "
+        "without its network (*untrained*)? Does the *nonlinear noise add* to what the same "
+        "mixture gives under linear noise (*rival*)? All else is *secondary*.",
+        "*effect* is the mean improvement of the method over the baseline, relative to the "
+        "baseline's mean (of *nll* the difference): positive is in favour of the claim. Where "
+        "the baseline is a threshold (*at most x*) it is the relative distance below it; of "
+        "*points_saved* and *seconds_to* it is the share that is saved. *best_budget* is a metric "
+        "with that budget of several which serves a method best at this size. *CI* is its "
+        f"{confidence} bootstrap interval over seeds, *p* the p-value of a two-sided paired t test "
+        "over the same seeds (each seed gives both methods the same training points), *p adjusted* "
+        f"the same after Holm's correction: of the {decided} primary comparisons together, so of "
+        "all untrained and of all rival ones, and of each claim's secondary ones, those with an "
+        "untrained model apart. *detectable* is "
+        "the smallest effect that these seeds would find four times in five, at the level that the "
+        "first of nine corrected comparisons has to pass.",
+        f"**supported**: the adjusted p is below {level} and the whole interval above zero. "
+        f"**contradicted**: it is below {level} and the whole interval is below zero. "
+        f"**inconclusive**: anything else; it is not evidence of no effect. Both conditions are "
+        "required because a bootstrap over five seeds is too narrow by itself. "
+        f"**{NOT_RUN}**: this study has no experiment for the claim.",
+    ]
+
+
+def _counts(table: pd.DataFrame) -> pd.DataFrame:
+    """Number of secondary verdicts of each kind per claim, (claims, verdicts)."""
+    secondary = table[table.role == SECONDARY]
+    return pd.crosstab(secondary.id, secondary.verdict).reindex(columns=VERDICTS, fill_value=0)
+
+
+def markdown(table: pd.DataFrame, spec: dict[str, Any], out: Path) -> str:
+    """claims.md: the answers, every row, how to read them, the command."""
+
+    def grid(header: list[str], rows: list[list[str]]) -> list[str]:
+        lines = [header, ["---"] * len(header), *rows]
+        return [f"| {' | '.join(line)} |" for line in lines]
+
+    counts = [
+        [id_, *(str(count or "") for count in row)]
+        for id_, row in zip(_counts(table).index, _counts(table).to_numpy(), strict=True)
+    ]
+    run = table[table.verdict != NOT_RUN]
+    lines = [f"# Claims: study {spec['study']}", ""]
+    lines += grid(ANSWERS, answers(table))
+    lines += ["", "## Every comparison", "", *grid(HEADER, _cells(run)), ""]
+    lines += ["The secondary ones, counted:", "", *grid(["id", *VERDICTS], counts), ""]
+    lines += [f"- {note}" for note in _notes(run.note)]
+    lines += ["", "## How to read it", ""]
+    lines += [line for paragraph in _reading(table, spec) for line in (paragraph, "")]
+    lines += ["Regenerate this table:", "", f"    {command(spec, out)}", ""]
+    return "\n".join(lines)
+
+
+def front_page(table: pd.DataFrame, spec: dict[str, Any], out: Path) -> str:
+    """report.rst: the question, the answers, how to read them, each claim."""
+
+    def listing(header: list[str], rows: list[list[str]], widths: str) -> list[str]:
+        lines = [".. list-table::", "   :header-rows: 1", f"   :widths: {widths}", ""]
+        for row in [header, *rows]:
+            lines += [
+                f"   {'*' if k == 0 else ' '} - {_escape(cell)}" for k, cell in enumerate(row)
+            ]
+        return [*lines, ""]
+
+    run = table[table.verdict != NOT_RUN]
+    cells = _cells(run)
+
+    def section(id_: str) -> list[str]:
+        """A claim's own section: its words, the outcomes, its comparisons."""
+        title = f"{id_}: {CLAIMS[id_]}"
+        own = [row[1:] for row in cells if row[0] == id_]
+        return [
+            title,
+            "-" * len(title),
+            "",
+            *listing(HEADER[1:], own, "9 13 15 13 13 7 8 8 8 7 7 8 6 14"),
+        ]
+
+    lines = [
+        "Nonlinear denoising score matching: do the claims hold?",
+        "=======================================================",
+        "",
+        "A diffusion model noises data towards a Gaussian that knows nothing of them. Nonlinear "
+        "denoising score matching noises towards a mixture fitted to the data instead. The "
+        "question of this study: which claims of the abstract of arXiv:2405.15625 hold when one "
+        "trains both with the same networks, data, seeds and number of network evaluations?",
+        "",
+        f"Study *{spec['study']}*. The answers, claim by claim:",
+        "",
+        *listing(ANSWERS, answers(table), "4 24 20 14 12 14 14"),
+        "How to read it",
+        "--------------",
+        "",
+        *(line for paragraph in _reading(table, spec) for line in (paragraph, "")),
+        "Tables and figures also show the *floor*: what the metrics give for real held-out data "
+        "against other real held-out data. No method can do better but by chance.",
+        "",
+        *(line for id_ in run.id.unique() for line in section(id_)),
+        *(line for note in _notes(run.note) for line in (_escape(note), "")),
+        "The table is regenerated by::",
+        "",
+        f"    {command(spec, out)}",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _escape(text: str) -> str:
+    """Text that neither reStructuredText (``name_`` refers) nor Jinja takes as markup."""
+    text = text.replace("\\", "\\\\").replace("_", "\\_").replace("|", "\\|")
+    return text.replace("{{", "{ {").replace("{%", "{ %").replace("{#", "{ #")

@@ -1,0 +1,1 @@
+"""One module per rule: ``python -m ndsm.stages.train``."""

@@ -1,0 +1,182 @@
+"""Claims stage: tables/metrics.csv -> claims.{csv,md} and report.rst, the report's front page.
+
+Every verdict is computed (``report.verdict``) and none is typed. Each claim has one comparison that
+decides it, which the configuration declares under ``primary``. Beside it stand two further ones of
+the same values, with another baseline: ``untrained``, the method's own model without its network
+(does the network add to its mixture?), and ``rival``, which has the same mixture under linear noise
+(does nonlinear noise add to that?). Each of these three roles is a family, whose p-values are
+corrected together over all claims. Comparisons under ``secondary`` are corrected within their
+claim, and so, apart from them, are those with the untrained models beside each.
+
+A comparison names an experiment, a metric, a method and either a ``baseline`` method or a threshold
+``at_most``; with a ``baseline_experiment`` the baseline is there.
+
+What the metrics of the comparisons are: ``comparisons``.
+"""
+
+import itertools
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+import pandas as pd
+import typer
+
+from ndsm.artefacts import files, metric_table, reading
+from ndsm.errors import Refused
+from ndsm.report.claim_documents import (
+    CLAIMS,
+    NOT_RUN,
+    NULL,
+    PRIMARY,
+    RIVAL,
+    SECONDARY,
+    SECONDARY_NULL,
+    front_page,
+    markdown,
+)
+from ndsm.report.comparisons import Claim, best_budgets, compared, seconds_to
+from ndsm.report.verdict import detectable, holm, verdict
+from ndsm.study.messages import as_list
+from ndsm.vocabulary import BEST, POINTS, SECONDS, UNTRAINED
+
+COLUMNS = (
+    "id claim role experiment metric method baseline n_train effect ci_low ci_high p_value"
+    " p_adjusted detectable seeds verdict note"
+).split()
+
+
+def main(
+    tables: Annotated[Path, typer.Option(help="folder with metrics.csv")],
+    out: Annotated[Path, typer.Option(help="claims.csv; claims.md and report.rst go beside it")],
+    spec: Annotated[
+        dict, typer.Option(parser=json.loads, help="study, verdict, claims, frontiers")
+    ],
+) -> None:
+    """Computes the verdict of every configured claim and writes the three documents."""
+    metrics = reading.read_table(tables / "metrics.csv", metric_table.COLUMNS, spec)
+    if spec["frontiers"]:
+        reached, runs = (
+            reading.read_table(tables / f"{name}.csv") for name in ("time_to_quality", "frontier")
+        )
+        derived = [seconds_to(reached, runs), best_budgets(runs)]
+        metrics = pd.concat([metrics, *derived], ignore_index=True)
+    table = evaluate(spec["primary"], spec["secondary"], metrics, **spec["verdict"])
+    files.write_table(out, table, files.provenance(spec))
+    files.write_text(out.with_suffix(".md"), markdown(table, spec, out))
+    files.write_text(out.with_name("report.rst"), front_page(table, spec, out))
+    print(table[["role", "verdict"]].value_counts().to_string(), flush=True)
+
+
+def evaluate(
+    primary: dict[str, Claim],
+    secondary: list[Claim],
+    metrics: pd.DataFrame,
+    level: float,
+    resamples: int,
+) -> pd.DataFrame:
+    """The claims table, ``COLUMNS``, in the order of the ids.
+
+    Args:
+        primary: the comparison that decides each claim, by its id.
+        secondary: the others; a list under ``metric``, ``experiment``, ``method`` or ``n_train``
+            gives one row for each combination.
+        metrics: tidy metrics of the study.
+        level: significance level.
+        resamples: bootstrap resamples.
+
+    Raises:
+        Refused: an unknown id, or a claim on values that the study does not have.
+    """
+    rows = []
+    for role, claim in _comparisons(primary, secondary, metrics):
+        if claim["id"] not in CLAIMS:
+            raise Refused(f"claim id {claim['id']}: allowed are {', '.join(CLAIMS)}")
+        about = {"role": role, "claim": CLAIMS[claim["id"]], "verdict": ""}
+        rows.append(about | compared(claim, metrics, level, resamples))
+    missing = CLAIMS.keys() - {row["id"] for row in rows}
+    rows += [{"id": id_, "claim": CLAIMS[id_], "verdict": NOT_RUN} for id_ in missing]
+    table = pd.DataFrame(rows, columns=[*COLUMNS, "spread", "scale"])
+    table = _independent(table.sort_values("id", kind="stable"))
+    table = _judged(table, level).drop(columns=["spread", "scale"])
+    return table.astype({"n_train": "Int64", "seeds": "Int64"})
+
+
+def _comparisons(
+    primary: dict[str, Claim], secondary: list[Claim], metrics: pd.DataFrame
+) -> Iterator[tuple[str, Claim]]:
+    """Every comparison with its role; after each the one with the method's untrained model."""
+    keys, nulls = ("metric", "experiment", "method", "n_train"), set[tuple]()
+
+    def with_null(role: str, claim: Claim) -> Iterator[tuple[str, Claim]]:
+        """Each but once, whatever the claim: it asks the same of every claim."""
+        about = tuple(claim.get(key) for key in keys)
+        if about not in nulls and _has_null(claim, metrics):
+            nulls.add(about)
+            null = claim | {"baseline": f"{claim['method']}{UNTRAINED}"}
+            null.pop("baseline_experiment", None)
+            yield role, null
+
+    for id_, declared in primary.items():
+        claim = {key: value for key, value in declared.items() if key != "rival"} | {"id": id_}
+        yield PRIMARY, claim
+        yield from with_null(NULL, claim)
+        if "rival" in declared:
+            yield RIVAL, claim | {"baseline": declared["rival"]}
+    for claim in secondary:
+        for values in itertools.product(*(as_list(claim.get(key)) for key in keys)):
+            one = claim | dict(zip(keys, values, strict=True))
+            yield SECONDARY, one
+            yield from with_null(SECONDARY_NULL, one)
+
+
+def _has_null(claim: Claim, metrics: pd.DataFrame) -> bool:
+    """Whether a claim's method has a model without its network that can be compared with it.
+
+    Not where one of several budgets is chosen, of which the null has one, nor for seconds: it costs
+    its fit alone, so that where it gets to a quality it is always there first.
+    """
+    if "baseline" not in claim or claim["metric"].startswith((*SECONDS, BEST, POINTS + BEST)):
+        return False
+    rows = metrics[metrics.experiment == claim["experiment"]]
+    measured = rows.metric == claim["metric"].removeprefix(POINTS)
+    return f"{claim['method']}{UNTRAINED}" in set(rows[measured].method)
+
+
+def _independent(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows without those that say again what an earlier one of their claim has said.
+
+    That is the same comparison, or one with the very same numbers, as of two methods with the same
+    prior. Secondary ones alone go.
+    """
+    said = ["id", "experiment", "metric", "method", "baseline", "n_train"]
+    numbers = ["id", "effect", "ci_low", "ci_high", "p_value"]
+    secondary = table.role.isin([SECONDARY, SECONDARY_NULL])
+    table = table[~(table.duplicated(said) & secondary)]
+    again = table.duplicated(numbers) & table.p_value.notna() & secondary[table.index]
+    for row in table[again].itertuples():
+        what = f"{row.id}: {row.metric} of {row.method} against {row.baseline}"
+        print(f"{what} has the very numbers of another comparison, and is not counted")
+    return table[~again].reset_index(drop=True)
+
+
+def _judged(table: pd.DataFrame, level: float) -> pd.DataFrame:
+    """The table with p-values corrected in their families, verdicts and detectable effects."""
+    family = table.role.where(table.role.isin([PRIMARY, NULL, RIVAL]), table.id + table.role)
+    table["p_adjusted"] = table.p_value.astype(float).groupby(family).transform(holm)
+    run = table.verdict != NOT_RUN
+    table.loc[run, "verdict"] = [
+        verdict(row.p_adjusted, row.ci_low, row.ci_high, level) for row in table[run].itertuples()
+    ]
+    # At the level of the first step of Holm's method for nine claims.
+    decides = (table.role == PRIMARY) & (table.spread > 0)
+    table.loc[decides, "detectable"] = [
+        detectable(row.spread, row.seeds, level / len(CLAIMS), row.scale)
+        for row in table[decides].itertuples()
+    ]
+    return table
+
+
+if __name__ == "__main__":
+    files.run(main)

@@ -1,0 +1,36 @@
+"""Data stage: the dataset of an experiment, split for training, reference and floor."""
+
+import json
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+
+from ndsm.artefacts import files
+from ndsm.data.datasets import prepare
+
+
+def main(
+    out: Annotated[Path, typer.Option(help="safetensors to write")],
+    spec: Annotated[dict[str, Any], typer.Option(parser=json.loads)],
+    source: Annotated[Path | None, typer.Option(help="what the source stage wrote")] = None,
+) -> None:
+    """Writes the data of one experiment.
+
+    ``spec`` holds ``experiment``, ``dataset`` (its name and parameters) and ``samples``, the
+    number of points that will be sampled from each trained model.
+    """
+    start = time.perf_counter()
+    arrays = prepare(spec["dataset"], spec["samples"], source, spec["split"])
+    kinds = {"f": np.float32, "i": np.int64}
+    arrays = {name: array.astype(kinds[array.dtype.kind]) for name, array in arrays.items()}
+    for name, array in arrays.items():
+        print(f"{spec['experiment']}: {name} {array.shape}", flush=True)
+    seconds = time.perf_counter() - start
+    files.write_tensors(out, arrays, files.provenance(spec, seconds=seconds))
+
+
+if __name__ == "__main__":
+    files.run(main)

@@ -1,0 +1,203 @@
+"""Stage ``train``: one job trains a stack of score networks, one per replica [n_train, seed]."""
+
+import json
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import torch
+import typer
+from torch import Tensor
+
+from ndsm.artefacts import files
+from ndsm.artefacts.checkpoint import Checkpoint
+from ndsm.artefacts.model import build
+from ndsm.data.training_subset import of_each, training_subset
+from ndsm.errors import Refused
+from ndsm.method import fitted_drift
+from ndsm.method.control_variate import LearnedAlpha
+from ndsm.method.fitted_drift import Sampler, data_sampler
+from ndsm.method.forward_process import Chain
+from ndsm.method.networks import ScoreNet
+from ndsm.method.objectives import OBJECTIVES
+from ndsm.method.optimiser import Adam, learning_rate
+from ndsm.method.random_streams import Streams, pick_device
+from ndsm.method.training_examples import Bridges, Examples, FromData, Pool, most_laps
+from ndsm.study import code_dependencies
+
+EXPLODED = 1e6  # a loss above this per dimension, or NaN, is a diverged training
+
+
+def examples(
+    chain: Chain, data: Sampler, objective: str, settings: dict[str, Any], streams: Streams
+) -> Examples:
+    """What an objective learns from.
+
+    Args:
+        chain: the forward chain.
+        data: see ``fitted_drift.data_sampler``.
+        objective: a key of ``OBJECTIVES``.
+        settings: of the training, with ``evaluations``, ``batch`` and ``pool``.
+        streams: one generator per replica.
+    """
+    goal = OBJECTIVES[objective]
+    if goal.examples == "data":
+        return FromData(chain, data)
+    if goal.examples == "bridge":
+        return Bridges(chain, data, straight=objective == "flow_matching")
+    laps, most = settings["pool"], most_laps(settings["evaluations"] // goal.evaluations)
+    if laps > most:
+        print(f"training.pool: {laps} is too much for so few steps, {most} is taken", flush=True)
+    pool = Pool(chain, data, settings["batch"], min(laps, most), streams)
+    replicas, particles = pool.index.shape
+    mb = (pool.y.nbytes + pool.index.nbytes) / 1e6
+    print(f"pool of {particles} particles a replica, {mb:.1f} MB for {replicas}", flush=True)
+    return pool
+
+
+def train(
+    net: ScoreNet,
+    source: Examples,
+    objective: str,
+    settings: dict[str, Any],
+    streams: Streams,
+    checkpoint: Checkpoint | None = None,
+    learned: LearnedAlpha | None = None,
+    weight: float = 0.0,
+) -> tuple[list[Tensor], list[Tensor]]:
+    """Trains the stack and returns its averaged (EMA) weights and the losses at log ticks.
+
+    Args:
+        net: the score network of R replicas; trained in place.
+        source: see ``training_examples``.
+        objective: a key of ``OBJECTIVES``.
+        settings: ``evaluations`` (network evaluations over all steps, per particle), ``batch``,
+            ``learning_rate``, ``ema`` (see ``Adam``).
+        streams: one generator per replica.
+        checkpoint: where to keep and find an interrupted training.
+        learned: the α of ``ndsm_cv``, if it is to be learned.
+        weight: w of the objectives' λ = v e^{wt}.
+
+    Raises:
+        Refused: if the loss explodes, with the step, the time bin and the remedy.
+    """
+    goal, batch = OBJECTIVES[objective], settings["batch"]
+    loss_of, function = learned.loss if learned else goal.loss, getattr(net, goal.learns)
+    steps = settings["evaluations"] // goal.evaluations
+    weights = list(net.parameters())
+    adam = Adam(weights, settings["ema"])
+    tick, losses, start, first = max(1, steps // 20), [], time.perf_counter(), 0
+    d, device = net.drift.means.shape[-1], net.drift.means.device
+    loss_sum = torch.zeros(len(net.drift.means), device=device)
+    trouble = torch.zeros(2, device=device)  # step and time of the first exploded loss
+    limit = EXPLODED * d
+    if checkpoint and (found := checkpoint.load(device)):
+        adam.restore(found)
+        streams.restore(found["streams"].cpu())
+        source.restore(found)
+        loss_sum, trouble = found["loss_sum"], found["trouble"]
+        if learned:
+            learned.moments = found["moments"]
+        first = adam.steps
+
+    for step in range(first, steps):
+        k = step % source.block
+        if step == first or k == 0:
+            drawn_from = streams.state()
+            source.shuffle(streams)
+            noises = streams.normal(source.block, batch, d).unbind(1)
+            uniforms = streams.uniform(source.block, 3, batch).unbind(1)
+        if checkpoint and checkpoint.due():  # a training that goes on draws this block again
+            moving = source.state() | {"streams": drawn_from}
+            moving |= {"loss_sum": loss_sum, "trouble": trouble}
+            moving |= {"moments": learned.moments} if learned else {}
+            checkpoint.save(adam.state() | moving)
+
+        example = source.draw(k, uniforms[k])
+        loss = loss_of(function, example, noises[k]) * torch.exp(weight * example.t).squeeze(-1)
+        # Replicas share no weights, so the gradient of the sum is that of each alone.
+        gradients = torch.autograd.grad(loss.mean(1).sum(), weights)
+        adam.step(list(gradients), learning_rate(step, steps, settings["learning_rate"]))
+        source.move(example, noises[k])
+
+        loss_sum += loss.detach().mean(1)
+        latest = torch.where(loss.abs() < limit, 0.0, example.t.squeeze(-1)).amax()
+        now = torch.stack([torch.full_like(latest, step + 1), latest])
+        trouble = torch.where((trouble[0] == 0) & (latest > 0), now, trouble)
+        if (steps - 1 - step) % tick == 0:  # the only reading of statistics off the device
+            bad_step, bad_time = trouble.tolist()
+            refuse_divergence(bad_step, bad_time, settings["learning_rate"])
+            losses.append(loss_sum / min(tick, step + 1))
+            log_progress(step + 1, steps, losses[-1], time.perf_counter() - start, first)
+            loss_sum = torch.zeros_like(loss_sum)
+    return adam.average, losses
+
+
+def refuse_divergence(step: float, t: float, rate: float) -> None:
+    """Stops the run if a loss exploded, at ``step`` and time ``t`` (both zero if none)."""
+    if step:
+        raise Refused(
+            f"training diverged at step {step:.0f}, at times up to t = {t:.3g}: "
+            f"lower training.learning_rate (now {rate:g}) or raise process.t_min"
+        )
+
+
+def log_progress(done: int, steps: int, loss: Tensor, seconds: float, first: int) -> None:
+    """One line per 5 %: step, loss (mean and range over the replicas), seconds, time left."""
+    left = seconds / max(1, done - first) * (steps - done)
+    print(
+        f"{100 * done / steps:3.0f} %  step {done}/{steps}  "
+        f"loss {loss.mean():.4f} [{loss.min():.4f}, {loss.max():.4f}]  "
+        f"{seconds:.1f} s, {left:.1f} s left",
+        flush=True,
+    )
+
+
+def main(
+    data: Annotated[list[Path], typer.Option(help="one file, or one for each replica")],
+    drift: Annotated[Path, typer.Option()],
+    out: Annotated[Path, typer.Option()],
+    spec: Annotated[dict[str, Any], typer.Option(parser=json.loads)],
+    known: Annotated[Path | None, typer.Option(help="the mixture of dsm_mixture")] = None,
+) -> None:
+    """Trains one part of one method."""
+    device = pick_device(spec["device"])
+    fit, settings, replicas = (
+        fitted_drift.read(drift, device, spec),
+        spec["training"],
+        spec["replicas"],
+    )
+    subsets = [training_subset(t, *r) for t, r in zip(of_each(data, spec), replicas, strict=True)]
+    streams = Streams([("train", spec["experiment"], *r) for r in spec["replicas"]], device)
+    mixture = fitted_drift.read(known, device, spec, "known") if known else None
+    net, chain = build(fit, spec, streams, mixture)
+    learned = LearnedAlpha(len(subsets), chain.times) if spec["alpha"] else None
+    if spec["equivariant"]:  # the orbits under g x = 1 − x; sampling averages the network over g
+        subsets = [torch.cat([subset, 1 - subset]) for subset in subsets]
+    points = data_sampler(subsets, fit)
+    cost = OBJECTIVES[spec["objective"]].evaluations
+    steps = settings["evaluations"] // cost
+    names = [name for name, _ in net.network.named_parameters()]
+    spec = spec | {"device": device}
+    read = [*data, drift, *([known] if known else []), *code_dependencies.files("train")]
+    with Checkpoint(out, spec, read, device) as checkpoint:
+        source = examples(chain, points, spec["objective"], settings, streams)
+        how = spec["objective"], settings, streams, checkpoint, learned, spec["weight"]
+        ema, losses = train(net, source, *how)
+        files.write_tensors(
+            out,
+            {name: weight.cpu() for name, weight in zip(names, ema, strict=True)},
+            files.provenance(
+                spec,
+                seconds=round(checkpoint.seconds, 3),
+                replicas=len(subsets),
+                parameters=sum(w[0].numel() for w in ema),
+                network_evaluations=steps * cost * settings["batch"],
+                iterations=steps,
+                final_loss=[round(value, 6) for value in losses[-1].tolist()],
+            ),
+        )
+
+
+if __name__ == "__main__":
+    files.run(main)

@@ -1,0 +1,1 @@
+"""The configuration and the plan of the jobs: what the Snakefile imports."""

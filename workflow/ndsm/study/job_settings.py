@@ -1,0 +1,211 @@
+"""What each job is told: the part of the settings that it needs, and no more.
+
+So a change of the settings reruns only what it reaches. Used by the Snakefile alone; ``study`` is
+what ``configuration.resolve`` made.
+"""
+
+import json
+from typing import Any
+
+from ndsm.artefacts.files import digest
+from ndsm.study import reach
+from ndsm.study.code_dependencies import digests
+from ndsm.study.configuration import ConfigError
+from ndsm.study.figure_list import figures, varied
+from ndsm.study.methods import null_of
+from ndsm.study.plan import (
+    along,
+    autoencoders,
+    bases,
+    example_of,
+    forward_drifts,
+    forward_part,
+    frontiers,
+    is_latent,
+    jobs,
+    place,
+    shared,
+)
+from ndsm.study.stacks import Study, parts
+from ndsm.vocabulary import CEILING, FLOOR, JOB_ALONE, UNTRAINED
+
+LONGEST = 2**17 - 1  # bytes that Linux allows one argument: to bash a whole command is one
+REST = 2**13  # of these for all of the command that does not grow with its replicas
+
+
+def text(study: Study, stage: str, **wildcards: str) -> str:
+    """What one job is told, as JSON: an argument of its command.
+
+    Raises:
+        ConfigError: it is too long.
+    """
+    told = spec(study, stage, **wildcards)
+    argument, room = json.dumps(told, sort_keys=True), LONGEST - REST
+    if (size := len(argument) + _options(study, stage, wildcards)) > room:
+        if count := len(told.get("replicas", [])):
+            given, limit = f"{count} replicas", f"up to {count * room // size}"
+        else:
+            given, limit = "the results", "more replicas a job, or fewer experiments"
+        problem = f"{given} take {size} bytes in the command of {stage}, which has room for {room}"
+        raise ConfigError(f"replicas_per_job: {problem}; allowed: {limit}")
+    return argument
+
+
+def _options(study: Study, stage: str, wildcards: dict[str, str]) -> int:
+    """The length of a command's options that name the replicas' autoencoders."""
+    named = ("drift", "train", "sample", "evaluate")
+    if stage not in named or wildcards.get("method") == FLOOR:
+        return 0
+    experiment = wildcards["experiment"]
+    names = autoencoders(study, experiment, int(wildcards["part"]))
+    jobs = [{"experiment": experiment, "codes": name} for name in names]
+    option = f"--autoencoder results/{study['study']}/.safetensors "
+    return sum(len(option) + len(place(study, "latent", job)) for job in jobs)
+
+
+def spec(study: Study, stage: str, **wildcards: str) -> dict[str, Any]:
+    """What one job is told: the part of the settings that it needs, and no more.
+
+    Args:
+        study: the resolved settings.
+        stage: the stage.
+        wildcards: of the job, as in ``jobs``; of claims the options of Snakemake's command line.
+    """
+    match stage:
+        case "aggregate":
+            return {
+                "study": study["study"],
+                "methods": study["methods"],
+                "experiments": {
+                    name: _shown(study, name) | _gathered(study, name)
+                    for name in study["experiments"]
+                },
+                "shared": shared(study),
+                "nulls": {name: _nulls(study, name) for name in bases(study)},
+                "frontiers": _frontiers(study),
+                "classifiers": [job["images"] for job in jobs(study, "classifier")],
+                "score": _scored(study),
+                **{
+                    stage: {job["experiment"]: _made(study, stage) for job in jobs(study, stage)}
+                    for stage in ("gradients", "forward")
+                },
+            }
+        case "claims":
+            keys = [key for key in ("study", "scale", "claim", "verdict") if key in study]
+            told = {"primary": study.get("primary", {}), "secondary": study.get("secondary", [])}
+            told |= {"frontiers": _frontiers(study)}
+            made = {"settings": settings_digest(study), "code": digests()}
+            told |= {"options": wildcards.get("options", ""), "made_from": made}
+            return {key: study[key] for key in keys} | told
+        case "figures":
+            return {
+                "experiments": {name: _drawn(study, name) for name in study["experiments"]},
+                "frontiers": _frontiers(study),
+                "varied": {e: varied(study, e) for e in bases(study)},
+                "figures": [figure.name for figure in figures(study)],
+            }
+        case "gradients":
+            own = study["gradients"]
+            fits = study["experiments"][own["experiment"]]["drifts"]
+            data = reach.settings(study, "data", own["experiment"])
+            return data | own | {"fit": fits[own["drift"]]}
+        case "forward":
+            name = study["forward"]["experiment"]
+            part = parts(study, name)[forward_part(study)]
+            own, drifts = study["experiments"][name], forward_drifts(study)
+            told = reach.settings(study, "data", name) | study["forward"] | drifts
+            told |= {"fits": {drift: own["drifts"][drift] for drift in drifts.values()}}
+            return told | {"seed": 0, "process": own["process"], "replicas": part}
+        case "classifier":
+            example = study["experiments"][example_of(study, wildcards["images"])]
+            own = example["dataset"].items()
+            return {"dataset": {key: value for key, value in own if key in ("name", "side")}}
+    return _part_spec(study, stage, **wildcards)
+
+
+def settings_digest(study: Study) -> str:
+    """A digest of the resolved settings that may change a number."""
+    asked = {key: value for key, value in study.items() if key not in ("mnist_dir", "device")}
+    return digest(asked)
+
+
+def _shown(study: Study, experiment: str) -> dict[str, Any]:
+    """What tables and figures need to know of an experiment."""
+    settings = study["experiments"][experiment]
+    keys = ("dataset", "n_train", "methods", "metrics", "variant_of")
+    shown = {key: settings[key] for key in keys if key in settings}
+    return shown | {"latent": is_latent(study, experiment)}
+
+
+def _drawn(study: Study, experiment: str) -> dict[str, Any]:
+    """The same for figures, in which each untrained model is drawn once."""
+    shown, same = _shown(study, experiment), _nulls(study, experiment)
+    return shown | {"methods": [name for name in shown["methods"] if name not in same]}
+
+
+def _nulls(study: Study, experiment: str) -> dict[str, str]:
+    """Those untrained methods whose results are another's, and whose."""
+    methods = study["experiments"][experiment]["methods"]
+    found = {m: null_of(study, experiment, m) for m in methods if m.endswith(UNTRAINED)}
+    return {name: null for name, null in found.items() if null != name}
+
+
+def _gathered(study: Study, experiment: str) -> dict[str, Any]:
+    """What names an experiment's results, without a list that grows with its replicas."""
+    settings = study["experiments"][experiment]
+    sees = settings["autoencoder"]["sees"] if is_latent(study, experiment) else None
+    nulls = _nulls(study, settings.get("variant_of", experiment))
+    methods = [*settings["methods"], FLOOR, *[CEILING] * is_latent(study, experiment)]
+    return {
+        "made": {
+            name: _made(study, "evaluate", experiment=experiment, method=nulls.get(name, name))
+            for name in methods
+        },
+        "seeds": settings.get("seeds", study["seeds"]),
+        "parts": len(parts(study, experiment)),
+        "autoencoders": sees,
+    }
+
+
+def _scored(study: Study) -> dict[str, Any]:
+    """Whose score errors are studied, and in what."""
+    if not (own := study.get("score")):
+        return {}
+    e = own["experiment"]
+    methods = {name: _made(study, "score", experiment=e, method=name) for name in own["methods"]}
+    return {"experiment": e, "methods": methods}
+
+
+def _made(study: Study, stage: str, **names: str) -> str:
+    """A digest of the settings that reach a result, whichever its replicas."""
+    told = spec(study, stage, **names, part="0")
+    return digest({key: value for key, value in told.items() if key not in JOB_ALONE})
+
+
+def _frontiers(study: Study) -> dict[str, Any]:
+    """Experiments with thresholds: these, their runs at other budgets and with other steps."""
+    return {
+        e: {
+            "budgets": list(along(study, e, "training", "evaluations")),
+            "steps": list(along(study, e, "sampling", "steps")),
+            "thresholds": study["experiments"][e]["thresholds"],
+        }
+        for e in frontiers(study)
+    }
+
+
+def _part_spec(study: Study, stage: str, experiment: str, **wildcards: str) -> dict[str, Any]:
+    """What a job of one experiment, or of one part of it, is told."""
+    names = {key: wildcards[key] for key in ("drift", "method") if key in wildcards}
+    told = reach.settings(study, stage, experiment, **names)
+    if stage in ("latent", "train", "score", "sample"):
+        told["device"] = study["device"]
+    if stage == "score":
+        told["noise"] = study["score"]["noise"]
+    if stage == "latent":
+        codes = wildcards["codes"]
+        replica = None if codes == "all" else [int(number) for number in codes.split("-")]
+        return told | {"replica": replica}
+    if stage == "data" or wildcards.get("method") == FLOOR:
+        return told
+    return told | {"replicas": parts(study, experiment)[int(wildcards["part"])]}
