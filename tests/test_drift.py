@@ -10,9 +10,9 @@ import torch
 from numpy.random import default_rng
 
 from conftest import lines_of, start
-from ndsm.artefacts import files, reading
+from ndsm.artefacts import drift_file, files, reading
 from ndsm.errors import Refused
-from ndsm.method import drift_fits, fitted_drift
+from ndsm.method import drift_fits
 from ndsm.method.drift_fits import fit_mixture, fit_ou, fit_part, parameters
 from ndsm.method.fitted_drift import Fitted
 from ndsm.stages import drift
@@ -246,7 +246,7 @@ def test_stage_writes_a_stack_and_its_record(tmp_path):
     replicas = [[200, 0], [50, 0], [200, 1]]
     command = job(tmp_path, three_modes(400), replicas, n_components=[2, 3, 40])
     drift.main([Path(command[2])], Path(command[4]), json.loads(command[-1]))
-    fit = fitted_drift.read(tmp_path / "drift.safetensors", "cpu", {"replicas": replicas})
+    fit = drift_file.read(tmp_path / "drift.safetensors", "cpu", {"replicas": replicas})
     measured = reading.read_record(tmp_path / "drift.safetensors")["measured"]
     assert fit.mixture.means.dtype == torch.float32 and len(fit.mixture.means) == 3
     assert measured["n_components"] == [3, 3, 3]
@@ -262,7 +262,7 @@ def test_a_drift_that_nothing_is_noised_with_is_fitted_alike_and_not_simulated(t
         told = json.loads(command[-1]) | {"noised": noised}
         drift.main([Path(command[2])], Path(command[4]), told)
         fits_of.append(
-            fitted_drift.read(tmp_path / "drift.safetensors", "cpu", {"replicas": [[200, 0]]})
+            drift_file.read(tmp_path / "drift.safetensors", "cpu", {"replicas": [[200, 0]]})
         )
         measured_of.append(reading.read_record(tmp_path / "drift.safetensors")["measured"])
     assert torch.equal(fits_of[0].mixture.means, fits_of[1].mixture.means)

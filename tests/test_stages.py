@@ -11,7 +11,7 @@ from numpy.random import default_rng
 from torch import Tensor
 
 from conftest import SETTINGS, job_spec
-from ndsm.artefacts import files, reading
+from ndsm.artefacts import drift_file, files, reading
 from ndsm.errors import Refused
 from ndsm.method import fitted_drift
 from ndsm.method.drift_fits import fit_mixture, fit_ou
@@ -37,7 +37,7 @@ def run_stages(folder: Path, x: Tensor, objective: str, **changes: Any) -> tuple
     sampling = {"sampler": "heun", "steps": 15, "samples": 2000}
     told = job | {"sampling": sampling, "temperature": 1, "likelihood": False}
     sample.main(paths["sample"], told, drift=paths["drift"], train=paths["train"])
-    return reading.read_tensors(paths["sample"])["samples"], fitted_drift.read(
+    return reading.read_tensors(paths["sample"])["samples"], drift_file.read(
         paths["drift"], "cpu", job
     )
 
@@ -79,7 +79,7 @@ def test_what_is_given_for_each_replica_is_used_for_it(tmp_path):
     job["process"] |= {"tolerance": 9.0}
     out = tmp_path / "drift.safetensors"
     drift.main(paths, out, job)
-    shift = fitted_drift.read(out, "cpu", job).shift.mean((1, 2))
+    shift = drift_file.read(out, "cpu", job).shift.mean((1, 2))
     assert abs(shift[0]) < 1 and abs(shift[1] - 10) < 1
     with pytest.raises(Refused, match="3 files for 2 replicas"):
         drift.main([*paths, paths[0]], out, job)
@@ -142,7 +142,7 @@ def known_model(folder: Path, objective: str, **told: Any) -> tuple[dict[str, Te
     points = [ring(300, seed).double().numpy() for seed in (0, 1)]
     fits = [fit_ou(x) if objective == "dsm" else fit_mixture(x, "full", 3, 0) for x in points]
     fit = fitted_drift.stack(fits).to("cpu", torch.float32)
-    fitted_drift.write(folder / "drift.safetensors", fit, {})
+    drift_file.write(folder / "drift.safetensors", fit, {})
     job = job_spec(objective, stride=1, replicas=[[300, 0], [300, 1]], device="cpu", method="any")
     sampling = {"sampler": "heun", "steps": 5, "samples": 20_000}
     job |= {"sampling": sampling, "temperature": 1.0, "likelihood": True} | told

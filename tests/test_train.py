@@ -11,7 +11,7 @@ from numpy.random import default_rng
 from torch import Tensor
 
 from conftest import SETTINGS, job_spec
-from ndsm.artefacts import checkpoint, files, reading
+from ndsm.artefacts import checkpoint, drift_file, files, reading
 from ndsm.artefacts.checkpoint import Checkpoint
 from ndsm.artefacts.model import build, trained
 from ndsm.errors import Refused
@@ -138,7 +138,7 @@ def test_an_equivariant_method_trains_on_orbits_and_samples_from_the_average(tmp
     fit = fit_ou(x.double().numpy(), symmetric=True).to("cpu", torch.float32)
     paths = [tmp_path / f"{name}.safetensors" for name in ("data", "drift", "train")]
     files.write_tensors(paths[0], {"pool": x}, {})
-    fitted_drift.write(paths[1], fit, {})
+    drift_file.write(paths[1], fit, {})
     train.main(paths[:1], *paths[1:], job)
     ((subset,),) = seen
     assert torch.allclose(subset.unique(), torch.tensor([0.2, 0.8])) and subset.mean() == 0.5

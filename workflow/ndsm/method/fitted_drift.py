@@ -1,25 +1,19 @@
-"""A fitted drift: the mixture π of each replica and its working coordinates, as a file.
+"""A fitted drift: the mixture π of each replica and its working coordinates.
 
     x = shift + A y,    A = factor: (R, d, d) or, for a mere scale, (R, 1, 1)
 
 x in data units, y in working coordinates, where the mean within-component variance is one.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from ndsm.artefacts import files, reading
 from ndsm.method.mixture import Mixture
 
 Sampler = Callable[[Tensor], Tensor]
-SHAPES = {"log_weights": "R K", "means": "R K d", "shift": "R 1 d", "factor": "R a a"}
-# Settings in which a drift's fit and whatever reads it agree, beside those of the fit itself.
-SAME = ("experiment", "dataset", "samples", "split", "autoencoder", "replicas")
 
 
 @dataclass(frozen=True)
@@ -113,27 +107,3 @@ def data_sampler(x: list[Tensor], drift: Fitted) -> Sampler:
     points = drift.to_working(padded)
     replica = torch.arange(len(x), device=points.device).unsqueeze(1)
     return lambda u: points[replica, (u * sizes).long()]
-
-
-def write(path: Path, fitted: Fitted, record: dict[str, Any]) -> None:
-    """Writes a fitted drift and its provenance."""
-    maps = {"shift": fitted.shift, "factor": fitted.factor}
-    files.write_tensors(path, fitted.mixture.tensors() | maps, record)
-
-
-def read(path: Path, device: str, told: Mapping[str, Any], name: str = "drift") -> Fitted:
-    """Reads the fitted drift of a job's replicas onto ``device``.
-
-    Args:
-        path: what the stage ``drift`` wrote.
-        device: cpu or cuda.
-        told: what the job was told, with ``replicas``.
-        name: the setting that names the drift, if the job was told: ``drift`` or ``known``.
-    """
-    # The process is the method's own: its drift was fitted with that of the experiment.
-    same = {key: told[key] for key in SAME if key in told}
-    if name in told:
-        same |= {"drift": told[name], "fit": told["fits"][told[name]]}
-    tensors = reading.read_tensors(path, SHAPES, same, R=len(told["replicas"]))
-    shift, factor = tensors.pop("shift"), tensors.pop("factor")
-    return Fitted(Mixture(**tensors), shift, factor).to(device)

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 import typer
 
-from ndsm.artefacts import files
+from ndsm.artefacts import drift_file, files
 from ndsm.data.training_subset import of_each, training_subset
 from ndsm.errors import Refused
 from ndsm.method import fitted_drift
@@ -85,7 +85,7 @@ def main(
         report_mismatch(distance, process)
         end = {"T": process["T"], "times": [float(f"{t:.6g}") for t in times]}
         end |= {"mismatch": distance, "mismatch_floor": floor}
-    fitted_drift.write(
+    drift_file.write(
         out,
         whole,
         files.provenance(

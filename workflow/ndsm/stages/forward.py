@@ -9,9 +9,8 @@ import pandas as pd
 import torch
 import typer
 
-from ndsm.artefacts import files, reading
+from ndsm.artefacts import drift_file, files, reading
 from ndsm.data.training_subset import training_subset
-from ndsm.method import fitted_drift
 from ndsm.method.forward_process import KERNELS, Chain, grid_of
 from ndsm.method.random_streams import Streams
 
@@ -33,7 +32,7 @@ def main(
     x = training_subset(tensors, spec["n_train"], spec["seed"])
     # The linear process is called ou and the other gmm, whatever the study calls their drifts.
     for name, (path, called) in {"ou": (drift_ou, "linear"), "gmm": (drift, "fitted")}.items():
-        fit = fitted_drift.read(path, "cpu", spec, called).one(shown)
+        fit = drift_file.read(path, "cpu", spec, called).one(shown)
         streams = Streams([("forward", name)])
         y = fit.to_working(x[(streams.uniform(POINTS)[0] * len(x)).long()].unsqueeze(0))
         times = grid_of(process)

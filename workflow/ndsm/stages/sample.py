@@ -15,11 +15,11 @@ import torch
 import typer
 from torch import Tensor
 
-from ndsm.artefacts import files, reading
+from ndsm.artefacts import drift_file, files, reading
 from ndsm.artefacts.model import trained
 from ndsm.data.training_subset import of_each, training_subset
 from ndsm.errors import Refused
-from ndsm.method import fitted_drift, likelihood, samplers
+from ndsm.method import likelihood, samplers
 from ndsm.method.fitted_drift import Fitted
 from ndsm.method.forward_process import Chain
 from ndsm.method.networks import ScoreNet
@@ -133,14 +133,14 @@ def main(
     if drift is None:
         x = resampled(autoencoder, spec, device)
     else:
-        fit = fitted_drift.read(drift, device, spec).tempered(spec.get("temperature", 1))
+        fit = drift_file.read(drift, device, spec).tempered(spec.get("temperature", 1))
         name = "mixture" if spec["objective"] == "none" else "sample"
         streams = Streams([(name, spec["experiment"], *r) for r in spec["replicas"]], device)
         sampling = spec["sampling"]
         if spec["objective"] == "none":
             y = fit.mixture.sample(sampling["samples"], streams)
         else:
-            mixture = fitted_drift.read(known, device, spec, "known") if known else None
+            mixture = drift_file.read(known, device, spec, "known") if known else None
             net, chain = trained(fit, spec, streams, train, mixture)
             y = draw(net, chain, sampling, streams)
             each = samplers.evaluations(sampling["sampler"], sampling["steps"])

@@ -24,11 +24,10 @@ import torch
 import typer
 from torch import Tensor
 
-from ndsm.artefacts import files, reading
+from ndsm.artefacts import drift_file, files, reading
 from ndsm.artefacts.metric_table import COLUMNS
 from ndsm.artefacts.model import trained
 from ndsm.errors import Refused
-from ndsm.method import fitted_drift
 from ndsm.method.fitted_drift import Fitted
 from ndsm.method.forward_process import Chain, Jump, variance
 from ndsm.method.networks import ScoreNet
@@ -102,12 +101,12 @@ def main(
 ) -> None:
     """Writes the tidy rows of ``score_error`` for one part of a method, and of it untrained."""
     start, device = time.perf_counter(), pick_device(spec["device"])
-    fit, replicas = fitted_drift.read(drift, device, spec), spec["replicas"]
+    fit, replicas = drift_file.read(drift, device, spec), spec["replicas"]
 
     def streams(*level: float) -> Streams:
         return Streams([("score", spec["experiment"], *r, *level) for r in replicas], device)
 
-    mixture = fitted_drift.read(known, device, spec, "known") if known else None
+    mixture = drift_file.read(known, device, spec, "known") if known else None
     tensors = reading.read_tensors(data, {"held_out": "m d", "real": "s n d"}, spec)
     held_out = torch.cat([tensors["held_out"], *tensors["real"][:2]]).to(device)
     x = fit.to_working(held_out.expand(len(replicas), -1, -1))

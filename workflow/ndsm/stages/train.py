@@ -9,12 +9,11 @@ import torch
 import typer
 from torch import Tensor
 
-from ndsm.artefacts import files
+from ndsm.artefacts import drift_file, files
 from ndsm.artefacts.checkpoint import Checkpoint
 from ndsm.artefacts.model import build
 from ndsm.data.training_subset import of_each, training_subset
 from ndsm.errors import Refused
-from ndsm.method import fitted_drift
 from ndsm.method.control_variate import LearnedAlpha
 from ndsm.method.fitted_drift import Sampler, data_sampler
 from ndsm.method.forward_process import Chain
@@ -163,13 +162,13 @@ def main(
     """Trains one part of one method."""
     device = pick_device(spec["device"])
     fit, settings, replicas = (
-        fitted_drift.read(drift, device, spec),
+        drift_file.read(drift, device, spec),
         spec["training"],
         spec["replicas"],
     )
     subsets = [training_subset(t, *r) for t, r in zip(of_each(data, spec), replicas, strict=True)]
     streams = Streams([("train", spec["experiment"], *r) for r in spec["replicas"]], device)
-    mixture = fitted_drift.read(known, device, spec, "known") if known else None
+    mixture = drift_file.read(known, device, spec, "known") if known else None
     net, chain = build(fit, spec, streams, mixture)
     learned = LearnedAlpha(len(subsets), chain.times) if spec["alpha"] else None
     if spec["equivariant"]:  # the orbits under g x = 1 − x; sampling averages the network over g

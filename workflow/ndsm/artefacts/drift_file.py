@@ -1,0 +1,37 @@
+"""A fitted drift as a file: the mixtures of a job's replicas and their working coordinates."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ndsm.artefacts import files, reading
+from ndsm.method.fitted_drift import Fitted
+from ndsm.method.mixture import Mixture
+
+SHAPES = {"log_weights": "R K", "means": "R K d", "shift": "R 1 d", "factor": "R a a"}
+# Settings in which a drift's fit and whatever reads it agree, beside those of the fit itself.
+SAME = ("experiment", "dataset", "samples", "split", "autoencoder", "replicas")
+
+
+def write(path: Path, fitted: Fitted, record: dict[str, Any]) -> None:
+    """Writes a fitted drift and its provenance."""
+    maps = {"shift": fitted.shift, "factor": fitted.factor}
+    files.write_tensors(path, fitted.mixture.tensors() | maps, record)
+
+
+def read(path: Path, device: str, told: Mapping[str, Any], name: str = "drift") -> Fitted:
+    """Reads the fitted drift of a job's replicas onto ``device``.
+
+    Args:
+        path: what the stage ``drift`` wrote.
+        device: cpu or cuda.
+        told: what the job was told, with ``replicas``.
+        name: the setting that names the drift, if the job was told: ``drift`` or ``known``.
+    """
+    # The process is the method's own: its drift was fitted with that of the experiment.
+    same = {key: told[key] for key in SAME if key in told}
+    if name in told:
+        same |= {"drift": told[name], "fit": told["fits"][told[name]]}
+    tensors = reading.read_tensors(path, SHAPES, same, R=len(told["replicas"]))
+    shift, factor = tensors.pop("shift"), tensors.pop("factor")
+    return Fitted(Mixture(**tensors), shift, factor).to(device)
