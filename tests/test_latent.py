@@ -8,7 +8,7 @@ import torch
 from sklearn.datasets import load_digits
 from torch import distributions as law
 
-from ndsm.artefacts import files, reading
+from ndsm.artefacts import autoencoder_file, files, reading
 from ndsm.data.training_subset import training_subset
 from ndsm.errors import Refused
 from ndsm.method import autoencoder
@@ -112,7 +112,7 @@ def test_the_strict_form_sees_the_subset_alone(data):
 
 def test_codes_and_errors_are_those_of_the_written_network(data):
     path = encode(data, "all", None)
-    network, tensors = latent.load(path, "cpu"), reading.read_tensors(data)
+    network, tensors = autoencoder_file.read(path, "cpu"), reading.read_tensors(data)
     with torch.no_grad():
         codes = [network.encode(tensors[name]) for name in ("pool", "held_out")]
         gap = network.decode(network.encode(tensors["held_out"])) - tensors["held_out"]
@@ -136,7 +136,10 @@ def test_the_ceiling_is_the_training_images_decoded_by_their_own_autoencoder(dat
     assert found["samples"].shape == (2, 3000, 64)
     pool = reading.read_tensors(data)["pool"]
     for k, replica in enumerate(replicas):
-        network, x = latent.load(files[k], "cpu"), training_subset({"pool": pool}, *replica)
+        network, x = (
+            autoencoder_file.read(files[k], "cpu"),
+            training_subset({"pool": pool}, *replica),
+        )
         with torch.no_grad():
             expected = network.decode(network.encode(x))
             own = network.decode(found["codes"][k, :3000])

@@ -35,16 +35,6 @@ def refuse_divergence(network: Autoencoder, settings: dict[str, Any]) -> None:
         )
 
 
-def load(path: Path, device: str) -> Autoencoder:
-    """The autoencoder of a file that this stage wrote."""
-    told = reading.read_record(path)["spec"]["autoencoder"]
-    shape = {key: told[key] for key in ("latent", "type", "width")}
-    pixels = reading.read_tensors(path, {"pixels": ""})["pixels"]
-    network = Autoencoder(int(pixels), **shape)
-    reading.load_weights(network, path)
-    return network.eval().to(device)
-
-
 def main(
     data: Annotated[Path, typer.Option()],
     out: Annotated[Path, typer.Option()],

@@ -15,7 +15,7 @@ import torch
 import typer
 from torch import Tensor
 
-from ndsm.artefacts import drift_file, files, reading
+from ndsm.artefacts import autoencoder_file, drift_file, files, reading
 from ndsm.artefacts.model import trained
 from ndsm.data.training_subset import of_each, training_subset
 from ndsm.errors import Refused
@@ -24,7 +24,6 @@ from ndsm.method.fitted_drift import Fitted
 from ndsm.method.forward_process import Chain
 from ndsm.method.networks import ScoreNet
 from ndsm.method.random_streams import Streams, pick_device
-from ndsm.stages import latent
 from ndsm.vocabulary import likelihood_points
 
 CHUNK = 200  # samples of a replica drawn together: what is between them stays in the cache
@@ -87,7 +86,7 @@ def resampled(data: list[Path], spec: dict[str, Any], device: str) -> Tensor:
 
 def decoded(codes: Tensor, autoencoders: list[Path], device: str) -> Tensor:
     """Images (R, n, pixels) of codes (R, n, d); half precision is finer than 256 levels."""
-    networks = [latent.load(path, device) for path in autoencoders]
+    networks = [autoencoder_file.read(path, device) for path in autoencoders]
     each = networks if len(networks) == len(codes) else networks * len(codes)
     return torch.stack([net.decode(z).half() for net, z in zip(each, codes, strict=True)])
 
