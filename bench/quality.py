@@ -30,10 +30,10 @@ from ndsm.method.forward_process import grid_of
 from ndsm.method.likelihood import log_prob
 from ndsm.method.networks import StackedMLP
 from ndsm.method.random_streams import Streams
+from ndsm.metrics import classifier
 from ndsm.metrics.distances import energy_distance, spread
 from ndsm.metrics.image_metrics import fid
 from ndsm.report.frontier import first_passage
-from ndsm.stages import classifier
 from ndsm.study import configuration
 from ndsm.study.methods import evaluations_with, settings_of
 

@@ -14,8 +14,9 @@ from ndsm.artefacts import files, reading
 from ndsm.data import datasets, images
 from ndsm.data.training_subset import training_subset
 from ndsm.errors import Refused
-from ndsm.metrics import registry
-from ndsm.stages import classifier, data, evaluate
+from ndsm.metrics import classifier, registry
+from ndsm.stages import data, evaluate
+from ndsm.stages.classifier import main as train_classifier
 
 COLUMNS = ["experiment", "method", "n_train", "seed", "metric", "value"]
 
@@ -28,7 +29,7 @@ def folder(tmp_path_factory):
     for name, dataset in {"planar": planar, "digits": {"name": "digits"}}.items():
         spec = {"experiment": name, "dataset": dataset, "samples": 300, "split": "test"}
         data.main(folder / f"{name}.safetensors", spec)
-    classifier.main(folder / "eye.safetensors", {"dataset": {"name": "digits"}})
+    train_classifier(folder / "eye.safetensors", {"dataset": {"name": "digits"}})
     return folder
 
 

@@ -30,7 +30,7 @@ from ndsm.vocabulary import FLOOR, likelihood_points
 if TYPE_CHECKING:
     from torch import nn
 
-    from ndsm.stages.classifier import Seen
+    from ndsm.metrics.classifier import Seen
 
 Array = np.ndarray
 
@@ -76,7 +76,7 @@ class Reference:
     @cached_property
     def classifier(self) -> "nn.Sequential":
         """The trained classifier."""
-        from ndsm.stages.classifier import load  # torch starts only where images are measured
+        from ndsm.metrics.classifier import load  # torch starts only where images are measured
 
         if self.weights is None:
             raise Refused("metrics: some need the classifier; give it with --classifier")
@@ -84,7 +84,7 @@ class Reference:
 
     def see(self, images: Array) -> "Seen":
         """What the classifier makes of images (n, d)."""
-        from ndsm.stages.classifier import see
+        from ndsm.metrics.classifier import see
 
         return see(self.classifier, upright(images) if self.symmetric else images)
 
