@@ -11,7 +11,7 @@ import torch
 from numpy.random import default_rng
 
 from ndsm.artefacts import files, reading
-from ndsm.data import datasets, images
+from ndsm.data import images, laws
 from ndsm.data.training_subset import training_subset
 from ndsm.errors import Refused
 from ndsm.metrics import classifier, registry
@@ -54,7 +54,7 @@ def run(folder, name, metric_names, samples=None, replicas=(), eye=None, coders=
 def test_rows_belong_to_their_replicas(folder):
     """Three replicas, the second spoiled: it stands out in its own row and in no other."""
     held_out = reading.read_tensors(folder / "planar.safetensors")["held_out"].numpy()
-    samples = np.stack([datasets.weighted_modes().sample(300, default_rng(i))[0] for i in range(3)])
+    samples = np.stack([laws.weighted_modes().sample(300, default_rng(i))[0] for i in range(3)])
     samples[1] += 2
     replicas = [[50, 0], [50, 1], [200, 0]]
     names = ["energy_distance", "sliced_wasserstein", "mode_tv", "log_density_gap"]
@@ -66,7 +66,7 @@ def test_rows_belong_to_their_replicas(folder):
     assert (wide.idxmax() == (50, 1)).all()
     expected = registry.energy_distance(samples[2].astype(np.float32), held_out)
     assert wide.energy_distance[200, 0] == pytest.approx(expected, rel=1e-6)
-    log_density = datasets.weighted_modes().log_density
+    log_density = laws.weighted_modes().log_density
     gap = abs(log_density(held_out).mean() - log_density(samples[1]).mean())
     assert wide.log_density_gap[50, 1] == pytest.approx(gap, rel=1e-4)
     assert reading.read_record(folder / "out.csv")["measured"]["seconds"] > 0
@@ -89,7 +89,7 @@ def test_likelihoods_of_models_and_of_real_data(folder):
     spec = {"experiment": "many", "dataset": dataset, "samples": 300, "split": "test"}
     data.main(folder / "many.safetensors", spec)
     held_out = reading.read_tensors(folder / "many.safetensors")["held_out"].numpy()
-    truth = datasets.weighted_modes().log_density(held_out)
+    truth = laws.weighted_modes().log_density(held_out)
     own = np.stack([truth[:1000], truth[1000:2000], np.roll(truth, 500)[:1000]])
     log_prob = own + np.log([[1.0], [0.8], [1.0]])
     names, replicas = ["kl", "nll", "mode_shape"], [[50, seed] for seed in range(3)]

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from conftest import job_spec
 from ndsm.artefacts.model import build
-from ndsm.data import datasets
+from ndsm.data import laws
 from ndsm.method import fitted_drift
 from ndsm.method.drift_fits import fit_mixture
 from ndsm.method.fitted_drift import data_sampler
@@ -254,7 +254,7 @@ def test_a_pool_trains_as_well_as_independent_simulation():
     The pool's mean is within three standard errors of that with independent simulation; a pool of
     one batch, planted, is not.
     """
-    seeds, law = 6, datasets.weighted_modes()
+    seeds, law = 6, laws.weighted_modes()
     drawn = [law.sample(2000, default_rng(seed))[0] for seed in range(seeds)]
     held_out = law.sample(400, default_rng(99))[0]
     fit = fitted_drift.stack([fit_mixture(x, "tied", 10, 0) for x in drawn]).to(

@@ -10,10 +10,7 @@ import typer
 
 from ndsm.artefacts import files
 from ndsm.data.images import split
-from ndsm.metrics.classifier import (
-    see,
-    train,
-)
+from ndsm.metrics.classifier import see, train
 
 
 def main(
