@@ -21,15 +21,7 @@ import numpy as np
 
 from ndsm.data import images
 from ndsm.data.images import FLOOR, SEED, floor_sets, stream
-from ndsm.data.laws import (
-    Array,
-    Law,
-    clusters16,
-    heavy_tails,
-    pinwheel,
-    rings,
-    weighted_modes,
-)
+from ndsm.data.laws import Array, Law, clusters16, heavy_tails, pinwheel, rings, weighted_modes
 from ndsm.errors import Refused
 
 POOL, HELD_OUT = 20_000, 10_000

@@ -5,28 +5,24 @@ everything printed is computed from it. Rows of the floor (real held-out data ag
 held-out data) have the method ``real`` and no n_train.
 """
 
-import itertools
 import json
 from pathlib import Path
 from typing import Annotated, Any
 
-import numpy as np
 import pandas as pd
 import typer
-from safetensors import safe_open
 
 from ndsm.artefacts import files
-from ndsm.artefacts.metric_table import COLUMNS, Cell, read_cells, refuse_gaps
-from ndsm.artefacts.reading import checked, read_record, read_table, unusable
-from ndsm.artefacts.result_paths import autoencoder, fit_seconds, place
-from ndsm.data.datasets import DATASETS
-from ndsm.metrics.registry import METRICS
+from ndsm.artefacts.reading import read_record, read_table
 from ndsm.report.experiment_tables import reached_table, variant_tables
 from ndsm.report.frontier import frontier, time_to_quality
-from ndsm.report.summary import RECONSTRUCTION, Spec, latex, markdown, summarise
-from ndsm.vocabulary import CEILING, FIT_SHARE, FLOOR, JOB_ALONE, UNTRAINED, is_trained
-
-POINTS, IMAGES = 2000, 100  # how much of each sample the figures get
+from ndsm.report.job_results import (
+    collect_cost,
+    collect_metrics,
+    collect_samples,
+    of_study,
+)
+from ndsm.report.summary import latex, markdown, summarise
 
 
 def main(
@@ -60,7 +56,7 @@ def main(
     for name in ("gradients", "forward"):
         if experiments := spec.get(name):
             tables = {
-                e: read_table(_of_study(results / name / f"{e}.csv", made))
+                e: read_table(of_study(results / name / f"{e}.csv", made))
                 for e, made in experiments.items()
             }
             table = pd.concat(tables, names=["experiment"]).reset_index("experiment")
@@ -99,218 +95,10 @@ def remove_others(tables: Path, record: dict[str, Any]) -> None:
             print(f"{path} is no longer of the study: removed", flush=True)
 
 
-def _of_study(path: Path, made: str) -> Path:
-    """A result's path, if it was made with the settings of the study, whose digest is ``made``.
-
-    Raises:
-        Refused: it was made with others, as where the settings changed and its job did not run.
-    """
-    told = read_record(path)["spec"]
-    if files.digest({key: value for key, value in told.items() if key not in JOB_ALONE}) != made:
-        raise unusable(path, "it was made with other settings than the study has")
-    return path
-
-
 def _accuracy(results: Path, images: str) -> float:
     """The accuracy of an evaluation classifier on held-out images."""
     path = results / "classifier" / f"{images}.safetensors"
     return read_record(path)["measured"]["accuracy"]
-
-
-def _parts(spec: Spec, stage: str, experiment: str, name: str) -> list[Path]:
-    """The results of a stage for the parts of a method or drift, below the study's folder."""
-    numbers = range(spec["experiments"][experiment]["parts"])
-    return [place(spec, stage, experiment, name, p) for p in numbers]
-
-
-def _methods(spec: Spec, experiment: str) -> list[str]:
-    """The methods of an experiment, and in latent space the ceiling."""
-    settings = spec["experiments"][experiment]
-    return [*settings["methods"], *[CEILING] * settings["latent"]]
-
-
-def collect_metrics(results: Path, spec: Spec) -> pd.DataFrame:
-    """Every metric value of the study, tidy (``COLUMNS``), n_train nullable.
-
-    Raises:
-        Refused: a value that is not finite, a value twice, a method without one of the metrics.
-    """
-    tables: list[pd.DataFrame] = []
-    derived: list[tuple] = []
-    for experiment, settings in spec["experiments"].items():
-        # A result may be another experiment's or method's, which it shares.
-        paths = [(FLOOR, place(spec, "evaluate", experiment, FLOOR, 0))]
-        for method in _methods(spec, experiment):
-            paths += [(method, path) for path in _parts(spec, "evaluate", experiment, method)]
-            for part in range(settings["parts"]):
-                derived += _drift_share(results, experiment, method, part, spec)
-        derived += _reconstruction(results, experiment, spec)
-        tables += [
-            read_cells(
-                _of_study(results / path.with_suffix(".csv"), settings["made"][method])
-            ).assign(experiment=experiment, method=method)
-            for method, path in paths
-        ]
-    tables += _scores(results, spec)
-    tables += [
-        read_cells(_of_study(results / "gradients" / f"{e}.metrics.csv", made))
-        for e, made in spec.get("gradients", {}).items()
-    ]
-    if derived:
-        tables.append(pd.DataFrame(derived, columns=COLUMNS).astype({"n_train": "Int64"}))
-    metrics = pd.concat(tables, ignore_index=True)[COLUMNS]
-    refuse_gaps(metrics, _planned(spec))
-    return metrics
-
-
-def _planned(spec: Spec) -> set[Cell]:
-    """The cells that the evaluation fills, the floor aside."""
-    return {
-        (experiment, method, n_train, seed, metric)
-        for experiment, settings in spec["experiments"].items()
-        for method in _methods(spec, experiment)
-        for n_train in settings["n_train"]
-        for seed in range(settings["seeds"])
-        for metric in settings["metrics"]
-        if method != CEILING or METRICS[metric].of != "model"
-    }
-
-
-def _scores(results: Path, spec: Spec) -> list[pd.DataFrame]:
-    """The errors of the trained scores, where they are studied."""
-    if not (score := spec.get("score")):
-        return []
-    experiment = score["experiment"]
-    parts = range(spec["experiments"][experiment]["parts"])
-    return [
-        read_cells(_of_study(results / "score" / experiment / method / f"{part}.csv", made)).assign(
-            experiment=experiment
-        )
-        for method, made in score["methods"].items()
-        for part in parts
-    ]
-
-
-def _reconstruction(results: Path, experiment: str, spec: Spec) -> list[tuple]:
-    """Rows of the errors of an experiment's autoencoders, per pixel of held-out and seen images."""
-    settings = spec["experiments"][experiment]
-    if not settings["autoencoders"]:
-        return []
-    rows = []
-    seeds = range(1 if settings["autoencoders"] == "all" else settings["seeds"])
-    for n_train, seed in itertools.product(settings["n_train"], seeds):
-        path = results / autoencoder(spec, experiment, n_train, seed)
-        measured = read_record(path)["measured"]
-        rows += [
-            (experiment, CEILING, n_train, seed, metric, measured[metric])
-            for metric in RECONSTRUCTION
-        ]
-    return rows
-
-
-def _drift_share(results: Path, experiment: str, method: str, part: int, spec: Spec) -> list[tuple]:
-    """Rows of ``FIT_SHARE``: a replica's drift fit over its training, in seconds.
-
-    The replicas of a stack train together, so each is charged an equal share of the stack's time.
-    Alone it would train for longer; the ratio errs against the drift.
-    """
-    train = results / place(spec, "train", experiment, method, part)
-    if not is_trained(spec, method):
-        return []
-    record = read_record(train)
-    replicas = record["spec"]["replicas"]
-    share = record["measured"]["seconds"] / len(replicas)
-    seconds = fit_seconds(results, spec, experiment, method, part)
-    return [
-        (experiment, method, n_train, seed, FIT_SHARE, fit / share)
-        for (n_train, seed), fit in zip(replicas, seconds, strict=True)
-    ]
-
-
-def collect_cost(results: Path, spec: Spec) -> pd.DataFrame:
-    """Cost per (experiment, method), over all its replicas unless said otherwise.
-
-    Columns: replicas; drift_seconds, training_seconds, sampling_seconds (sums); peak_memory_mb (the
-    largest of training and sampling jobs); parameters and training_evaluations (per replica);
-    sampling_evaluations (per sample); sampling_seconds_per_10000 (samples, decoding included). What
-    a method does not have (a network) is 0. runaways: samples beyond 100 deviations of the data.
-    """
-    rows = []
-    for experiment, settings in spec["experiments"].items():
-        for method in [m for m in settings["methods"] if not m.endswith(UNTRAINED)]:
-            fits = [
-                seconds
-                for part in range(settings["parts"])
-                for seconds in fit_seconds(results, spec, experiment, method, part)
-            ]
-            sample = _measured(results, _parts(spec, "sample", experiment, method))
-            train = []
-            if is_trained(spec, method):
-                train = _measured(results, _parts(spec, "train", experiment, method))
-            first = results / place(spec, "sample", experiment, method, 0)
-            drawn = len(fits) * read_record(first)["spec"]["sampling"]["samples"]
-            seconds = sum(part["seconds"] for part in sample)
-            rows.append(
-                {
-                    "experiment": experiment,
-                    "method": method,
-                    "replicas": len(fits),
-                    "drift_seconds": sum(fits),
-                    "training_seconds": sum(part["seconds"] for part in train),
-                    "sampling_seconds": seconds,
-                    "peak_memory_mb": max(part["peak_memory_mb"] for part in train + sample),
-                    "parameters": train[0]["parameters"] if train else 0,
-                    "training_evaluations": train[0]["network_evaluations"] if train else 0,
-                    "sampling_evaluations": sample[0].get("network_evaluations", 0),
-                    "sampling_seconds_per_10000": seconds / drawn * 10_000,
-                    "runaways": sum(sum(part["runaways"]) for part in sample),
-                }
-            )
-    return pd.DataFrame(rows).round(3)
-
-
-def _measured(results: Path, parts: list[Path]) -> list[dict[str, Any]]:
-    """What the jobs of a stage measured."""
-    return [read_record(results / part)["measured"] for part in parts]
-
-
-def collect_samples(
-    results: Path, experiment: str, spec: Spec, name: str = "samples"
-) -> pd.DataFrame:
-    """Points for the figures: method (``data``: held out), n_train, seed and x0, x1 and so on.
-
-    The first points of seed 0 of each training size: not chosen by how they look. Of
-    ``codes``, the data are those of the training images (``decoded``): each replica has its own.
-    """
-    dataset = DATASETS[spec["experiments"][experiment]["dataset"]["name"]]
-    count = IMAGES if dataset.image and name == "samples" else POINTS
-    frames = []
-    if name == "samples":
-        with safe_open(checked(results / place(spec, "data", experiment)), "numpy") as data:
-            held_out = data.get_slice("held_out")
-            shown = min(count, held_out.get_shape()[0])
-            frames.append(_points(held_out[:shown], "data", None, None))
-    for method in _methods(spec, experiment):
-        for part in _parts(spec, "sample", experiment, method):
-            replicas = read_record(path := results / part)["spec"]["replicas"]
-            firsts = {r: n_train for r, (n_train, seed) in enumerate(replicas) if seed == 0}
-            if not firsts:
-                continue
-            with safe_open(checked(path), "numpy") as tensors:
-                samples = tensors.get_slice(name)
-                shown = min(count, samples.get_shape()[1])
-                points = {n_train: samples[r, :shown] for r, n_train in firsts.items()}
-            frames += [_points(x, method, n_train, 0) for n_train, x in points.items()]
-    return pd.concat(frames, ignore_index=True)
-
-
-def _points(x: np.ndarray, method: str, n_train: int | None, seed: int | None) -> pd.DataFrame:
-    x = x.reshape(len(x), -1).astype(float).round(4)
-    frame = pd.DataFrame(x, columns=[f"x{k}" for k in range(x.shape[1])])
-    for k, (name, value) in enumerate([("n_train", n_train), ("seed", seed)]):
-        frame.insert(k, name, pd.array([value] * len(x), dtype="Int64"))
-    frame.insert(0, "method", method)
-    return frame
 
 
 if __name__ == "__main__":
