@@ -1,20 +1,5 @@
-"""Nonlinear denoising score matching: one module per stage of the study, and what they share."""
+"""Nonlinear denoising score matching: a study of it in rooms, one for each kind of thing.
 
-import sys
-from types import TracebackType
-
-_usual = sys.excepthook
-
-
-def _explain(
-    kind: type[BaseException], problem: BaseException, trace: TracebackType | None
-) -> None:
-    """A package that is not installed is one line; all else, and a module of ours, as usual."""
-    name = str(problem.name) if isinstance(problem, ModuleNotFoundError) else "ndsm"
-    if name.partition(".")[0] == "ndsm":
-        return _usual(kind, problem, trace)
-    remedy = "pip install -r envs/requirements.txt, or snakemake --sdm conda"
-    print(f"error: {name} is missing from {sys.executable}: {remedy}", file=sys.stderr)
-
-
-sys.excepthook = _explain
+What a room imports lies in it or in those below: stages; report and study; metrics; data;
+artefacts; method; errors and vocabulary.
+"""
