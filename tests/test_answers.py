@@ -5,7 +5,7 @@ import pytest
 
 from ndsm.artefacts import files, reading
 from ndsm.errors import Refused
-from ndsm.report import answers
+from ndsm.report import answers, kept_studies
 from ndsm.stages import claims
 
 PAGE = "\n".join(
@@ -75,7 +75,7 @@ def reference(tmp_path):
 
 
 def test_all_primary_comparisons_are_corrected_together(reference):
-    whole, folders = answers.gathered(reference)
+    whole, folders = kept_studies.gathered(reference)
     decides = whole[whole.role == "primary"].set_index("id")
     assert list(decides.index) == ["C2", "C9"] == sorted(folders)
     # Holm: the smaller of two p-values counts twice, the other is no less than that.
@@ -91,7 +91,7 @@ def test_words_have_the_tables_numbers(reference):
         "do not decide in 2 (C2, C9). Of the 2 claims of the abstract themselves 2 (C2, C9)" in text
     )
     assert "are supported, none contradicted, none inconclusive." in text
-    whole = answers.gathered(reference)[0]
+    whole = kept_studies.gathered(reference)[0]
     for row in whole[whole.role == "primary"].itertuples():
         nats = row.metric == "nll"
         share = f"{row.effect:+.3g}\xa0nats" if nats else f"{100 * row.effect:+.3g}\xa0%"
@@ -146,9 +146,9 @@ def test_what_cannot_be_written_is_refused(reference):
         data = (reference / "default" / f"claims.{suffix}").read_bytes()
         (twin / f"claims.{suffix}").write_bytes(data)
     with pytest.raises(Refused, match="C2 is decided in .* as well"):
-        answers.gathered(reference)
+        kept_studies.gathered(reference)
     with pytest.raises(Refused, match="no claims.csv"):
-        answers.gathered(twin / "nowhere")
+        kept_studies.gathered(twin / "nowhere")
 
 
 def test_what_is_kept_is_read_after_its_study_ran_again(reference):
@@ -160,16 +160,16 @@ def test_what_is_kept_is_read_after_its_study_ran_again(reference):
     files.write_record(path, record)
     with pytest.raises(Refused, match="made from another"):
         reading.read_table(path)
-    pd.testing.assert_frame_equal(answers.kept(path), table)
+    pd.testing.assert_frame_equal(kept_studies.kept(path), table)
     assert answers.results(reference)
     path.write_bytes(path.read_bytes().replace(b"1", b"2", 1))
     with pytest.raises(Refused, match="its bytes are not those of its record"):
-        answers.gathered(reference)
+        kept_studies.gathered(reference)
 
 
 def test_a_study_is_kept_with_the_figures_that_a_page_shows(reference, tmp_path):
     study, folder = tmp_path / "results", tmp_path / "kept" / "default"
-    for name in answers.KEPT:
+    for name in kept_studies.KEPT:
         (study / name).parent.mkdir(parents=True, exist_ok=True)
         (study / name).write_text(name)
     claims_of_study = (reference / "default" / "claims.csv").read_text()
@@ -178,8 +178,8 @@ def test_a_study_is_kept_with_the_figures_that_a_page_shows(reference, tmp_path)
     for name in ("frontier_weighted_modes", "forward_process", "variance"):
         (study / "figures" / f"{name}.png").write_text(name)
     page = f"![noise]({folder.as_posix()}/forward_process.png)"
-    answers.keep(study, folder, page)
-    tables = {name.rpartition("/")[2] for name in answers.KEPT}
+    kept_studies.keep(study, folder, page)
+    tables = {name.rpartition("/")[2] for name in kept_studies.KEPT}
     # That of C2, which the study decides, and the README's; not that of C4.
     assert {path.name for path in folder.iterdir()} - tables == {
         "frontier_weighted_modes.png",
@@ -187,4 +187,4 @@ def test_a_study_is_kept_with_the_figures_that_a_page_shows(reference, tmp_path)
     }
     assert (folder / "claims.csv").read_text() == claims_of_study
     with pytest.raises(Refused, match="figures: no missing.png, which the README shows"):
-        answers.keep(study, folder, page.replace("forward_process", "missing"))
+        kept_studies.keep(study, folder, page.replace("forward_process", "missing"))

@@ -11,14 +11,13 @@ in the study that has fewer. The README's parts lie between lines as ``PART`` ha
 """
 
 import re
-import shutil
 from pathlib import Path
 from typing import Annotated, Any
 
 import pandas as pd
 import typer
 
-from ndsm.artefacts import files, reading
+from ndsm.artefacts import files
 from ndsm.errors import Refused
 from ndsm.report.claim_documents import (
     ANSWERS,
@@ -31,7 +30,8 @@ from ndsm.report.claim_documents import (
     answers,
     effect_of,
 )
-from ndsm.report.verdict import CONTRADICTED, INCONCLUSIVE, SUPPORTED, holm, verdict
+from ndsm.report.kept_studies import FIGURES, commits, gathered, keep, kept
+from ndsm.report.verdict import CONTRADICTED, INCONCLUSIVE, SUPPORTED
 from ndsm.vocabulary import BEST, POINTS, SECONDS
 
 PART = re.compile(
@@ -48,22 +48,6 @@ SHOWN = [
     ("digits_latent", "nll", "codes of digits, −log p"),
 ]
 EACH = "Each with the budget that serves it best"
-# What is kept of a study.
-KEPT = [f"tables/summary.{end}" for end in ("md", "csv", "json")]
-KEPT += [f"tables/cost.{end}" for end in ("csv", "json")]
-KEPT += [f"claims.{end}" for end in ("md", "csv", "json")]
-# What shows each claim best.
-FIGURES = {
-    "C1": ["learning_curve_weighted_modes"],
-    "C2": ["frontier_weighted_modes"],
-    "C3": ["learning_curve_weighted_modes"],
-    "C4": ["variance"],
-    "C5": ["budgets_weighted_modes"],
-    "C6": ["seeds_mnist_imbalance"],
-    "C7": ["budgets_mnist_small", "components_mnist_components"],
-    "C8": ["departure"],
-    "C9": ["frontier_mnist_latent"],
-}
 METHODS = {
     "dsm": "linear noise (`dsm`)",
     "flow_matching": "straight paths (`flow_matching`)",
@@ -75,77 +59,6 @@ METHODS = {
     "dsm_mixture_best": "its score known, linear noise (`dsm_mixture_best`)",
     "ndsm_flow_best": "nonlinear noise, exact (`ndsm_flow_best`)",
 }
-
-
-def kept(path: Path) -> pd.DataFrame:
-    """A table of ``reference``, if it is whole; its study may have been run again since.
-
-    Raises:
-        Refused: its bytes are not those of its record.
-    """
-    if files.sha256(path) != reading.own_record(path)["sha256"]:
-        raise reading.unusable(path, "its bytes are not those of its record (SHA-256)")
-    return pd.read_csv(path, dtype={"n_train": "Int64"})
-
-
-def gathered(reference: Path) -> tuple[pd.DataFrame, dict[str, str]]:
-    """The claims tables together, and the folder of each claim that is decided.
-
-    Raises:
-        Refused: no table, two that decide one claim, or studies of several levels.
-    """
-    tables, folders, levels = list[pd.DataFrame](), dict[str, str](), set[float]()
-    for path in sorted(reference.glob("**/claims.csv")):
-        table = kept(path)
-        levels.add(reading.own_record(path)["spec"]["verdict"]["level"])
-        for id_ in table[table.role == PRIMARY].id:
-            if id_ in folders:
-                raise Refused(f"{path}: {id_} is decided in {folders[id_]} as well")
-            folders[id_] = path.parent.as_posix()
-        tables.append(table)
-    if len(levels) != 1:
-        found = f"levels {sorted(levels)}" if levels else "no claims.csv"
-        raise Refused(f"{reference}: {found} below it; make reference keeps a study's")
-    whole = pd.concat(tables, ignore_index=True).astype({"n_train": "Int64"})
-    for role in (PRIMARY, NULL, RIVAL):
-        rows = whole.role == role
-        whole.loc[rows, "p_adjusted"] = holm(whole.p_value[rows])
-        whole.loc[rows, "verdict"] = [
-            verdict(row.p_adjusted, row.ci_low, row.ci_high, *levels)
-            for row in whole[rows].itertuples()
-        ]
-    return whole, folders
-
-
-def keep(study: Path, folder: Path, page: str) -> None:
-    """Copies a study's tables into ``folder``, and those of its figures that a page shows.
-
-    Args:
-        study: where its tables and figures are.
-        folder: where they are kept.
-        page: the README's text.
-
-    Raises:
-        Refused: the README shows a figure that the study has not.
-    """
-    decided = set(pd.read_csv(study / "claims.csv").query(f"role == '{PRIMARY}'").id)
-    drawn = {path.stem: path for path in (study / "figures").glob("*.png")}
-    shown = set(re.findall(rf"\({re.escape(folder.as_posix())}/(\w+)\.png\)", page))
-    if missing := sorted(shown - set(drawn)):
-        raise Refused(f"{study}/figures: no {missing[0]}.png, which the README shows")
-    shown |= {name for id_ in decided for name in FIGURES.get(id_, [])} & set(drawn)
-    folder.mkdir(parents=True, exist_ok=True)
-    for path in [*(study / name for name in KEPT), *(drawn[name] for name in sorted(shown))]:
-        shutil.copy(path, folder)
-
-
-def commits(reference: Path) -> str:
-    """Which code made each study, by the commits in its record."""
-    made = {
-        path.parent.relative_to(reference).as_posix(): reading.own_record(path)["commit"]
-        for path in sorted(reference.glob("**/claims.csv"))
-    }
-    return ", ".join(f"{name} by {commit[:7]}" for name, commit in made.items())
 
 
 def sentence(row: Any) -> str:

@@ -16,12 +16,7 @@ from ndsm.artefacts import files
 from ndsm.artefacts.reading import read_record, read_table
 from ndsm.report.experiment_tables import reached_table, variant_tables
 from ndsm.report.frontier import frontier, time_to_quality
-from ndsm.report.job_results import (
-    collect_cost,
-    collect_metrics,
-    collect_samples,
-    of_study,
-)
+from ndsm.report.job_results import collect_cost, collect_metrics, collect_samples, of_study
 from ndsm.report.summary import latex, markdown, summarise
 
 
