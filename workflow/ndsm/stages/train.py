@@ -54,6 +54,50 @@ def examples(
     return pool
 
 
+class Losses:
+    """The losses of a training: their means between log ticks, and the first that explodes.
+
+    Args:
+        means: of the components of R replicas, (R, K, d), for R, d and the device.
+        steps: of the training.
+        rate: its learning rate, to be named where a loss explodes.
+    """
+
+    def __init__(self, means: Tensor, steps: int, rate: float) -> None:
+        self.steps, self.rate, self.limit = steps, rate, EXPLODED * means.shape[-1]
+        self.tick = max(1, steps // 20)
+        self.start, self.first = time.perf_counter(), 0
+        self.means: list[Tensor] = []  # (R,) at each tick
+        self.sum = torch.zeros(len(means), device=means.device)  # since the last tick
+        self.trouble = torch.zeros(2, device=means.device)  # step and time of the first exploded
+
+    def add(self, step: int, loss: Tensor, t: Tensor) -> None:
+        """Takes the losses (R, B) of a step at the times t (R, B, 1).
+
+        Raises:
+            Refused: at a tick, if one has exploded.
+        """
+        self.sum += loss.mean(1)
+        latest = torch.where(loss.abs() < self.limit, 0.0, t.squeeze(-1)).amax()
+        now = torch.stack([torch.full_like(latest, step + 1), latest])
+        self.trouble = torch.where((self.trouble[0] == 0) & (latest > 0), now, self.trouble)
+        if (self.steps - 1 - step) % self.tick == 0:  # the only reading off the device
+            bad_step, bad_time = self.trouble.tolist()
+            refuse_divergence(bad_step, bad_time, self.rate)
+            self.means.append(self.sum / min(self.tick, step + 1))
+            seconds = time.perf_counter() - self.start
+            log_progress(step + 1, self.steps, self.means[-1], seconds, self.first)
+            self.sum = torch.zeros_like(self.sum)
+
+    def state(self) -> dict[str, Tensor]:
+        """What a checkpoint needs; ``restore`` puts it back."""
+        return {"loss_sum": self.sum, "trouble": self.trouble}
+
+    def restore(self, state: dict[str, Tensor], first: int) -> None:
+        """Goes on from a checkpoint's state at the step ``first``."""
+        self.sum, self.trouble, self.first = state["loss_sum"], state["trouble"], first
+
+
 def train(
     net: ScoreNet,
     source: Examples,
@@ -80,25 +124,20 @@ def train(
     Raises:
         Refused: if the loss explodes, with the step, the time bin and the remedy.
     """
-    goal, batch = OBJECTIVES[objective], settings["batch"]
+    goal, batch, d = OBJECTIVES[objective], settings["batch"], net.drift.means.shape[-1]
     loss_of, function = learned.loss if learned else goal.loss, getattr(net, goal.learns)
-    steps = settings["evaluations"] // goal.evaluations
+    steps, rate = settings["evaluations"] // goal.evaluations, settings["learning_rate"]
     weights = list(net.parameters())
-    adam = Adam(weights, settings["ema"])
-    tick, losses, start, first = max(1, steps // 20), [], time.perf_counter(), 0
-    d, device = net.drift.means.shape[-1], net.drift.means.device
-    loss_sum = torch.zeros(len(net.drift.means), device=device)
-    trouble = torch.zeros(2, device=device)  # step and time of the first exploded loss
-    limit = EXPLODED * d
-    if checkpoint and (found := checkpoint.load(device)):
+    adam, losses = Adam(weights, settings["ema"]), Losses(net.drift.means, steps, rate)
+    if checkpoint and (found := checkpoint.load(net.drift.means.device)):
         adam.restore(found)
         streams.restore(found["streams"].cpu())
         source.restore(found)
-        loss_sum, trouble = found["loss_sum"], found["trouble"]
+        losses.restore(found, adam.steps)
         if learned:
             learned.moments = found["moments"]
-        first = adam.steps
 
+    first = adam.steps
     for step in range(first, steps):
         k = step % source.block
         if step == first or k == 0:
@@ -107,8 +146,7 @@ def train(
             noises = streams.normal(source.block, batch, d).unbind(1)
             uniforms = streams.uniform(source.block, 3, batch).unbind(1)
         if checkpoint and checkpoint.due():  # a training that goes on draws this block again
-            moving = source.state() | {"streams": drawn_from}
-            moving |= {"loss_sum": loss_sum, "trouble": trouble}
+            moving = source.state() | {"streams": drawn_from} | losses.state()
             moving |= {"moments": learned.moments} if learned else {}
             checkpoint.save(adam.state() | moving)
 
@@ -116,20 +154,10 @@ def train(
         loss = loss_of(function, example, noises[k]) * torch.exp(weight * example.t).squeeze(-1)
         # Replicas share no weights, so the gradient of the sum is that of each alone.
         gradients = torch.autograd.grad(loss.mean(1).sum(), weights)
-        adam.step(list(gradients), learning_rate(step, steps, settings["learning_rate"]))
+        adam.step(list(gradients), learning_rate(step, steps, rate))
         source.move(example, noises[k])
-
-        loss_sum += loss.detach().mean(1)
-        latest = torch.where(loss.abs() < limit, 0.0, example.t.squeeze(-1)).amax()
-        now = torch.stack([torch.full_like(latest, step + 1), latest])
-        trouble = torch.where((trouble[0] == 0) & (latest > 0), now, trouble)
-        if (steps - 1 - step) % tick == 0:  # the only reading of statistics off the device
-            bad_step, bad_time = trouble.tolist()
-            refuse_divergence(bad_step, bad_time, settings["learning_rate"])
-            losses.append(loss_sum / min(tick, step + 1))
-            log_progress(step + 1, steps, losses[-1], time.perf_counter() - start, first)
-            loss_sum = torch.zeros_like(loss_sum)
-    return adam.average, losses
+        losses.add(step, loss.detach(), example.t)
+    return adam.average, losses.means
 
 
 def refuse_divergence(step: float, t: float, rate: float) -> None:
@@ -161,13 +189,10 @@ def main(
 ) -> None:
     """Trains one part of one method."""
     device = pick_device(spec["device"])
-    fit, settings, replicas = (
-        drift_file.read(drift, device, spec),
-        spec["training"],
-        spec["replicas"],
-    )
+    fit = drift_file.read(drift, device, spec)
+    settings, replicas = spec["training"], spec["replicas"]
     subsets = [training_subset(t, *r) for t, r in zip(of_each(data, spec), replicas, strict=True)]
-    streams = Streams([("train", spec["experiment"], *r) for r in spec["replicas"]], device)
+    streams = Streams([("train", spec["experiment"], *r) for r in replicas], device)
     mixture = drift_file.read(known, device, spec, "known") if known else None
     net, chain = build(fit, spec, streams, mixture)
     learned = LearnedAlpha(len(subsets), chain.times) if spec["alpha"] else None
@@ -181,8 +206,16 @@ def main(
     read = [*data, drift, *([known] if known else []), *code_dependencies.files("train")]
     with Checkpoint(out, spec, read, device) as checkpoint:
         source = examples(chain, points, spec["objective"], settings, streams)
-        how = spec["objective"], settings, streams, checkpoint, learned, spec["weight"]
-        ema, losses = train(net, source, *how)
+        ema, losses = train(
+            net,
+            source,
+            spec["objective"],
+            settings,
+            streams,
+            checkpoint=checkpoint,
+            learned=learned,
+            weight=spec["weight"],
+        )
         files.write_tensors(
             out,
             {name: weight.cpu() for name, weight in zip(names, ema, strict=True)},
