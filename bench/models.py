@@ -112,10 +112,10 @@ def trained(
         changes: of ``TRAINING``.
     """
     settings = TRAINING | {"evaluations": evaluations} | changes
-    how = objective, settings, model.streams
+    streams = model.streams
     with contextlib.redirect_stdout(io.StringIO()):
-        source = source or train.examples(model.chain, model.data, *how)
-        averages = train.train(model.net, source, *how, weight=weight)[0]
+        source = source or train.examples(model.chain, model.data, objective, settings, streams)
+        averages = train.train(model.net, source, objective, settings, streams, weight=weight)[0]
     with torch.no_grad():
         for own, average in zip(model.net.parameters(), averages, strict=True):
             own.copy_(average)

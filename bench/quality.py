@@ -171,14 +171,15 @@ def objective(task: Task, fit: Fitted, name: str, evaluations: int) -> tuple[flo
     own, usual = settings_of(study(), task.name, name), task.settings["training"]
     model = stack(task.subsets, fit, name, own["network"], own["process"])
     number = evaluations_with(usual | {"evaluations": evaluations}, own["training"]["batch"])
-    how = own["training"] | {"evaluations": number, "weight": own.get("weight", 0.0)}
+    settings = own["training"] | {"evaluations": number, "weight": own.get("weight", 0.0)}
     start = time.perf_counter()
-    trained(model, name, **how)
+    trained(model, name, **settings)
     seconds = time.perf_counter() - start
     with torch.no_grad():
         y = samplers.prior(model.chain, task.samples, model.streams)
-        how = model.chain, own["sampling"]["sampler"], own["sampling"]["steps"], model.streams
-        x = fit.to_data(samplers.generate(model.net, y, *how))
+        sampler, number = own["sampling"]["sampler"], own["sampling"]["steps"]
+        y = samplers.generate(model.net, y, model.chain, sampler, number, model.streams)
+        x = fit.to_data(y)
         return seconds, measured(task, x) | kl(task, model)
 
 

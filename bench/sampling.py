@@ -48,6 +48,11 @@ def model(
     return made
 
 
+def carried(model: Stack, y: Tensor, steps: int) -> Tensor:
+    """Samples of a stack by Adams, from noise y (R, n, d)."""
+    return samplers.generate(model.net, y, model.chain, "adams", steps, model.streams)
+
+
 def rows() -> Iterator[Row]:
     """All rows of this module, on one thread as in the study's jobs."""
     own, data = study()["experiments"]["clusters16"], datasets.prepare({"name": "clusters16"}, 1)
@@ -70,17 +75,14 @@ def rows() -> Iterator[Row]:
         return next(within, STEPS[-1])
 
     def adams(noise: Tensor, steps: int) -> Tensor:
-        how = dsm.chain, "adams", steps, dsm.streams
-        return in_chunks(noise, lambda y: samplers.generate(dsm.net, y, *how))
+        return in_chunks(noise, lambda y: carried(dsm, y, steps))
 
     def nonlinear(noise: Tensor, steps: int) -> Tensor:
-        how = own_model.chain, "adams", steps, own_model.streams
-
-        def carry(part: Tensor) -> Tensor:  # of the noise only the number is used
-            y = samplers.prior(own_model.chain, part.shape[1], own_model.streams)
-            return samplers.generate(own_model.net, y, *how)
-
-        return in_chunks(noise, carry)
+        chain, streams = own_model.chain, own_model.streams
+        return in_chunks(  # of the noise only the number is used
+            noise,
+            lambda part: carried(own_model, samplers.prior(chain, part.shape[1], streams), steps),
+        )
 
     def theirs(name: str) -> Generator:
         sampler = getattr(azula.sample, f"{name}Sampler")

@@ -75,8 +75,14 @@ def _with_network(
     straight = spec["objective"] == "flow_matching"
     times = straight_times() if straight else grid_of(process)
     times, kernel = times.to(fit.shift.device), KERNELS[process["kernel"]]
-    how = {"from_data": examples != "chain", "ends_in_pi": examples == "bridge"}
-    chain = Chain(fit.mixture, kernel, times, spec["stride"], **how)
+    chain = Chain(
+        fit.mixture,
+        kernel,
+        times,
+        spec["stride"],
+        from_data=examples != "chain",
+        ends_in_pi=examples == "bridge",
+    )
     diffusion = diffused(known, fit) if known else None
     sees_drift = spec["network"]["sees_drift"]
     return ScoreNet(fit.mixture, network, sees_drift, diffusion, straight), chain

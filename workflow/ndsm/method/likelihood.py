@@ -52,17 +52,18 @@ def settled(
         log densities (R, m); the most steps of a point (R,); what the last doubling changes in the
         mean of those that have not settled, or above ``EXACT`` other probes, in nats (R,).
     """
-    model, (replicas, m, d) = (net, chain, fit), x.shape
+    replicas, m, d = x.shape
     few = STEPS[0] if d <= EXACT else STEPS[1]
-    found, steps = log_prob(*model, x, streams, few), torch.full((replicas,), few)
+    found = log_prob(net, chain, fit, x, streams, few)
+    steps = torch.full((replicas,), few)
     if d > EXACT:
-        again = log_prob(*model, x[:, :CHECKED], streams, few)
+        again = log_prob(net, chain, fit, x[:, :CHECKED], streams, few)
         return found, steps, (again - found[:, :CHECKED]).mean(1).abs()
     waiting = torch.arange(m, device=x.device).expand(replicas, m)  # points, (R, k)
     late = torch.ones_like(waiting, dtype=torch.bool)  # not those that fill up the stack
     for more in STEPS[1:]:
         points = x.gather(1, waiting.unsqueeze(-1).expand(-1, -1, d))
-        coarse, fine = found.gather(1, waiting), log_prob(*model, points, streams, more)
+        coarse, fine = found.gather(1, waiting), log_prob(net, chain, fit, points, streams, more)
         found.scatter_(1, waiting, torch.where(late, fine, coarse))
         steps[late.any(1).cpu()] = more
         change = torch.where(late, (fine - coarse).abs(), 0)

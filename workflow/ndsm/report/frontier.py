@@ -89,18 +89,18 @@ def time_to_quality(table: pd.DataFrame, spec: Spec) -> pd.DataFrame:
     """
     rows = []
     for experiment, runs in spec["frontiers"].items():
-        of = table[(table.experiment == experiment) & table.run.isin(runs["budgets"])]
+        trained = table[(table.experiment == experiment) & table.run.isin(runs["budgets"])]
         for metric, qualities in runs["thresholds"].items():
-            measured = of[of.metric == metric]
+            measured = trained[trained.metric == metric]
             for (n_train, method), own in measured.groupby(["n_train", "method"], sort=False):
                 rate = rate_of(own)
                 for seed, curve in own.groupby("seed", sort=False):
                     for quality in qualities:
                         threshold = _threshold(quality, measured, experiment, n_train)
-                        at = _reached(curve, threshold, metric in MAXIMISED, rate[0])
+                        reached = _reached(curve, threshold, metric in MAXIMISED, rate[0])
                         label = quality if isinstance(quality, str) else f"{quality:g}"
                         key = experiment, method, n_train, seed, metric, label, threshold
-                        rows.append((*key, *at, *rate[1:]))
+                        rows.append((*key, *reached, *rate[1:]))
     columns = ["experiment", *RUN[2:], "metric", "quality", "threshold", *REACHED]
     return pd.DataFrame(rows, columns=[*columns, "rate_error", "budgets"])
 

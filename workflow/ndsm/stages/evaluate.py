@@ -254,8 +254,8 @@ def main(
     shapes = {"held_out": "m d", "held_out_labels": "m", "real": "s n d"}
     arrays = reading.read_arrays(data, shapes, spec)
     dataset = spec["dataset"]
-    unequal = "symmetry" in dataset, dataset.get("shares", ())
-    reference = Reference(arrays, dataset["name"], classifier, *unequal)
+    symmetric, shares = "symmetry" in dataset, dataset.get("shares", ())
+    reference = Reference(arrays, dataset["name"], classifier, symmetric, shares)
     if spec["method"] == FLOOR:
         measured = real_replicas(reference)
     elif samples is None:
@@ -271,8 +271,8 @@ def main(
         text = ", ".join(f"{metric} {value:.4g}" for metric, value in values.items())
         print(f"n_train {replica.n_train}, seed {replica.seed}: {text}", flush=True)
         if "class_tv" in spec["metrics"]:  # for the figure that shows what it comes from
-            shares = enumerate(class_shares(replica.seen.probabilities).tolist())
-            values |= {f"class_share_{k}": share for k, share in shares}
+            own = enumerate(class_shares(replica.seen.probabilities).tolist())
+            values |= {f"class_share_{k}": share for k, share in own}
         rows += [
             (spec["experiment"], spec["method"], replica.n_train, replica.seed, metric, value)
             for metric, value in values.items()

@@ -148,8 +148,8 @@ def at_both_ends(curves: pd.DataFrame) -> pd.DataFrame:
 
 def biases(laboratory: Laboratory, draws: int) -> pd.DataFrame:
     """The size of the relative error of each expected gradient along DSM's, under the OU drift."""
-    at = T_FIXED, BIAS_STEP * T_FIXED, BIAS_DRAWS * draws
-    mean = {name: laboratory.expected_gradient(name, *at) for name in SCORES}
+    step, many = BIAS_STEP * T_FIXED, BIAS_DRAWS * draws
+    mean = {name: laboratory.expected_gradient(name, T_FIXED, step, many) for name in SCORES}
     truth = mean.pop("dsm")
     return pd.DataFrame(
         {

@@ -32,12 +32,11 @@ FAR, MOST_FAR = 100, 0.01  # deviations from the mean of π beyond which a sampl
 
 def draw(net: ScoreNet, chain: Chain, sampling: dict[str, Any], streams: Streams) -> Tensor:
     """Samples of the stack, (R, n, d) in working coordinates."""
-    how = chain, sampling["sampler"], sampling["steps"], streams
-    y = [
-        samplers.generate(net, samplers.prior(chain, min(CHUNK, left), streams), *how)
-        for left in range(sampling["samples"], 0, -CHUNK)
-    ]
-    return torch.cat(y, 1)
+    sampler, steps, chunks = sampling["sampler"], sampling["steps"], []
+    for left in range(sampling["samples"], 0, -CHUNK):
+        y = samplers.prior(chain, min(CHUNK, left), streams)
+        chunks.append(samplers.generate(net, y, chain, sampler, steps, streams))
+    return torch.cat(chunks, 1)
 
 
 def log_densities(
