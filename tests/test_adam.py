@@ -5,12 +5,16 @@ from collections.abc import Callable
 import pytest
 import torch
 
+from ndsm.method import optimiser
 from ndsm.method.optimiser import Adam
 from ndsm.stages import train
 
 
-def test_adam_is_torchs():
+@pytest.mark.parametrize("fused", [True, False])
+def test_adam_is_torchs(fused, monkeypatch):
     """Same weights after a hundred steps, and the average by its definition."""
+    assert optimiser.FUSED, "another torch: compare its torch._fused_adam_ with the call"
+    monkeypatch.setattr(optimiser, "FUSED", fused)
     generator = torch.Generator().manual_seed(0)
     start = [torch.randn(2, 3, generator=generator).double() for _ in range(2)]
     ours, theirs = [w.clone() for w in start], [w.clone().requires_grad_() for w in start]

@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 
 BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-8
+# The fused step is a private function of torch: it is called as this version has it.
+FUSED = torch.__version__.startswith("2.13.")
 
 
 def learning_rate(step: int, steps: int, peak: float) -> float:
@@ -40,6 +42,20 @@ class Adam:
     def step(self, gradients: list[Tensor], rate: float) -> None:
         """One update with the given learning rate."""
         self.steps += 1
+        (self._fused if FUSED else self._plain)(gradients, rate)
+        decay = (1 - 1 / self.steps) ** (1 / self.ema - 1)
+        torch._foreach_lerp_(self.average, self.weights, 1 - decay)
+
+    def _plain(self, gradients: list[Tensor], rate: float) -> None:
+        """The update as the paper has it."""
+        for w, g, m, v in zip(self.weights, gradients, self.mean, self.square, strict=True):
+            m.lerp_(g, 1 - BETA_1)
+            v.mul_(BETA_2).addcmul_(g, g, value=1 - BETA_2)
+            root = (v / (1 - BETA_2**self.steps)).sqrt().add(EPSILON)
+            w.addcdiv_(m, root, value=-rate / (1 - BETA_1**self.steps))
+
+    def _fused(self, gradients: list[Tensor], rate: float) -> None:
+        """The same in one pass over the memory; in separate operations it would be ten."""
         # One tensor for all: on a graphics card each would be a transfer of its own.
         steps = [torch.tensor(float(self.steps), device=self.weights[0].device)] * len(self.weights)
         # The fused step reads numbers in the order in which they lie, whatever their strides are.
@@ -47,7 +63,6 @@ class Adam:
             g if g.stride() == w.stride() else torch.empty_like(w).copy_(g)
             for g, w in zip(gradients, self.weights, strict=True)
         ]
-        # One pass over the memory; in separate operations it would be ten.
         torch._fused_adam_(
             self.weights,
             gradients,
@@ -63,8 +78,6 @@ class Adam:
             amsgrad=False,
             maximize=False,
         )
-        decay = (1 - 1 / self.steps) ** (1 / self.ema - 1)
-        torch._foreach_lerp_(self.average, self.weights, 1 - decay)
 
     def state(self) -> dict[str, Tensor]:
         """All that a checkpoint needs."""
