@@ -12,10 +12,11 @@ from sklearn.datasets import load_breast_cancer
 
 from ndsm.artefacts import reading
 from ndsm.data import datasets
-from ndsm.data.images import SEED, stream
+from ndsm.data.images import stream
 from ndsm.data.training_subset import training_subset
 from ndsm.errors import Refused
 from ndsm.stages import data
+from ndsm.vocabulary import SEED
 
 PLANAR = {"weighted_modes": 8.0, "heavy_tails": 400.0, "rings": 5.0}  # half width of the plane
 KNOWN = [name for name, dataset in datasets.DATASETS.items() if dataset.has_density]

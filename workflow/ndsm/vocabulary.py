@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+SEED = 20240525  # of data, their splits and training subsets, and of the bootstrap
+
 FLOOR = "real"  # the "method" that is held-out data itself
 CEILING = "decoded"  # the "method" that is the training data, through the autoencoder
 UNTRAINED = "_untrained"  # ends the name of a method's own model with F_θ = 0: its null

@@ -4,7 +4,7 @@ A file of data has these arrays (n points of d dimensions; images are rows of pi
 
     pool, pool_labels            (n, d), (n,)   candidates for training
     held_out, held_out_labels    (n, d), (n,)   the reference of every metric
-    real                         (FLOOR, n, d)  further real data, as many as are sampled: the floor
+    real                         (FLOOR_SETS, n, d)  real data, as many as are sampled: the floor
     rarest                       (n, d)         with shares of classes: held-out, of the rarest
 
 A new dataset is one function and one line of ``DATASETS``. Only NumPy is imported here at the top:
@@ -20,9 +20,10 @@ from typing import Any
 import numpy as np
 
 from ndsm.data import images
-from ndsm.data.images import FLOOR, SEED, floor_sets, stream
+from ndsm.data.images import FLOOR_SETS, floor_sets, stream
 from ndsm.data.laws import Array, Law, clusters16, heavy_tails, pinwheel, rings, weighted_modes
 from ndsm.errors import Refused
+from ndsm.vocabulary import SEED
 
 POOL, HELD_OUT = 20_000, 10_000
 TABLE_POOL = 400  # of the 569 rows of breast_cancer
@@ -36,7 +37,7 @@ def _draw(
     sample = law().sample
     pool_points, pool_labels = sample(dataset.get("pool", POOL), stream(1))
     points, labels = sample(dataset.get("held_out", HELD_OUT), stream(2))
-    real = [sample(samples, stream(4 + f))[0] for f in range(FLOOR)]
+    real = [sample(samples, stream(4 + f))[0] for f in range(FLOOR_SETS)]
     return {
         "pool": pool_points,
         "pool_labels": pool_labels,

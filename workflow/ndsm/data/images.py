@@ -21,12 +21,12 @@ from numpy.random import Generator, default_rng
 
 from ndsm.artefacts.reading import read_arrays
 from ndsm.errors import Refused
+from ndsm.vocabulary import SEED
 
 Array = np.ndarray
 Labelled = tuple[Array, Array]  # images (n, side²) with values in [0, 1], and their classes (n,)
 
-SEED = 20240525
-FLOOR = 5  # real sets of data, each measured against the held-out set as samples are
+FLOOR_SETS = 5  # real sets of data, each measured against the held-out set as samples are
 FLOOR_SHARE = 0.8  # of the points that there are, at most, in each of these sets
 MNIST_SHAPES = {"train": "n 28 28", "train_labels": "n", "test": "m 28 28", "test_labels": "m"}
 MNIST_POOL, MNIST_CLASSIFIER = 30_000, 20_000  # of the 60,000; what is left is for the floor
@@ -131,14 +131,14 @@ def arrays(dataset: Mapping[str, Any], samples: int, source: Path | None) -> dic
 
 
 def floor_sets(points: Array, samples: int) -> Array:
-    """Real sets of data, (FLOOR, m, d), each drawn from points (n, d) without replacement.
+    """Real sets of data, (FLOOR_SETS, m, d), each drawn from points (n, d) without replacement.
 
     Args:
         points: data that are not held out.
         samples: how many points are sampled from each trained model; m is no more.
     """
     count = min(samples, round(FLOOR_SHARE * len(points)))
-    sets = [stream(4 + f).permutation(len(points))[:count] for f in range(FLOOR)]
+    sets = [stream(4 + f).permutation(len(points))[:count] for f in range(FLOOR_SETS)]
     return points[np.stack(sets)]
 
 

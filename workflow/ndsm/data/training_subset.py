@@ -11,11 +11,10 @@ import numpy as np
 
 from ndsm.artefacts.reading import read_tensors
 from ndsm.errors import Refused
+from ndsm.vocabulary import SEED
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-SEED = 20240525
 
 ArrayOrTensor = TypeVar("ArrayOrTensor", np.ndarray, "Tensor")
 

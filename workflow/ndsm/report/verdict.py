@@ -27,11 +27,12 @@ from scipy import stats
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.power import TTestPower
 
+from ndsm.vocabulary import SEED
+
 # Every other metric of the study is the better the lower.
 MAXIMISED = frozenset({"density", "coverage"})
 MIN_SEEDS = 3
 POWER = 0.8
-BOOTSTRAP_SEED = 20240525
 
 SUPPORTED, CONTRADICTED, INCONCLUSIVE = "supported", "contradicted", "inconclusive"
 RELATIVE, DIFFERENCE, SAVING = "relative", "difference", "saving"
@@ -122,7 +123,7 @@ def compare(
         note = f"{seeds} of the {MIN_SEEDS} seeds that a verdict needs"
         return Comparison(found, None, None, None, seeds, note=note)
     p_value, note = _p_value(gain, shared)
-    rng = np.random.default_rng(BOOTSTRAP_SEED)
+    rng = np.random.default_rng(SEED)
     resample = rng.integers(seeds, size=(resamples, seeds))
     noise = shared.error * rng.standard_normal(resamples)
     # An order statistic, not an interpolation: a resampled baseline of mean zero gives infinities.
