@@ -188,8 +188,8 @@ def git_commit() -> str:
     env = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
 
     def git(*command: str) -> subprocess.CompletedProcess[bytes]:
-        of = ["git", "-C", str(root), f"--git-dir={root / '.git'}", f"--work-tree={root}"]
-        return subprocess.run([*of, *command], capture_output=True, env=env)
+        here = ["-C", str(root), f"--git-dir={root / '.git'}", f"--work-tree={root}"]
+        return subprocess.run(["git", *here, *command], capture_output=True, env=env)
 
     try:
         found = git("rev-parse", "HEAD", f"HEAD:{code}/artefacts/files.py")
@@ -199,7 +199,8 @@ def git_commit() -> str:
         return "unknown"
     if found.returncode:
         return "unknown"
-    return found.stdout.decode().split()[0] + "+" * bool(changed or added)
+    commit = found.stdout.decode().split()[0]
+    return f"{commit}+" if changed or added else commit
 
 
 def run(main: Callable[..., None]) -> None:

@@ -177,11 +177,11 @@ def _fits(shape: Sequence[int], axes: Sequence[str], bound: dict[str, int]) -> b
         axes, shape = axes[:-1], shape[: len(axes) - 1]
     if len(shape) != len(axes):
         return False
-    sizes = [int(axis) if axis.isdigit() else None for axis in axes]
-    return all(
-        (bound.setdefault(axis, size) if fixed is None else fixed) == size
-        for axis, size, fixed in zip(axes, shape, sizes, strict=True)
-    )
+    for axis, size in zip(axes, shape, strict=True):
+        expected = int(axis) if axis.isdigit() else bound.setdefault(axis, size)
+        if expected != size:
+            return False
+    return True
 
 
 def read_table(

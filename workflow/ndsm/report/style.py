@@ -105,7 +105,11 @@ def looks(groups: Iterable[Sequence[str]]) -> dict[str, Look]:
             number[method] = next(k for k in count() if k not in used)
             marker[method] = len(set(marker.values()))
     looks = {
-        method: Look(colours[k % 9], markers[marker[method] % 13], dashes[k % 5])
+        method: Look(
+            colours[k % len(colours)],
+            markers[marker[method] % len(markers)],
+            dashes[k % len(dashes)],
+        )
         for method, k in number.items()
     }
     for name in chain.from_iterable(names):

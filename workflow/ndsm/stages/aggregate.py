@@ -41,20 +41,16 @@ def main(
 
     summary = summarise(metrics, spec)
     files.write_table(out / "summary.csv", summary, record)
-    eyes = {name: _accuracy(results, name) for name in spec.get("classifiers", [])}
+    accuracies = {name: _accuracy(results, name) for name in spec.get("classifiers", [])}
     variants = [e for e, settings in spec["experiments"].items() if "variant_of" in settings]
     whole = summary[~summary.experiment.isin(variants)]
     files.write_text(out / "summary.tex", latex(whole))
-    lines = [markdown(whole, spec["study"], eyes), *variant_tables(metrics, spec)]
+    lines = [markdown(whole, spec["study"], accuracies), *variant_tables(metrics, spec)]
 
     files.write_table(out / "cost.csv", collect_cost(results, spec), record)
     for name in ("gradients", "forward"):
         if experiments := spec.get(name):
-            tables = {
-                e: read_table(of_study(results / name / f"{e}.csv", made))
-                for e, made in experiments.items()
-            }
-            table = pd.concat(tables, names=["experiment"]).reset_index("experiment")
+            table = _side_study(results / name, experiments)
             files.write_table(out / f"{name}.csv", table, record)
     if spec["frontiers"]:
         runs = frontier(results, metrics, spec)
@@ -73,6 +69,15 @@ def main(
             files.write_table(out / "codes" / f"{experiment}.csv", codes, record)
     remove_others(out, record)
     print(f"{len(metrics)} metric values, {len(summary)} summary rows in {out}", flush=True)
+
+
+def _side_study(folder: Path, experiments: dict[str, str]) -> pd.DataFrame:
+    """The tables of a side study together; of each experiment the digest of its settings."""
+    tables = {
+        name: read_table(of_study(folder / f"{name}.csv", made))
+        for name, made in experiments.items()
+    }
+    return pd.concat(tables, names=["experiment"]).reset_index("experiment")
 
 
 def remove_others(tables: Path, record: dict[str, Any]) -> None:

@@ -59,8 +59,8 @@ def log_densities(
 
 def unseen(data: Path | None, autoencoders: list[Path], spec: dict[str, Any]) -> Tensor:
     """Held-out points of each replica, (R, m, d): data, or their codes."""
-    files = autoencoders or ([data] if data else [])
-    tensors = [reading.read_tensors(path, {"held_out": "m d"}, spec)["held_out"] for path in files]
+    paths = autoencoders or ([data] if data else [])
+    tensors = [reading.read_tensors(path, {"held_out": "m d"}, spec)["held_out"] for path in paths]
     each = tensors if len(tensors) == len(spec["replicas"]) else tensors * len(spec["replicas"])
     return torch.stack(
         [
