@@ -15,8 +15,8 @@ from ndsm.method.fitted_drift import Fitted, data_sampler
 from ndsm.method.forward_process import Chain
 from ndsm.method.mixture import Mixture
 from ndsm.method.networks import ScoreNet
-from ndsm.method.objectives import OBJECTIVES
 from ndsm.method.random_streams import Streams
+from ndsm.method.registry import OBJECTIVES
 from ndsm.method.training_examples import Examples
 from ndsm.stages import train
 

@@ -13,9 +13,9 @@ from matplotlib.colors import to_rgb
 
 from conftest import ROOT
 from ndsm.artefacts import files
-from ndsm.errors import Refused
 from ndsm.report import cost_figures, metric_figures, sample_figures, style
 from ndsm.stages import figures
+from ndsm.study import figure_list
 
 METHODS = ["gmm", "dsm", "ndsm_cv"]
 SPEC = {
@@ -33,8 +33,19 @@ SPEC = {
     },
     "frontiers": {},
 }
-NAMES = [f"{kind}_{e}" for kind in ("samples", "learning_curve") for e in SPEC["experiments"]]
-NAMES += ["forward_process", "variance", "cost_quality"]
+KINDS = figure_list.KINDS | figure_list.SINGLE
+FIGURES = {
+    f"{kind}_{e}": {"draw": KINDS[kind].draw, "experiment": e}
+    for kind in ("samples", "learning_curve")
+    for e in SPEC["experiments"]
+} | {
+    name: {"draw": KINDS[name].draw, "experiment": "all"}
+    for name in ("forward_process", "variance", "cost_quality")
+}
+
+
+def spec_of(*names):
+    return SPEC | {"figures": {name: FIGURES[name] for name in names}, "kinds": [*KINDS]}
 
 
 @pytest.fixture(scope="module")
@@ -104,13 +115,13 @@ def lines(panel):
 
 
 def test_every_figure_is_written_in_both_formats(tables, tmp_path):
-    figures.main(tables=tables, out=tmp_path, spec=SPEC | {"figures": NAMES})
-    for name in NAMES:
+    figures.main(tables=tables, out=tmp_path, spec=spec_of(*FIGURES))
+    for name in FIGURES:
         assert (tmp_path / f"{name}.png").read_bytes()[:4] == b"\x89PNG"
         assert (tmp_path / f"{name}.pdf").read_bytes()[:4] == b"%PDF"
         wide, _ = plt.imread(tmp_path / f"{name}.png").shape[1::-1]
         assert wide == 7 * 200  # the width of two columns at 200 dpi
-    assert len(list(tmp_path.iterdir())) == 2 * len(NAMES)
+    assert len(list(tmp_path.iterdir())) == 2 * len(FIGURES)
 
 
 HOSTILE = """
@@ -124,7 +135,7 @@ lines.antialiased: False
 def test_a_notebook_and_a_matplotlibrc_of_the_user_change_nothing(tables, tmp_path):
     """As the job runs it, where Jupyter names a module that this Python does not have."""
     (tmp_path / "matplotlibrc").write_text(HOSTILE)
-    spec = SPEC | {"figures": ["variance"]}
+    spec = spec_of("variance")
     command = [sys.executable, "-m", "ndsm.stages.figures", "--tables", str(tables)]
     command += ["--out", str(tmp_path / "theirs"), "--spec", json.dumps(spec)]
     env = {"PYTHONPATH": str(ROOT / "workflow"), "OMP_NUM_THREADS": "1"}
@@ -143,15 +154,24 @@ def test_where_processes_can_have_no_locks_one_draws(tables, tmp_path, monkeypat
         raise OSError(30, "Read-only file system")
 
     monkeypatch.setattr(figures, "ProcessPoolExecutor", fail)
-    figures.main(tables=tables, out=tmp_path, spec=SPEC | {"figures": ["variance"]})
+    figures.main(tables=tables, out=tmp_path, spec=spec_of("variance"))
     assert {path.name for path in tmp_path.iterdir()} == {"variance.png", "variance.pdf"}
     assert capsys.readouterr().out.startswith("drawing in one process: ")
 
 
-def test_unknown_figure_is_refused(tables, tmp_path):
-    with pytest.raises(Refused, match="samples_ring: allowed are samples_rings"):
-        figures.main(tables=tables, out=tmp_path, spec=SPEC | {"figures": ["samples_ring"]})
-    assert not list(tmp_path.iterdir())
+def test_figures_that_a_study_no_longer_has_are_removed(tables, tmp_path):
+    old = [tmp_path / name for name in ("seeds_rings.png", "departure.pdf", "my_own.png")]
+    for path in old:
+        path.write_text("")
+    figures.main(tables=tables, out=tmp_path, spec=spec_of("variance"))
+    there = {path.name for path in tmp_path.iterdir()}
+    assert there == {"variance.png", "variance.pdf", "my_own.png"}
+
+
+def test_what_draws_each_kind_of_figure_is_there():
+    for kind in KINDS.values():
+        module, _, function = kind.draw.partition(".")
+        assert callable(getattr(figures.MODULES[module], function))
 
 
 def test_learning_curve_shows_the_means_and_the_floor(tables, looks):

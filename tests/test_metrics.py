@@ -9,8 +9,7 @@ from scipy.spatial.distance import cdist
 from sklearn.neighbors import KNeighborsClassifier
 
 from ndsm.metrics import distances, registry
-from ndsm.report.verdict import MAXIMISED
-from ndsm.vocabulary import DIAGNOSTIC
+from ndsm.metrics.registry import DIAGNOSTIC, MAXIMISED
 
 
 def normal(seed, n, d=2, shift=0.0):

@@ -12,8 +12,10 @@ from torch import Tensor
 from ndsm.method.forward_process import KERNELS, Jump, Kernel, exponential, signal, variance
 from ndsm.method.mixture import Mixture
 from ndsm.method.networks import ScoreNet, StackedMLP
-from ndsm.method.objectives import OBJECTIVES, denoising, dot, ndsm, ndsm_anti, ndsm_cv
+from ndsm.method.objectives import denoising, dot, ndsm, ndsm_anti, ndsm_cv
+from ndsm.method.objectives import loss as loss_of
 from ndsm.method.random_streams import Streams
+from ndsm.method.registry import OBJECTIVES
 from ndsm.stages.gradients import SCORES
 
 Z = 6.0  # standard errors; a false alarm has probability 2e-9 a comparison
@@ -127,7 +129,7 @@ def gradient_z(loss: Loss, kernel: Kernel, drift: Mixture, draws: int = 100_000)
 )
 def test_expected_gradient_is_exact_at_a_large_step(kernel, drift, objective):
     """Of a linear score, for any Gaussian kernel: no small-step limit."""
-    assert gradient_z(OBJECTIVES[objective].loss, KERNELS[kernel], DRIFTS[drift]) < Z
+    assert gradient_z(loss_of(objective), KERNELS[kernel], DRIFTS[drift]) < Z
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)
@@ -229,7 +231,7 @@ def excess(loss: Loss) -> tuple[np.ndarray, np.ndarray]:
 @pytest.mark.parametrize("objective", ["ndsm", "ndsm_cv", "ndsm_anti"])
 def test_expected_gradient_of_a_network_agrees_with_dsm(objective):
     """And a 2 % error along it would be noticed, nine standard errors away."""
-    mean, error = excess(OBJECTIVES[objective].loss)
+    mean, error = excess(loss_of(objective))
     assert (np.abs(mean) < Z * error).all()
     assert 0.02 > (Z + 3) * error[0]
 
@@ -244,7 +246,7 @@ def test_jump_objective_is_dsm_for_one_component():
     """Same loss, one component: the same number for every draw."""
     net, _ = network(DRIFT)
     jump, noise = same_noise_jumps(0.5, 0.25, 100, seed=0)[True]
-    a, b = (OBJECTIVES[name].loss(net, jump, noise) for name in ("dsm", "ndsm_jump"))
+    a, b = (loss_of(name)(net, jump, noise) for name in ("dsm", "ndsm_jump"))
     assert torch.equal(a, b)
     assert OBJECTIVES["ndsm_jump"].examples == OBJECTIVES["dsm"].examples == "data"
 

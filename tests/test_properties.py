@@ -18,11 +18,10 @@ from hypothesis import strategies as st
 from conftest import ROOT, snakemake
 from ndsm.artefacts import result_paths
 from ndsm.method.forward_process import grid_of
-from ndsm.method.objectives import OBJECTIVES
+from ndsm.method.registry import OBJECTIVES
 from ndsm.study import configuration, experiment_checks, figure_list, job_settings, messages, plan
 from ndsm.study.methods import is_trained
 from ndsm.vocabulary import CEILING, FLOOR
-from ndsm.vocabulary import EXAMPLES as EXAMPLES_OF
 
 STUDIES = ["workflow/studies/smoke.yaml", "config.yaml", "workflow/studies/mnist.yaml"]
 RAW = {name: yaml.safe_load((ROOT / name).read_text()) for name in STUDIES}
@@ -168,7 +167,7 @@ def plan_of(study: dict[str, Any]) -> None:
 
 def doable(stage: str, told: dict[str, Any]) -> None:
     """A job can do what it is told, as far as the settings say."""
-    process, kind = told.get("process", {}), learns_from(told)
+    process, kind, fit = told.get("process", {}), learns_from(told), told.get("fit", {})
     if kind == "chain":
         assert told["stride"] <= process["steps"]
         # More were slow to make, and are made alike.
@@ -178,17 +177,18 @@ def doable(stage: str, told: dict[str, Any]) -> None:
     if stage == "train":
         assert told["training"]["evaluations"] >= OBJECTIVES[told["objective"]].evaluations
     if stage == "gradients" or (stage == "drift" and process.get("kernel") == "exponential"):
-        assert told.get("covariance", "spherical") in ("spherical", "tied")
+        assert fit.get("covariance", "spherical") in ("spherical", "tied")
     if stage == "gradients":
-        assert told["fit"] in ("em", "orbit")
-    if stage in ("drift", "gradients") and told["fit"] in ("em", "orbit"):
+        assert fit["fit"] in ("em", "orbit")
+    if stage in ("drift", "gradients") and fit["fit"] in ("em", "orbit"):
         fewest = min([told["n_train"]] if "n_train" in told else [n for n, _ in told["replicas"]])
-        assert 2 * min(messages.as_list(told["n_components"])) <= fewest
+        assert 2 * min(messages.as_list(fit["n_components"])) <= fewest
 
 
 def learns_from(told: dict[str, Any]) -> str | None:
     """What a job's objective learns from, if it has one."""
-    return EXAMPLES_OF.get(told.get("objective", "none"))
+    objective = told.get("objective", "none")
+    return OBJECTIVES[objective].examples if objective in OBJECTIVES else None
 
 
 def inputs(study: dict[str, Any], stage: str, job: dict[str, Any]) -> Iterable[str]:

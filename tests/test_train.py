@@ -15,14 +15,14 @@ from ndsm.artefacts import checkpoint, drift_file, files, reading
 from ndsm.artefacts.checkpoint import Checkpoint
 from ndsm.artefacts.model import build, trained
 from ndsm.errors import Refused
-from ndsm.method import fitted_drift
+from ndsm.method import fitted_drift, objectives
 from ndsm.method.control_variate import LearnedAlpha
 from ndsm.method.drift_fits import fit_mixture, fit_ou
 from ndsm.method.fitted_drift import Fitted, data_sampler
 from ndsm.method.forward_process import Chain, signal, variance
 from ndsm.method.networks import ScoreNet
-from ndsm.method.objectives import OBJECTIVES
 from ndsm.method.random_streams import Streams, pick_device
+from ndsm.method.registry import OBJECTIVES
 from ndsm.method.training_examples import FromData
 from ndsm.stages import train
 
@@ -250,27 +250,27 @@ def test_divergence_stops_with_step_time_and_remedy():
 
 def test_divergence_names_the_first_bad_step_and_its_times(monkeypatch):
     """Between two ticks, at late times and in one replica only."""
-    goal, calls = OBJECTIVES["dsm"], iter(range(1000))
+    usual, calls = objectives.denoising, iter(range(1000))
 
     def bad_late(score, jump, noise):
-        loss = goal.loss(score, jump, noise)
+        loss = usual(score, jump, noise)
         bad = (jump.t.squeeze(-1) > 1) & (jump.t.squeeze(-1) < 2.5) & (next(calls) >= 9)
         bad[0] = False
         return torch.where(bad, torch.inf, loss)
 
-    monkeypatch.setitem(OBJECTIVES, "dsm", type(goal)(bad_late, 1, "data"))
+    monkeypatch.setattr(objectives, "denoising", bad_late)
     with pytest.raises(Refused, match=r"at step 10, at times up to t = 1\.69"):
         run_stack(REPLICAS, objective="dsm", training=SETTINGS | {"evaluations": 80})
 
 
 def test_divergence_after_the_last_tick_is_not_missed(monkeypatch):
     """59 steps: a tick every 2, and one step left over."""
-    goal, calls = OBJECTIVES["dsm"], iter(range(1000))
+    usual, calls = objectives.denoising, iter(range(1000))
 
     def bad_end(score, jump, noise):
-        return goal.loss(score, jump, noise) + (math.nan if next(calls) == 58 else 0)
+        return usual(score, jump, noise) + (math.nan if next(calls) == 58 else 0)
 
-    monkeypatch.setitem(OBJECTIVES, "dsm", type(goal)(bad_end, 1, "data"))
+    monkeypatch.setattr(objectives, "denoising", bad_end)
     with pytest.raises(Refused, match="at step 59"):
         run_stack(REPLICAS, objective="dsm", training=SETTINGS | {"evaluations": 59})
 

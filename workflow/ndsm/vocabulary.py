@@ -1,4 +1,4 @@
-"""Names that stand in tables and configurations, and what planning needs to know of objectives."""
+"""Names that stand in tables and configurations."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -13,41 +13,11 @@ UNTRAINED = "_untrained"  # ends the name of a method's own model with F_θ = 0:
 POINTS, SECONDS = "points_saved:", ("seconds_to:", "total_seconds_to:")
 BEST = "best_budget:"
 
-# The samplers of the probability flow dy/dφ = −F.
-FLOWS = ("adams", "heun")
-
-# Network evaluations a step of a sampler; of all others one.
-PER_STEP = {"heun": 2, "edm": 2}
-
-# What each objective learns from (see ``training_examples``): jumps along the chain, jumps from the
-# data, or bridges from the data.
-EXAMPLES = {
-    "dsm": "data",
-    "ndsm": "chain",
-    "ndsm_cv": "chain",
-    "ndsm_anti": "chain",
-    "ndsm_jump": "data",
-    "ndsm_flow": "bridge",
-    "flow_matching": "bridge",
-}
-
-# Objectives that evaluate the network twice a step.
-TWICE = ("ndsm_cv", "ndsm_anti")
-
 # What a job is told beside the settings that reach it.
 JOB_ALONE = ("replicas", "device")
 
 # What the fit of a method's mixture takes of the seconds that its training takes.
 FIT_SHARE = "drift_over_training"
-
-# Metrics of which neither less nor more is better, with what is right: no best method, no claim.
-DIAGNOSTIC = {"nearest_ratio": "1 is right", "inception_score": "the floor's is right"}
-
-# Metrics without a zero that means anything: their differences count, and no ratios.
-DIFFERENCES = ("nll",)
-
-# Metrics that ask for the model's log-density of held-out data.
-LIKELIHOOD = ("nll", "kl")
 
 
 def is_trained(study: Mapping[str, Any], method: str) -> bool:

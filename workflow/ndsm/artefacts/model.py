@@ -11,8 +11,8 @@ from ndsm.method.fitted_drift import Fitted
 from ndsm.method.forward_process import KERNELS, Chain, grid_of
 from ndsm.method.networks import Odd, ScoreNet, StackedMLP, Zero
 from ndsm.method.noised_mixture import diffused
-from ndsm.method.objectives import OBJECTIVES
 from ndsm.method.random_streams import Streams
+from ndsm.method.registry import BRIDGE, CHAIN, OBJECTIVES
 from ndsm.method.unet import StackedUNet
 
 # Shares s of the straight path between which the network of flow_matching tells times apart.
@@ -80,8 +80,8 @@ def _with_network(
         kernel,
         times,
         spec["stride"],
-        from_data=examples != "chain",
-        ends_in_pi=examples == "bridge",
+        from_data=examples != CHAIN,
+        ends_in_pi=examples == BRIDGE,
     )
     diffusion = diffused(known, fit) if known else None
     sees_drift = spec["network"]["sees_drift"]

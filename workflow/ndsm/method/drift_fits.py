@@ -22,6 +22,7 @@ from torch import Tensor
 from ndsm.errors import Refused
 from ndsm.method.fitted_drift import Fitted
 from ndsm.method.mixture import Mixture, standard_normal
+from ndsm.method.registry import FITS
 
 Array = np.ndarray
 
@@ -227,20 +228,38 @@ def fit_part(x: Array, spec: dict[str, Any], seed: int, labels: Array | None = N
         seed: of the fit.
         labels: the classes of x, (n,), for the fit ``labels``.
     """
-    if spec["fit"] == "standard":
-        return Fitted(standard_normal(1, x.shape[1]), _batch(0 * x[:1]), _batch([[1.0]]))
-    if spec["fit"] == "ou":
-        return fit_ou(x, spec.get("symmetric", False))
-    if spec["fit"] == "labels":
-        assert labels is not None
-        return fit_labels(x, labels, spec["labelled"], seed)
+    return globals()[FITS[spec["fit"]].fit](x, spec, seed, labels)
+
+
+def of_ou(x: Array, spec: dict[str, Any], seed: int, labels: Array | None) -> Fitted:
+    """``fit_ou``; as ``fit_part``."""
+    return fit_ou(x, spec.get("symmetric", False))
+
+
+def of_standard(x: Array, spec: dict[str, Any], seed: int, labels: Array | None) -> Fitted:
+    """N(0, I) in the units of x; as ``fit_part``."""
+    return Fitted(standard_normal(1, x.shape[1]), _batch(0 * x[:1]), _batch([[1.0]]))
+
+
+def of_labels(x: Array, spec: dict[str, Any], seed: int, labels: Array | None) -> Fitted:
+    """``fit_labels``; as ``fit_part``."""
+    assert labels is not None
+    return fit_labels(x, labels, spec["labelled"], seed)
+
+
+def of_em(x: Array, spec: dict[str, Any], seed: int, labels: Array | None) -> Fitted:
+    """``fit_mixture`` with the number of components that ``select`` finds; as ``fit_part``."""
+    return _selected(lambda y, k: fit_mixture(y, spec["covariance"], k, seed), x, spec)
+
+
+def of_orbit(x: Array, spec: dict[str, Any], seed: int, labels: Array | None) -> Fitted:
+    """``fit_orbit`` with the number of components that ``select`` finds; as ``fit_part``."""
+    symmetric = spec.get("symmetric", False)
+    return _selected(lambda y, k: fit_orbit(y, k, seed, symmetric), x, spec)
+
+
+def _selected(fit: Callable[[Array, int], Fitted], x: Array, spec: dict[str, Any]) -> Fitted:
     numbers = np.atleast_1d(spec["n_components"]).tolist()
-
-    def fit(points: Array, components: int) -> Fitted:
-        if spec["fit"] == "orbit":
-            return fit_orbit(points, components, seed, spec.get("symmetric", False))
-        return fit_mixture(points, spec["covariance"], components, seed)
-
     return select(fit, x, spec["covariance"], numbers, spec["selection"])
 
 

@@ -27,15 +27,13 @@ weight, 1 on the error of F (arXiv:2206.00364), since √λ (s + Z/σ) = a (F + 
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from ndsm.method.forward_process import Jump, variance
+from ndsm.method.registry import OBJECTIVES
 from ndsm.method.training_examples import Bridge
-from ndsm.vocabulary import EXAMPLES, TWICE
 
 Function = Callable[[Tensor, Tensor], Tensor]  # of y (R, B, d) and t (R, B, 1), like y
 
@@ -107,36 +105,6 @@ def flow_matching(departure: Function, bridge: Bridge, noise: Tensor) -> Tensor:
     return stretch.squeeze(-1) * ndsm_flow(departure, bridge, noise)
 
 
-@dataclass(frozen=True)
-class Objective:
-    """A training objective.
-
-    Attributes:
-        loss: loss(learned, example, noise) gives one number per particle, (R, B).
-        evaluations: network evaluations per particle.
-        examples: what it learns from, as in ``vocabulary.EXAMPLES``.
-    """
-
-    loss: Callable[[Function, Any, Tensor], Tensor]
-    evaluations: int
-    examples: str
-
-    @property
-    def learns(self) -> str:
-        """What the loss takes of ``networks.ScoreNet``: the score itself, or its departure F."""
-        return "departure" if self.examples == "bridge" else "forward"
-
-
-LOSSES: dict[str, Callable[..., Tensor]] = {
-    "dsm": denoising,
-    "ndsm": ndsm,
-    "ndsm_cv": ndsm_cv,
-    "ndsm_anti": ndsm_anti,
-    "ndsm_jump": denoising,
-    "ndsm_flow": ndsm_flow,
-    "flow_matching": flow_matching,
-}
-OBJECTIVES = {
-    name: Objective(LOSSES[name], 2 if name in TWICE else 1, kind)
-    for name, kind in EXAMPLES.items()
-}
+def loss(name: str) -> Callable[..., Tensor]:
+    """The loss of an objective: of what is learned, an example and its noise, (R, B)."""
+    return globals()[OBJECTIVES[name].loss]

@@ -19,10 +19,11 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
+from ndsm.errors import Refused
 from ndsm.method.forward_process import Chain, angle_of_time, time_of_angle
 from ndsm.method.networks import ScoreNet
 from ndsm.method.random_streams import Streams
-from ndsm.vocabulary import FLOWS, PER_STEP
+from ndsm.method.registry import SAMPLERS
 
 Found = TypeVar("Found")  # F, or F and its divergence
 RHO = 7  # of the EDM noise levels
@@ -169,42 +170,80 @@ def exponential(
 def generate(
     net: ScoreNet, y: Tensor, chain: Chain, sampler: str, steps: int, streams: Streams
 ) -> Tensor:
-    """Carries draws y (R, B, d) of y_N back to t = 0.
+    """Carries draws y (R, B, d) of y_N back to t = 0, (R, B, d).
 
     Args:
         net: the trained score network.
         y: draws of the prior.
         chain: with its grid; the network is never asked below t_1 = t_min, nor above T.
-        sampler: adams, heun, edm, euler or exponential.
+        sampler: a name of ``SAMPLERS``.
         steps: steps of the sampler.
         streams: one generator per replica, for ξ.
+
+    Raises:
+        Refused: there is no such sampler.
     """
-    t_min, T = chain.times[1].item(), chain.times[-1].item()  # noqa: N806
+    if sampler not in SAMPLERS:
+        raise Refused(f"sampler: {sampler!r} is unknown; allowed: {', '.join(SAMPLERS)}")
+    return globals()[SAMPLERS[sampler].generate](net, y, chain, steps, streams)
 
-    def at(t: Tensor) -> Tensor:
-        return t.clamp(min=t_min).to(y).expand(*y.shape[:2], 1)
 
-    if sampler in FLOWS:
-        solve = adams if sampler == "adams" else heun
-        return solve(flow(net.departure, chain), y, angles(chain, steps))
-    if sampler == "edm":
-        sigma = noise_levels(T, t_min, steps).to(y)
+def by_adams(net: ScoreNet, y: Tensor, chain: Chain, steps: int, streams: Streams) -> Tensor:
+    """``adams`` in equal steps of φ; as ``generate``."""
+    return adams(flow(net.departure, chain), y, angles(chain, steps))
 
-        def denoiser(x: Tensor, level: Tensor) -> Tensor:
-            a = torch.rsqrt(1 + level**2)
-            return a * (a * x) + level * a * net.departure(a * x, at(torch.log1p(level**2) / 2))
 
-        return edm(denoiser, y * torch.sqrt(1 + sigma[0] ** 2), sigma)
-    grid = reverse_times(T, t_min, steps).to(y)
+def by_heun(net: ScoreNet, y: Tensor, chain: Chain, steps: int, streams: Streams) -> Tensor:
+    """``heun`` in equal steps of φ; as ``generate``."""
+    return heun(flow(net.departure, chain), y, angles(chain, steps))
+
+
+def by_edm(net: ScoreNet, y: Tensor, chain: Chain, steps: int, streams: Streams) -> Tensor:
+    """``edm``, with the denoiser D(x, σ) = a y + √v F(y) at y = a x; as ``generate``."""
+    asked_at = _within(chain, y)
+    sigma = noise_levels(chain.times[-1].item(), chain.times[1].item(), steps).to(y)
+
+    def denoiser(x: Tensor, level: Tensor) -> Tensor:
+        a = torch.rsqrt(1 + level**2)
+        return a * (a * x) + level * a * net.departure(a * x, asked_at(torch.log1p(level**2) / 2))
+
+    return edm(denoiser, y * torch.sqrt(1 + sigma[0] ** 2), sigma)
+
+
+def by_euler(net: ScoreNet, y: Tensor, chain: Chain, steps: int, streams: Streams) -> Tensor:
+    """``euler`` with the drift's score f = ∇log π; as ``generate``."""
+    return euler(net.drift.score, *_stochastic(net, y, chain, steps, streams))
+
+
+def by_exponential(net: ScoreNet, y: Tensor, chain: Chain, steps: int, streams: Streams) -> Tensor:
+    """``exponential`` with the drift's centre m̄; as ``generate``."""
+    return exponential(net.drift.centre, *_stochastic(net, y, chain, steps, streams))
+
+
+def _within(chain: Chain, y: Tensor) -> Callable[[Tensor], Tensor]:
+    """A time as the network of y (R, B, d) takes it, (R, B, 1), none before t_min."""
+    t_min = chain.times[1].item()
+    return lambda t: t.clamp(min=t_min).to(y).expand(*y.shape[:2], 1)
+
+
+def _stochastic(
+    net: ScoreNet, y: Tensor, chain: Chain, steps: int, streams: Streams
+) -> tuple[Callable[[Tensor, Tensor], Tensor], Tensor, Tensor, Callable[[], Tensor]]:
+    """What solvers of the reverse SDE share: the score s(y, t), y_N, the times, ξ."""
+    asked_at = _within(chain, y)
+    times = reverse_times(chain.times[-1].item(), chain.times[1].item(), steps).to(y)
+
+    def score(y: Tensor, t: Tensor) -> Tensor:
+        return net(y, asked_at(t))
 
     def noise() -> Tensor:
         return streams.normal(*y.shape[1:]).to(y)
 
-    if sampler == "euler":
-        return euler(net.drift.score, lambda y, t: net(y, at(t)), y, grid, noise)
-    return exponential(net.drift.centre, lambda y, t: net(y, at(t)), y, grid, noise)
+    return score, y, times, noise
 
 
 def evaluations(sampler: str, steps: int) -> int:
-    """Network evaluations per sample; EDM's last step, by Euler, has one less."""
-    return steps * PER_STEP.get(sampler, 1) - (sampler == "edm")
+    """Network evaluations per sample."""
+    entry = SAMPLERS[sampler]
+    last = entry.evaluations if entry.last is None else entry.last
+    return entry.evaluations * (steps - 1) + last

@@ -109,19 +109,28 @@ class Metric:
     """An entry of the registry.
 
     Attributes:
+        label: what figures call it.
         function: its value from the inputs that it needs.
         needs: the names of these inputs, as attributes of ``evaluate.Replica``.
-        better: ``min``, ``max`` or, of a diagnostic metric, ``neither``.
+        better: ``min``, ``max`` or, of a diagnostic metric, ``neither``: no best method, no claim.
+        right: of a diagnostic metric, the value that is right.
         asks: what it has no meaning without, if anything: see ``traits``.
         of: which rows have it: ``samples``, all; ``method``, not the floor of real data; ``model``,
             no real data at all, unless its true density is known.
+        has_zero: whether zero means something, so that ratios do; else differences count.
+        logarithmic: whether figures have it on a logarithmic axis: of what is bounded or nearly
+            constant that would only magnify noise.
     """
 
+    label: str
     function: Callable[..., float]
     needs: tuple[str, ...]
     better: str = "min"
+    right: str | None = None
     asks: str | None = None
     of: str = "samples"
+    has_zero: bool = True
+    logarithmic: bool = True
 
 
 def traits(experiment: Mapping[str, Any]) -> set[str]:
@@ -146,54 +155,126 @@ RARE = ("reference.rare_class", "reference.rare_share")
 BRANCHES = ("seen.features", "inverted", "reference.seen.features", "reference.inverted")
 
 METRICS = {
-    "nll": Metric(nll, ("log_prob",), asks="vector", of="model"),
-    "kl": Metric(kl, ("log_prob", "true_log_prob"), asks="has_density", of="method"),
+    "nll": Metric(
+        "negative log-likelihood (nats)",
+        nll,
+        ("log_prob",),
+        asks="vector",
+        of="model",
+        has_zero=False,
+        logarithmic=False,
+    ),
+    "kl": Metric(
+        "KL divergence (nats)", kl, ("log_prob", "true_log_prob"), asks="has_density", of="method"
+    ),
     "mode_shape": Metric(
-        mode_shape, ("samples", "reference.points", "reference.labels"), asks="modes"
+        "shape of modes (relative error)",
+        mode_shape,
+        ("samples", "reference.points", "reference.labels"),
+        asks="modes",
     ),
     "codes_energy_distance": Metric(
-        energy_distance, ("codes", "held_out_codes"), asks="latent", of="method"
+        "energy distance of codes",
+        energy_distance,
+        ("codes", "held_out_codes"),
+        asks="latent",
+        of="method",
     ),
-    "energy_distance": Metric(energy_distance, ("samples", "reference.points", "reference.spread")),
-    "sliced_wasserstein": Metric(sliced_wasserstein, ("samples", "reference.points")),
-    "mode_tv": Metric(mode_tv, ("samples", "reference.points", "reference.labels")),
+    "energy_distance": Metric(
+        "energy distance", energy_distance, ("samples", "reference.points", "reference.spread")
+    ),
+    "sliced_wasserstein": Metric(
+        "sliced Wasserstein", sliced_wasserstein, ("samples", "reference.points")
+    ),
+    "mode_tv": Metric(
+        "mode proportions (TV)", mode_tv, ("samples", "reference.points", "reference.labels")
+    ),
     "log_density_gap": Metric(
-        log_density_gap, ("log_density", "reference.log_density"), asks="has_density"
+        "log-density gap",
+        log_density_gap,
+        ("log_density", "reference.log_density"),
+        asks="has_density",
     ),
-    "fid": Metric(images.fid, ("seen.features", "reference.seen.features"), asks="image"),
-    "kid": Metric(images.kid, ("seen.features", "reference.seen.features"), asks="image"),
+    "fid": Metric("FID", images.fid, ("seen.features", "reference.seen.features"), asks="image"),
+    "kid": Metric("KID", images.kid, ("seen.features", "reference.seen.features"), asks="image"),
     "nearest_ratio": Metric(
+        "distance to training images (1 is right)",
         images.nearest_ratio,
         ("samples", "training", "reference.points"),
         better="neither",
+        right="1 is right",
         asks="image",
         of="method",
+        logarithmic=False,
     ),
     "inception_score": Metric(
-        images.inception_score, ("seen.probabilities",), better="neither", asks="image"
+        "inception score (the floor's is right)",
+        images.inception_score,
+        ("seen.probabilities",),
+        better="neither",
+        right="the floor's is right",
+        asks="image",
+        logarithmic=False,
     ),
     "class_tv": Metric(
-        images.class_tv, ("seen.probabilities", "reference.seen.probabilities"), asks="image"
+        "class proportions (TV)",
+        images.class_tv,
+        ("seen.probabilities", "reference.seen.probabilities"),
+        asks="image",
     ),
     "density": Metric(
-        images.density, ("seen.features", "reference.seen.features"), better="max", asks="image"
+        "density (high is good)",
+        images.density,
+        ("seen.features", "reference.seen.features"),
+        better="max",
+        asks="image",
+        logarithmic=False,
     ),
     "coverage": Metric(
-        images.coverage, ("seen.features", "reference.seen.features"), better="max", asks="image"
+        "coverage (high is good)",
+        images.coverage,
+        ("seen.features", "reference.seen.features"),
+        better="max",
+        asks="image",
+        logarithmic=False,
     ),
-    "memorisation": Metric(images.memorisation, ("samples", "training"), asks="image"),
+    "memorisation": Metric(
+        "memorised share",
+        images.memorisation,
+        ("samples", "training"),
+        asks="image",
+        logarithmic=False,
+    ),
     "rare_fid": Metric(
+        "FID of the rarest class",
         images.rare_fid,
         ("seen.features", "seen.probabilities", "reference.rarest.features", *RARE),
         asks="shares",
     ),
-    "rare_gap": Metric(images.rare_gap, ("seen.probabilities", *RARE), asks="shares"),
-    "branch_tv": Metric(images.branch_tv, ("inverted", "reference.inverted"), asks="symmetry"),
-    "fid_upright": Metric(images.fid_upright, BRANCHES, asks="symmetry"),
-    "fid_inverted": Metric(images.fid_inverted, BRANCHES, asks="symmetry"),
+    "rare_gap": Metric(
+        "share of the rarest class (error)",
+        images.rare_gap,
+        ("seen.probabilities", *RARE),
+        asks="shares",
+    ),
+    "branch_tv": Metric(
+        "branch proportions (TV)",
+        images.branch_tv,
+        ("inverted", "reference.inverted"),
+        asks="symmetry",
+    ),
+    "fid_upright": Metric("FID, upright images", images.fid_upright, BRANCHES, asks="symmetry"),
+    "fid_inverted": Metric("FID, inverted images", images.fid_inverted, BRANCHES, asks="symmetry"),
     "departure_gap": Metric(
+        "departure from symmetry (error)",
         images.departure_gap,
         ("ink", "inverted", "reference.ink", "reference.inverted"),
         asks="symmetry",
     ),
 }
+
+# What the entries say, by their names.
+MAXIMISED = frozenset(name for name, entry in METRICS.items() if entry.better == "max")
+DIAGNOSTIC = {name: entry.right for name, entry in METRICS.items() if entry.better == "neither"}
+DIFFERENCES = frozenset(name for name, entry in METRICS.items() if not entry.has_zero)
+LIKELIHOOD = frozenset(name for name, entry in METRICS.items() if "log_prob" in entry.needs)

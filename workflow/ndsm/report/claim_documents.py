@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ndsm.metrics.registry import DIFFERENCES
 from ndsm.report.verdict import CONTRADICTED, INCONCLUSIVE, SUPPORTED
-from ndsm.vocabulary import BEST, DIFFERENCES
+from ndsm.vocabulary import BEST
 
 CLAIMS = {
     "C1": "noising adapted to the structure improves learning of multimodal low-dimensional "

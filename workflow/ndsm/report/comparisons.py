@@ -15,9 +15,9 @@ import numpy as np
 import pandas as pd
 
 from ndsm.errors import Refused
+from ndsm.metrics.registry import DIFFERENCES, MAXIMISED
 from ndsm.report.verdict import (
     DIFFERENCE,
-    MAXIMISED,
     RELATIVE,
     SAVING,
     Comparison,
@@ -25,7 +25,7 @@ from ndsm.report.verdict import (
     compare,
     points_saved,
 )
-from ndsm.vocabulary import BEST, DIFFERENCES, POINTS, SECONDS
+from ndsm.vocabulary import BEST, POINTS, SECONDS
 
 Claim = dict[str, Any]
 

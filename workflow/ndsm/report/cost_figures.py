@@ -63,7 +63,7 @@ def frontier(tables: Path, spec: Spec, look: dict[str, Look], experiment: str) -
                 style.log_ticks(panel.xaxis, trained[cost].to_numpy())
             panel.set_xlabel(label)
         style.value_axis(row[0], metric, of.value.to_numpy(), floor)
-        row[0].set_ylabel(style.METRICS[metric])
+        row[0].set_ylabel(style.LABELS[metric])
     figure.suptitle(f"{experiment}, {runs.n_train.iloc[0]} training points", fontsize=8.5)
     style.legend(figure, axes.flat, columns=4)
     return figure

@@ -4,9 +4,10 @@ from typing import Any
 
 import pandas as pd
 
+from ndsm.metrics.registry import DIAGNOSTIC, MAXIMISED
 from ndsm.report.summary import cell
-from ndsm.report.verdict import CONTRADICTED, MAXIMISED, SUPPORTED, compare, verdict
-from ndsm.vocabulary import CEILING, DIAGNOSTIC, FLOOR
+from ndsm.report.verdict import CONTRADICTED, SUPPORTED, compare, verdict
+from ndsm.vocabulary import CEILING, FLOOR
 
 Spec = dict[str, Any]
 

@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike
 
 from ndsm.artefacts.reading import read_record
 from ndsm.artefacts.result_paths import autoencoder, fit_seconds, place
-from ndsm.report.verdict import MAXIMISED
+from ndsm.metrics.registry import MAXIMISED
 from ndsm.vocabulary import is_trained
 
 Spec = dict[str, Any]

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from scipy.ndimage import gaussian_filter
 
 from ndsm.artefacts.reading import read_table
+from ndsm.data.datasets import DATASETS
 from ndsm.data.images import is_inverted
 from ndsm.report import style
 from ndsm.report.style import Look
@@ -53,6 +54,12 @@ def _sample_panels(
             panel.set(xticks=[], yticks=[])
             drawn.append((panel, method, x))
     return figure, data, drawn
+
+
+def samples(tables: Path, spec: Spec, look: dict[str, Look], experiment: str) -> Figure:
+    """Samples beside data: as images, or as points."""
+    dataset = spec["experiments"][experiment]["dataset"]["name"]
+    return (digits if DATASETS[dataset].image else scatter)(tables, spec, look, experiment)
 
 
 def scatter(tables: Path, spec: Spec, look: dict[str, Look], experiment: str) -> Figure:

@@ -19,39 +19,13 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, Locator, LogLocator, NullLocator
 
 from ndsm.artefacts import files
+from ndsm.metrics.registry import METRICS
 from ndsm.vocabulary import UNTRAINED
 
 WIDTH = 7.0  # inches, two columns of a page
 FLOOR_COLOUR = "0.35"
-METRICS = {
-    "nll": "negative log-likelihood (nats)",
-    "kl": "KL divergence (nats)",
-    "mode_shape": "shape of modes (relative error)",
-    "energy_distance": "energy distance",
-    "codes_energy_distance": "energy distance of codes",
-    "sliced_wasserstein": "sliced Wasserstein",
-    "mode_tv": "mode proportions (TV)",
-    "class_tv": "class proportions (TV)",
-    "log_density_gap": "log-density gap",
-    "score_error": "score error",
-    "fid": "FID",
-    "kid": "KID",
-    "nearest_ratio": "distance to training images (1 is right)",
-    "inception_score": "inception score (the floor's is right)",
-    "memorisation": "memorised share",
-    "density": "density (high is good)",
-    "coverage": "coverage (high is good)",
-    "rare_fid": "FID of the rarest class",
-    "rare_gap": "share of the rarest class (error)",
-    "branch_tv": "branch proportions (TV)",
-    "fid_upright": "FID, upright images",
-    "fid_inverted": "FID, inverted images",
-    "departure_gap": "departure from symmetry (error)",
-}
-# Bounded or nearly constant: a logarithm would only magnify noise.
-LINEAR = frozenset(
-    {"nll", "nearest_ratio", "inception_score", "memorisation", "density", "coverage"}
-)
+LABELS = {name: metric.label for name, metric in METRICS.items()} | {"score_error": "score error"}
+LINEAR = frozenset(name for name, metric in METRICS.items() if not metric.logarithmic)
 
 
 @dataclass(frozen=True)
@@ -65,7 +39,7 @@ class Look:
 
 def titled(metric: str) -> str:
     """What a metric is called above a panel: a long name, with what is right, on two lines."""
-    name = METRICS.get(metric, metric)
+    name = LABELS.get(metric, metric)
     return name.replace(" (", "\n(") if len(name) > 28 else name
 
 

@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ndsm.report.verdict import MAXIMISED
-from ndsm.vocabulary import CEILING, DIAGNOSTIC, FLOOR
+from ndsm.metrics.registry import DIAGNOSTIC, MAXIMISED
+from ndsm.vocabulary import CEILING, FLOOR
 
 # Root mean square errors of the autoencoder per pixel, where there is one.
 RECONSTRUCTION = ["rmse_held_out", "rmse_seen"]

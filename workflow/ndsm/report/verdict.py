@@ -29,8 +29,6 @@ from statsmodels.stats.power import TTestPower
 
 from ndsm.vocabulary import SEED
 
-# Every other metric of the study is the better the lower.
-MAXIMISED = frozenset({"density", "coverage"})
 MIN_SEEDS = 3
 POWER = 0.8
 

@@ -24,6 +24,7 @@ from ndsm.method.drift_fits import fit_part
 from ndsm.method.fitted_drift import Fitted, Sampler, data_sampler
 from ndsm.method.forward_process import KERNELS, Chain, grid_of
 from ndsm.method.random_streams import Streams, clock
+from ndsm.method.registry import FITS
 from ndsm.metrics.distances import energy_distance
 
 MISMATCH_POINTS, CHUNK = 2000, 200  # a chunk of them is simulated at once, in the cache
@@ -62,7 +63,7 @@ def main(
     replicas = spec["replicas"]
     tensors = of_each(data, spec)
     subsets = [training_subset(t, *r) for t, r in zip(tensors, replicas, strict=True)]
-    if spec["fit"]["fit"] not in ("ou", "standard"):
+    if FITS[spec["fit"]["fit"]].mixture:
         import sklearn.mixture  # noqa: F401  its start does not belong to the fit's time
     fits, seconds = [], []
     for (n_train, seed), table, subset in zip(replicas, tensors, subsets, strict=True):

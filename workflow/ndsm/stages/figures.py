@@ -17,41 +17,15 @@ import typer
 from matplotlib.figure import Figure
 
 from ndsm.artefacts import files
-from ndsm.data.datasets import DATASETS
-from ndsm.errors import Refused
-from ndsm.report import style
-from ndsm.report.cost_figures import budgets, components, frontier
-from ndsm.report.metric_figures import (
-    cost_quality,
-    departure,
-    learning_curve,
-    seeds,
-    shares,
-    variance,
-)
-from ndsm.report.sample_figures import codes, digits, forward_process, scatter
+from ndsm.report import cost_figures, metric_figures, sample_figures, style
 
 WORKERS = 2  # processes that draw; the threads of the rule
 
 Spec = dict[str, Any]
-Panels = Callable[..., Figure]
-
-# How the figures of an experiment are drawn, and those of which a study has one.
-PANELS: dict[str, Panels] = {
-    "samples": scatter,
-    "learning_curve": learning_curve,
-    "seeds": seeds,
-    "shares": shares,
-    "latent": codes,
-    "frontier": frontier,
-    "budgets": budgets,
-    "components": components,
-}
-SINGLE: dict[str, Panels] = {
-    "departure": departure,
-    "forward_process": forward_process,
-    "variance": variance,
-    "cost_quality": cost_quality,
+# Those whose functions ``figure_list`` names.
+MODULES = {
+    module.__name__.rpartition(".")[2]: module
+    for module in (cost_figures, metric_figures, sample_figures)
 }
 
 
@@ -60,31 +34,27 @@ def main(
     out: Annotated[Path, typer.Option(help="folder of the figures")],
     spec: Annotated[
         dict,
-        typer.Option(parser=json.loads, help="figures [name]; experiments {E: {methods, metrics}}"),
+        typer.Option(parser=json.loads, help="figures {name: {draw, experiment}}; kinds"),
     ],
 ) -> None:
     """Draws the figures that ``spec["figures"]`` names.
 
     Raises:
-        Refused: a name that is no figure.
         MemoryError: a process that draws was killed.
     """
-    known = catalogue(spec)
-    if unknown := [name for name in spec["figures"] if name not in known]:
-        raise Refused(f"figure {unknown[0]}: allowed are {', '.join(known)}")
     try:
-        for name in in_processes(partial(draw, tables, out, spec), spec["figures"]):
+        for name in in_processes(partial(draw, tables, out, spec), [*spec["figures"]]):
             print(f"{out / name}.png", flush=True)
     except BrokenProcessPool:
         raise MemoryError("a process that draws was killed") from None
-    remove_others(out, spec["figures"])
+    remove_others(out, spec)
 
 
-def remove_others(folder: Path, names: list[str]) -> None:
+def remove_others(folder: Path, spec: Spec) -> None:
     """Removes figures that an earlier run drew, and that the study no longer has."""
     for path in sorted(folder.glob("*.p[nd][gf]")):
-        drawn = path.stem in SINGLE or path.stem.startswith(tuple(f"{kind}_" for kind in PANELS))
-        if drawn and path.stem not in names:
+        drawn = any(path.stem == kind or path.stem.startswith(f"{kind}_") for kind in spec["kinds"])
+        if drawn and path.stem not in spec["figures"]:
             path.unlink()
             print(f"{path} is no longer of the study: removed", flush=True)
 
@@ -105,21 +75,12 @@ def draw(tables: Path, out: Path, spec: Spec, name: str) -> str:
     """Draws one figure, and gives its name back."""
     style.use()
     look = style.looks([e["methods"] for e in spec["experiments"].values()])
-    panels, experiment = catalogue(spec)[name]
-    figure = panels(tables, spec, look, experiment)
+    own = spec["figures"][name]
+    module, _, function = own["draw"].partition(".")
+    figure: Figure = getattr(MODULES[module], function)(tables, spec, look, own["experiment"])
     style.save(figure, out / name)
     plt.close(figure)
     return name
-
-
-def catalogue(spec: Spec) -> dict[str, tuple[Panels, str]]:
-    """Every figure there can be: name -> how it is drawn, and of which experiment."""
-    known = dict[str, tuple[Panels, str]]()
-    for experiment, settings in spec["experiments"].items():
-        is_image = DATASETS[settings["dataset"]["name"]].image
-        own = PANELS | {"samples": digits if is_image else scatter}
-        known |= {f"{kind}_{experiment}": (panels, experiment) for kind, panels in own.items()}
-    return known | {name: (panels, "") for name, panels in SINGLE.items()}
 
 
 if __name__ == "__main__":

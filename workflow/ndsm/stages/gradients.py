@@ -28,13 +28,14 @@ from torch import Tensor
 
 from ndsm.artefacts import files, reading
 from ndsm.data.training_subset import training_subset
+from ndsm.method import objectives
 from ndsm.method.drift_fits import fit_ou, fit_part
 from ndsm.method.fitted_drift import Fitted
 from ndsm.method.forward_process import Chain, Jump, exponential, time_grid
 from ndsm.method.mixture import Mixture
 from ndsm.method.networks import ScoreNet, StackedMLP
-from ndsm.method.objectives import OBJECTIVES
 from ndsm.method.random_streams import Streams
+from ndsm.method.registry import CHAIN, OBJECTIVES
 
 SCORES = [name for name, goal in OBJECTIVES.items() if goal.learns == "forward"]
 NETWORK = {"width": 16, "depth": 2}
@@ -90,9 +91,11 @@ class Laboratory:
         goal, weights = OBJECTIVES[objective], list(self.net.parameters())
         total, batches = torch.zeros(1, dtype=torch.float64), math.ceil(draws / BATCH)
         for _ in range(batches):
-            jump = self.jump(t, h if goal.examples == "chain" else t, BATCH)
+            jump = self.jump(t, h if goal.examples == CHAIN else t, BATCH)
             noise = self.streams.normal(*jump.mu.shape[1:])
-            rows = torch.autograd.grad(goal.loss(self.net, jump, noise).mean(), weights)
+            rows = torch.autograd.grad(
+                objectives.loss(objective)(self.net, jump, noise).mean(), weights
+            )
             total = total + torch.cat([row.flatten() for row in rows]).double()
         return total / batches
 
@@ -102,10 +105,10 @@ class Laboratory:
         losses, chunks = [], math.ceil(draws / CHUNK)
         total, squares = torch.zeros(1, dtype=torch.float64), 0.0
         for _ in range(chunks):
-            together = self.jump(t, h if goal.examples == "chain" else t, CHUNK)
+            together = self.jump(t, h if goal.examples == CHAIN else t, CHUNK)
             jump = Jump(*(part.transpose(0, 1) for part in vars(together).values()))
             noise = self.streams.normal(CHUNK, jump.mu.shape[-1]).transpose(0, 1)
-            loss = goal.loss(self.copies, jump, noise)
+            loss = objectives.loss(objective)(self.copies, jump, noise)
             rows = torch.autograd.grad(loss.sum(), weights)
             gradient = torch.cat([row.flatten(1) for row in rows], 1).double()
             losses.append(loss.detach().double())

@@ -14,13 +14,14 @@ from ndsm.artefacts.checkpoint import Checkpoint
 from ndsm.artefacts.model import build
 from ndsm.data.training_subset import of_each, training_subset
 from ndsm.errors import Refused
+from ndsm.method import objectives
 from ndsm.method.control_variate import LearnedAlpha
 from ndsm.method.fitted_drift import Sampler, data_sampler
 from ndsm.method.forward_process import Chain
 from ndsm.method.networks import ScoreNet
-from ndsm.method.objectives import OBJECTIVES
 from ndsm.method.optimiser import Adam, learning_rate
 from ndsm.method.random_streams import Streams, pick_device
+from ndsm.method.registry import BRIDGE, DATA, OBJECTIVES
 from ndsm.method.training_examples import Bridges, Examples, FromData, Pool, most_laps
 from ndsm.study import code_dependencies
 
@@ -40,9 +41,9 @@ def examples(
         streams: one generator per replica.
     """
     goal = OBJECTIVES[objective]
-    if goal.examples == "data":
+    if goal.examples == DATA:
         return FromData(chain, data)
-    if goal.examples == "bridge":
+    if goal.examples == BRIDGE:
         return Bridges(chain, data, straight=objective == "flow_matching")
     laps, most = settings["pool"], most_laps(settings["evaluations"] // goal.evaluations)
     if laps > most:
@@ -125,7 +126,10 @@ def train(
         Refused: if the loss explodes, with the step, the time bin and the remedy.
     """
     goal, batch, d = OBJECTIVES[objective], settings["batch"], net.drift.means.shape[-1]
-    loss_of, function = learned.loss if learned else goal.loss, getattr(net, goal.learns)
+    loss_of, function = (
+        learned.loss if learned else objectives.loss(objective),
+        getattr(net, goal.learns),
+    )
     steps, rate = settings["evaluations"] // goal.evaluations, settings["learning_rate"]
     weights = list(net.parameters())
     adam, losses = Adam(weights, settings["ema"]), Losses(net.drift.means, steps, rate)

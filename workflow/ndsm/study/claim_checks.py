@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from ndsm.metrics.registry import DIAGNOSTIC
 from ndsm.study.messages import allowed, as_list, shown, unknown
 from ndsm.study.method_checks import CHAIN_OBJECTIVES
 from ndsm.study.methods import trained
 from ndsm.study.stacks import Study
-from ndsm.vocabulary import BEST, DIAGNOSTIC, FIT_SHARE, POINTS, SECONDS, UNTRAINED
+from ndsm.vocabulary import BEST, FIT_SHARE, POINTS, SECONDS, UNTRAINED
 
 VARIANCES = ["objective_variance", "gradient_variance"]
 GRADIENT_METRICS = ["gradient_bias", *VARIANCES, *(f"{name}_late" for name in VARIANCES)]

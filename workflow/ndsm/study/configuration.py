@@ -16,6 +16,7 @@ from jsonschema.exceptions import ValidationError
 from jsonschema.validators import extend
 
 from ndsm.data.datasets import DATASETS
+from ndsm.method.registry import FITS, OBJECTIVES, SAMPLERS
 from ndsm.study.claim_checks import claim_problems
 from ndsm.study.experiment_checks import experiment_problems
 from ndsm.study.messages import allowed, as_list, short, shown, unknown
@@ -25,9 +26,22 @@ from ndsm.vocabulary import UNTRAINED
 
 WORKFLOW = Path(__file__).resolve().parents[2]
 KEPT = "reference"  # of results/: what make reference keeps of studies
-SCHEMA = yaml.safe_load((WORKFLOW / "schemas" / "config.schema.yaml").read_text("utf-8"))
 
-OBJECTIVES = SCHEMA["properties"]["methods"]["additionalProperties"]["properties"]["objective"]
+
+def schema() -> dict[str, Any]:
+    """The JSON schema of a configuration, with the names that the registries have."""
+    found = yaml.safe_load((WORKFLOW / "schemas" / "config.schema.yaml").read_text("utf-8"))
+    named = {"objective": ["none", *OBJECTIVES], "sampler": [*SAMPLERS], "fit": [*FITS]}
+    for name, names in named.items():
+        found["$defs"][name]["enum"] = names
+    found["$defs"]["drift"]["allOf"] = [
+        {"if": {"properties": {"fit": {"const": name}}}, "then": {"required": [*entry.asks]}}
+        for name, entry in FITS.items()
+    ]
+    return found
+
+
+SCHEMA = schema()
 
 
 class ConfigError(SystemExit):

@@ -8,10 +8,10 @@ from math import isclose
 from typing import Any
 
 from ndsm.data.datasets import DATASETS, held_out_size, pool_size
-from ndsm.metrics.registry import METRICS, traits
+from ndsm.metrics.registry import DIAGNOSTIC, METRICS, traits
 from ndsm.study.messages import allowed, shown, unknown
 from ndsm.study.method_checks import method_problems
-from ndsm.vocabulary import CEILING, DIAGNOSTIC, FLOOR, UNTRAINED
+from ndsm.vocabulary import CEILING, FLOOR, UNTRAINED
 
 LEAST_OF_MODES = 500  # held-out points; of the rarest mode, a hundredth, a covariance is then left
 # Held-out images that each class, and each branch of a symmetry, has at least; branches are drawn.

@@ -1,14 +1,33 @@
-"""The figures of a study, with what the report says of each. Used by the Snakefile alone."""
+"""The figures that a study can have: when it has each, what draws it, what the report says of it.
 
+A new figure is one function in a module of ``ndsm.report`` and one line here.
+"""
+
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from ndsm.study.plan import Study, along, frontiers, is_latent, jobs
 
-# Figures of what variants change in one setting alone: its path, what they show.
+# Figures of what variants change in one setting alone, by the path of that.
 VARIED = {
-    "budgets": (("training", "evaluations"), "quality against the budget"),
-    "components": (("drifts", "gmm", "n_components"), "quality against the components"),
+    "budgets": ("training", "evaluations"),
+    "components": ("drifts", "gmm", "n_components"),
 }
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of figure.
+
+    Attributes:
+        draw: its module and function in ``ndsm.report``.
+        shows: what it shows, in words.
+        of: whether a study has it, or of an experiment with its name.
+    """
+
+    draw: str
+    shows: str
+    of: Callable[..., bool]
 
 
 @dataclass(frozen=True)
@@ -17,49 +36,95 @@ class Figure:
 
     Attributes:
         name: of its files.
-        caption: name of its caption in workflow/report.
+        caption: name of its caption in workflow/report, and of its kind.
         labels: what it shows, as columns of the report.
+        draw: what draws it, as of ``Kind``.
     """
 
     name: str
     caption: str
     labels: dict[str, str]
+    draw: str
 
 
 def varied(study: Study, experiment: str) -> dict[str, dict[str, float]]:
     """The ``VARIED`` settings of which an experiment has several runs: their number by the run."""
-    each = {kind: along(study, experiment, *path) for kind, (path, _) in VARIED.items()}
+    each = {kind: along(study, experiment, *path) for kind, path in VARIED.items()}
     return {kind: runs for kind, runs in each.items() if len(runs) > 1}
+
+
+def _several_sizes(study: Study, experiment: str) -> bool:
+    return len(study["experiments"][experiment]["n_train"]) > 1
+
+
+def _has_classes(study: Study, experiment: str) -> bool:
+    settings = study["experiments"][experiment]
+    return "shares" in settings["dataset"] and "class_tv" in settings["metrics"]
+
+
+def _has_frontier(study: Study, experiment: str) -> bool:
+    budgets = along(study, experiment, "training", "evaluations")
+    return experiment in frontiers(study) and len(budgets) > 1
+
+
+# Of each experiment, in the order of the report.
+KINDS = {
+    "samples": Kind("sample_figures.samples", "samples beside data", lambda study, e: True),
+    "learning_curve": Kind(
+        "metric_figures.learning_curve", "metrics against training size", _several_sizes
+    ),
+    "seeds": Kind(
+        "metric_figures.seeds",
+        "metrics of every seed",
+        lambda study, e: not _several_sizes(study, e),
+    ),
+    "shares": Kind("metric_figures.shares", "class proportions against the truth", _has_classes),
+    "latent": Kind("sample_figures.codes", "codes of data, prior and samples", is_latent),
+    "budgets": Kind(
+        "cost_figures.budgets",
+        "quality against the budget",
+        lambda study, e: "budgets" in varied(study, e),
+    ),
+    "components": Kind(
+        "cost_figures.components",
+        "quality against the components",
+        lambda study, e: "components" in varied(study, e),
+    ),
+    "frontier": Kind("cost_figures.frontier", "quality against what it costs", _has_frontier),
+}
+# Of which a study has one.
+SINGLE = {
+    "departure": Kind(
+        "metric_figures.departure",
+        "metrics against the departure from symmetry",
+        lambda study: any("symmetry" in e["dataset"] for e in study["experiments"].values()),
+    ),
+    "forward_process": Kind(
+        "sample_figures.forward_process",
+        "the noising process",
+        lambda study: bool(jobs(study, "forward")),
+    ),
+    "variance": Kind(
+        "metric_figures.variance",
+        "variance of objectives and gradients",
+        lambda study: bool(jobs(study, "gradients")),
+    ),
+    "cost_quality": Kind("metric_figures.cost_quality", "cost against quality", lambda study: True),
+}
+SIDE = {"forward_process": "forward", "variance": "gradients"}  # whose experiment they show
 
 
 def figures(study: Study) -> list[Figure]:
     """The study's figures."""
-    shown = []
-    for e, settings in study["experiments"].items():
-        if "variant_of" in settings:
-            continue
-        kinds = [("samples", "samples beside data")]
-        if len(settings["n_train"]) > 1:
-            kinds.append(("learning_curve", "metrics against training size"))
-        else:
-            kinds.append(("seeds", "metrics of every seed"))
-        if "shares" in settings["dataset"] and "class_tv" in settings["metrics"]:
-            kinds.append(("shares", "class proportions against the truth"))
-        if is_latent(study, e):
-            kinds.append(("latent", "codes of data, prior and samples"))
-        kinds += [(kind, VARIED[kind][1]) for kind in varied(study, e)]
-        if e in frontiers(study) and len(along(study, e, "training", "evaluations")) > 1:
-            kinds.append(("frontier", "quality against what it costs"))
-        for caption, words in kinds:
-            shown.append(Figure(f"{caption}_{e}", caption, {"experiment": e, "shows": words}))
-    if any("symmetry" in e["dataset"] for e in study["experiments"].values()):
-        words = "metrics against the departure from symmetry"
-        shown.append(Figure("departure", "departure", {"experiment": "all", "shows": words}))
-    for stage, name, words in (
-        ("forward", "forward_process", "the noising process"),
-        ("gradients", "variance", "variance of objectives and gradients"),
-    ):
-        for job in jobs(study, stage):
-            shown.append(Figure(name, name, job | {"shows": words}))
-    labels = {"experiment": "all", "shows": "cost against quality"}
-    return [*shown, Figure("cost_quality", "cost_quality", labels)]
+    shown = [
+        Figure(f"{name}_{e}", name, {"experiment": e, "shows": kind.shows}, kind.draw)
+        for e, settings in study["experiments"].items()
+        if "variant_of" not in settings
+        for name, kind in KINDS.items()
+        if kind.of(study, e)
+    ]
+    for name, kind in SINGLE.items():
+        if kind.of(study):
+            job = jobs(study, SIDE[name])[0] if name in SIDE else {"experiment": "all"}
+            shown.append(Figure(name, name, job | {"shows": kind.shows}, kind.draw))
+    return shown

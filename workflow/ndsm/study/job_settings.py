@@ -11,7 +11,7 @@ from ndsm.artefacts.files import digest
 from ndsm.study import reach
 from ndsm.study.code_dependencies import digests
 from ndsm.study.configuration import ConfigError
-from ndsm.study.figure_list import figures, varied
+from ndsm.study.figure_list import KINDS, SINGLE, figures, varied
 from ndsm.study.methods import null_of
 from ndsm.study.plan import (
     along,
@@ -102,7 +102,11 @@ def spec(study: Study, stage: str, **wildcards: str) -> dict[str, Any]:
                 "experiments": {name: _drawn(study, name) for name in study["experiments"]},
                 "frontiers": _frontiers(study),
                 "varied": {e: varied(study, e) for e in bases(study)},
-                "figures": [figure.name for figure in figures(study)],
+                "figures": {
+                    figure.name: {"draw": figure.draw, "experiment": figure.labels["experiment"]}
+                    for figure in figures(study)
+                },
+                "kinds": [*KINDS, *SINGLE],
             }
         case "gradients":
             own = study["gradients"]

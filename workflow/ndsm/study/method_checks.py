@@ -8,15 +8,14 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
+from ndsm.method.registry import CHAIN, DATA, FITS, OBJECTIVES, SAMPLERS, learning_from
 from ndsm.study.grids import steps_of
 from ndsm.study.messages import allowed, as_list, shown, unknown
 from ndsm.study.methods import ISOTROPIC, evaluations_with, suits
-from ndsm.vocabulary import EXAMPLES, TWICE
 
-CHAIN_OBJECTIVES = sorted(name for name, kind in EXAMPLES.items() if kind == "chain")
+CHAIN_OBJECTIVES = learning_from(CHAIN)
 LEAST_SHARE = 0.01  # of the law of noise levels, between those of t_min and T
-LINEAR = ["dsm", "flow_matching"]  # of data to N(0, I)
-ODE_SAMPLERS = ["adams", "edm", "heun"]  # which follow the probability flow
+ODE_SAMPLERS = [name for name, entry in SAMPLERS.items() if entry.ode]
 SHORTEST = 1e-5  # step of a grid, of its time: single precision knows it to a hundredth
 LONGEST = 2  # step of the Euler kernel: from that on a component N(m, I) is left in oscillations
 FLATTEST, STEEPEST = (
@@ -86,8 +85,7 @@ def _own_problems(
     of_training = settings.get("training", {}) | tuned.get("training", {})
     batch = of_training.get("batch", experiment["training"]["batch"])
     evaluations = evaluations_with(experiment["training"], batch)
-    least = 2 if objective in TWICE else 1
-    if objective != "none" and evaluations < least:
+    if objective != "none" and evaluations < OBJECTIVES[objective].evaluations:
         given = f"{key}.training.evaluations: {experiment['training']['evaluations']}"
         few = f"make no step of {method}, whose batch is {batch}"
         yield f"{given} {few}; allowed: more, or a smaller batch"
@@ -135,11 +133,12 @@ def _kernel_problems(
         method: whose process it is.
         objective: the method's.
     """
-    kind, where = EXAMPLES.get(objective), f"{homes['steps']}.process.steps: {process['steps']}"
-    if kind == "data" and process["kernel"] == "euler":
+    kind = OBJECTIVES[objective].examples if objective in OBJECTIVES else None
+    where = f"{homes['steps']}.process.steps: {process['steps']}"
+    if kind == DATA and process["kernel"] == "euler":
         given = f"{homes['kernel']}.process.kernel: 'euler' with objective {objective} ({method})"
         yield f"{given}, one jump from the data; allowed: exponential"
-    if kind != "chain":
+    if kind != CHAIN:
         return
     shortest, longest = steps_of(process)
     if shortest < SHORTEST:
@@ -184,7 +183,7 @@ def _objective_problems(
     where = f"{key}.drifts.{settings['drift']}.covariance: {drift.get('covariance')!r} with"
     isotropic = f"allowed: {', '.join(ISOTROPIC)}"
     chain = objective in CHAIN_OBJECTIVES
-    if objective in LINEAR and drift["fit"] != "ou":
+    if objective != "none" and OBJECTIVES[objective].linear and drift["fit"] != "ou":
         ou = [name for name, other in experiment["drifts"].items() if other["fit"] == "ou"]
         linear = f"is not linear, as {objective} asks; {allowed(settings['drift'], ou)}"
         yield f"methods.{method}.drift: {settings['drift']!r} {linear}"
@@ -192,7 +191,7 @@ def _objective_problems(
         if objective != "dsm":
             given = f"methods.{method}.known: {settings['known']!r} with objective {objective}"
             yield f"{given}; allowed: objective dsm"
-        elif experiment["drifts"][settings["known"]]["fit"] in ("ou", "standard"):
+        elif not FITS[experiment["drifts"][settings["known"]]["fit"]].mixture:
             fits = [n for n, other in experiment["drifts"].items() if "covariance" in other]
             yield unknown(f"methods.{method}.known", settings["known"], fits) + f" in {key}"
     sampler = settings.get("sampler", experiment["sampling"]["sampler"])

@@ -5,11 +5,15 @@ Used by the Snakefile alone; ``study`` is what ``configuration.resolve`` made.
 
 from typing import Any
 
+from ndsm.method.registry import BRIDGE, CHAIN, DATA, OBJECTIVES, SAMPLERS, learning_from
+from ndsm.metrics.registry import LIKELIHOOD
 from ndsm.study.stacks import Study
-from ndsm.vocabulary import EXAMPLES, FLOWS, LIKELIHOOD, PER_STEP, UNTRAINED, is_trained
+from ndsm.vocabulary import UNTRAINED, is_trained
 
 # One within-component variance: what the exponential kernel, sampler and the long jump need.
 ISOTROPIC = ["spherical", "tied"]
+# The objectives whose examples are simulated with the drift.
+SIMULATED = [*learning_from(CHAIN), *learning_from(DATA)]
 
 
 def trained(study: Study, experiment: str) -> list[str]:
@@ -32,7 +36,7 @@ def noising(study: Study, experiment: str, drift: str) -> dict[str, Any] | None:
     noised = [
         settings_of(study, experiment, name)["process"]
         for name in settings["methods"]
-        if EXAMPLES.get(own[name]["objective"]) in ("chain", "data") and own[name]["drift"] == drift
+        if own[name]["drift"] == drift and own[name]["objective"] in SIMULATED
     ]
     usual = settings["process"]
     alike = [process for process in noised if process["kernel"] == usual["kernel"]]
@@ -70,8 +74,8 @@ def own_sampler(own: dict[str, Any], sampling: dict[str, Any]) -> dict[str, Any]
     """A method's own sampler, with its own steps or about as many network evaluations as usual."""
     if "sampler" not in own:
         return {}
-    evaluations = sampling["steps"] * PER_STEP.get(sampling["sampler"], 1)
-    steps = max(1, evaluations // PER_STEP.get(own["sampler"], 1))
+    evaluations = sampling["steps"] * SAMPLERS[sampling["sampler"]].evaluations
+    steps = max(1, evaluations // SAMPLERS[own["sampler"]].evaluations)
     return {"sampler": own["sampler"], "steps": own.get("sampler_steps", steps)}
 
 
@@ -83,12 +87,12 @@ def null_of(study: Study, experiment: str, method: str) -> str:
 
     def model(name: str) -> list[Any]:
         own, settings = study["methods"][name], settings_of(study, experiment, name)
-        kind, sampling = EXAMPLES[own["objective"]], settings["sampling"]
+        kind, sampling = OBJECTIVES[own["objective"]].examples, settings["sampling"]
         linear = settings["drifts"][own["drift"]]["fit"] == "ou"
-        still = sampling["sampler"] in FLOWS and (linear or kind == "bridge")
+        still = SAMPLERS[sampling["sampler"]].angle and (linear or kind == BRIDGE)
         if still and "known" not in own:
             return [own["drift"], sampling]
-        named = own["objective"] if kind != "chain" else kind
+        named = own["objective"] if kind != CHAIN else kind
         keys = ("drift", "known", "stride")
         return [named, settings["process"], sampling, *(own.get(k) for k in keys)]
 

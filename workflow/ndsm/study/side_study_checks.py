@@ -7,11 +7,11 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
+from ndsm.method.registry import BRIDGE, FITS, OBJECTIVES
 from ndsm.study.messages import allowed, shown, unknown
 from ndsm.study.method_checks import fit_problems
 from ndsm.study.methods import settings_of, suits, trained
 from ndsm.study.stacks import Study
-from ndsm.vocabulary import EXAMPLES
 
 SIDES = ("score", "gradients", "forward")
 SCORED = 500  # points of real data: half of them are where the score is, half what it is told by
@@ -39,7 +39,7 @@ def _score_problems(study: Study, name: str) -> Iterator[str]:
     if held_out + 2 * (samples := experiment["sampling"]["samples"]) < SCORED:
         given = f"score.experiment: {name!r} has {held_out} held-out points and {samples} samples"
         yield f"{given}; allowed: {SCORED} or more of the former and twice the latter together"
-    there = [m for m in methods if EXAMPLES[study["methods"][m]["objective"]] != "bridge"]
+    there = [m for m in methods if OBJECTIVES[study["methods"][m]["objective"]].examples != BRIDGE]
     for method in study["score"]["methods"]:
         if method not in there:  # which learns a velocity, if it is there at all
             yield unknown("score.methods", method, there)
@@ -79,7 +79,7 @@ def _strange(section: str, fit: dict[str, Any], experiment: dict[str, Any]) -> s
     """Why a drift cannot be shown, if so."""
     # The gradients have their own process, by this kernel.
     kernel = "exponential" if section == "gradients" else experiment["process"]["kernel"]
-    if fit["fit"] in ("ou", "standard"):
+    if not FITS[fit["fit"]].mixture:
         return "linear"
     if fit["fit"] == "labels" and section == "gradients":
         return "fitted with labels"
