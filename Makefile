@@ -38,7 +38,7 @@ SNAKEMAKE := $(BIN)/python -m snakemake --config $(CONFIG) --workflow-profile wo
 # Without a graphics card torch's CPU build is enough, and a tenth of the download.
 TORCH_CPU := https://download.pytorch.org/whl/cpu
 
-.PHONY: help study smoke mnist figures report reference touch test lint bench unlock clean
+.PHONY: help study smoke mnist figures report reference docs touch test lint bench unlock clean
 
 help: ## show this help
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 10
@@ -68,6 +68,9 @@ report: study ## make results/<study>/report.html
 
 reference: study ## keep the study's tables, claims and some figures; write RESULTS.md, README's tables
 	$(BIN)/python -m ndsm.report.answers results/reference README.md RESULTS.md --keep $(RESULTS) --name $(REFERENCE)
+
+docs: .venv/installed ## write docs/configuration.md from the schema and config.yaml
+	$(BIN)/python docs/configuration.py
 
 # All of them, so that Snakemake notices later changes of the settings behind each.
 touch: .venv/installed ## take results copied here without .snakemake as up to date
