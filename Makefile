@@ -1,4 +1,5 @@
-# The study and its tests; needs Python 3.11 with venv and pip. STUDY=name chooses another study.
+# The study and its tests; needs Python 3.11, 3.12 or 3.13 with venv and pip. STUDY=name chooses another
+# study. Works with GNU make from 3.81 on and with the tools of Linux and macOS.
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
@@ -11,7 +12,9 @@ CLAIM ?=
 SCALE ?=
 # Of the benchmark: its rows, all of them unless some are named.
 PART ?=
-PYTHON ?= python3.11
+# The first of these that runs; PYTHON=/path/to/python names another.
+PYTHON ?= $(shell for name in python3.11 python3.12 python3.13 python3; do \
+	$$name -c '' 2> /dev/null && echo $$name && break; done)
 
 # A text of the user's for the shell; for Snakemake, which reads the values of --config as YAML.
 shell-text = '$(subst ','\'',$(1))'
@@ -41,7 +44,7 @@ TORCH_CPU := https://download.pytorch.org/whl/cpu
 .PHONY: help study smoke mnist figures report reference docs touch test lint bench unlock clean
 
 help: ## show this help
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 10
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "%-10s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 study: .venv/installed ## run the study: tables, claims, figures
 	$(SNAKEMAKE)
@@ -95,7 +98,13 @@ unlock: .venv/installed ## release the folder, after a Snakemake that was killed
 clean: ## remove the study's results
 	rm -rf $(RESULTS)
 
+# Before anything is downloaded.
+VERSION_FITS := 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))'
+WRONG_PYTHON = "error: PYTHON: "$(call shell-text,$(PYTHON))" is no Python 3.11, 3.12 or 3.13;" \
+	"install one (apt, brew, pyenv, conda), or name it: make PYTHON=/path/to/python3.11"
+
 .venv/installed: envs/requirements.txt pyproject.toml
+	@$(PYTHON) -c $(VERSION_FITS) 2> /dev/null || { echo $(WRONG_PYTHON) >&2; exit 1; }
 	$(PYTHON) -m venv .venv
 	command -v nvidia-smi > /dev/null || $(BIN)/python -m pip install --quiet --retries 0 \
 		--extra-index-url $(TORCH_CPU) --no-deps "$$(grep -o '^torch==[^ ]*' $<)"

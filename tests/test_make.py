@@ -114,3 +114,25 @@ def test_unlock_releases_the_folder_of_a_killed_snakemake(tmp_path: Path) -> Non
     lock.write_text("results/default/claims.csv\n")
     make(tree, "unlock", env=os.environ | {"PATH": os.defpath})
     assert not lock.exists()
+
+
+@pytest.mark.parametrize("there", [True, False], ids=["of another version", "not there"])
+def test_another_python_is_refused_before_anything_is_installed(
+    tmp_path: Path, there: bool
+) -> None:
+    tree, python = checkout(tmp_path / "tree"), tmp_path / "python"
+    (tree / ".venv" / "installed").unlink()
+    if there:
+        python.write_text("#!/bin/sh\nexit 1\n")
+        python.chmod(0o755)
+    said = make(tree, "study", f"PYTHON={python}", status=2)
+    (line,) = [line for line in said.splitlines() if line.startswith("error: ")]
+    assert line.startswith(f"error: PYTHON: {python} is no Python 3.11, 3.12 or 3.13; install one")
+    assert line.endswith("or name it: make PYTHON=/path/to/python3.11")
+    assert not (tree / "told.json").exists()
+
+
+def test_help_lists_the_targets() -> None:
+    said = make(ROOT, "help")
+    assert "study     run the study: tables, claims, figures\n" in said
+    assert {line.split()[0] for line in said.splitlines()} >= {"docs", "mnist", "report", "clean"}
