@@ -96,9 +96,9 @@ def keep(study: Path, folder: Path, page: str) -> None:
 
 
 def commits(reference: Path) -> str:
-    """Which code made each study, by the commits in its record."""
+    """Which code made each study, by the commits in its record; + of a tree with changes."""
     made = {
         path.parent.relative_to(reference).as_posix(): reading.own_record(path)["commit"]
         for path in sorted(reference.glob("**/claims.csv"))
     }
-    return ", ".join(f"{name} by {commit[:7]}" for name, commit in made.items())
+    return ", ".join(f"{name} by {commit[:7]}{commit[40:]}" for name, commit in made.items())
