@@ -86,7 +86,7 @@ lint: .venv/tested ## check style, types and rules
 	$(BIN)/python -m ruff check
 	$(BIN)/python -m ruff format --check
 	$(BIN)/python -m mypy
-	$(BIN)/python -m snakefmt --check Snakefile workflow/rules
+	$(BIN)/python -m snakefmt --check Snakefile workflow/Snakefile workflow/rules
 	$(SNAKEMAKE) --lint
 
 bench: .venv/measured ## measure speed: results/bench/bench.md; PART=stacks for some rows

@@ -81,6 +81,24 @@ use rule * from ndsm as ndsm_*
 """
 
 
+def test_the_standard_layout_works(tree: Path) -> None:
+    """Its Snakefile is the same workflow, from the checkout, from elsewhere, and as a module."""
+    elsewhere = tree.parent / "elsewhere"
+    elsewhere.mkdir()
+    study = ("--config", "study=smoke")
+    for folder, snakefile in (
+        (tree, "workflow/Snakefile"),
+        (elsewhere, f"{tree}/workflow/Snakefile"),
+    ):
+        options = ("--snakefile", snakefile, "--dry-run", "--cores", "1", *study)
+        said = snakemake(folder, *options).stdout
+        assert "aggregate" in said and "Job stats:" in said
+    outer = OUTER.format(prefix="").replace("../tree/Snakefile", "../tree/workflow/Snakefile")
+    (elsewhere / "Snakefile").write_text(outer)
+    snakemake(elsewhere, "--cores", "1", "--", DATA)
+    assert (elsewhere / DATA).exists()
+
+
 def test_another_workflow_may_have_this_one_as_a_module(tree: Path) -> None:
     """With a folder of its own for the results or without."""
     outer = tree.parent / "outer"
