@@ -160,9 +160,9 @@ def test_obeying_each_message_brings_the_same_tables_back(smoke: Path, tmp_path:
         if (done := snakemake(tree, *gather, *again, status=None)).returncode == 0:
             break
         removed.append(re.findall(r"error: (results/\S+) \(rule", done.stdout)[0])
-        # It may be gone: another job ended while the first that came of it was made again.
+        # It may be gone: it was being made again when a job beside it ended with this message.
         (tree / removed[-1]).unlink(missing_ok=True)
     assert removed[0].startswith("results/smoke/drift/weighted_modes/")
-    assert len(removed) <= 2
+    assert len(set(removed)) <= 2
     names = ["tables/summary.csv"]
     assert filecmp.cmpfiles(folder, smoke / "results" / "smoke", names, shallow=False)[0] == names

@@ -1,16 +1,18 @@
+# It reads records alone of some of these results. They are inputs all the same: one that was removed,
+# as a message asks, is made again.
 rule aggregate:
     input:
         data=every("data", "{experiment}.safetensors"),
-        drifts=every("drift", "{experiment}/{drift}/{part}.json"),
-        networks=every("train", "{experiment}/{method}/{part}.json"),
+        drifts=every("drift", "{experiment}/{drift}/{part}.safetensors"),
+        networks=every("train", "{experiment}/{method}/{part}.safetensors"),
         samples=every("sample", "{experiment}/{method}/{part}.safetensors"),
         metrics=every("evaluate", "{experiment}/{method}/{part}.csv"),
-        classifiers=every("classifier", "{images}.json"),
+        classifiers=every("classifier", "{images}.safetensors"),
         scores=every("score", "{experiment}/{method}/{part}.csv"),
         gradients=every("gradients", "{experiment}.csv"),
         gradient_metrics=every("gradients", "{experiment}.metrics.csv"),
         forward=every("forward", "{experiment}.csv"),
-        latent=every("latent", "{experiment}/{codes}.json"),
+        latent=every("latent", "{experiment}/{codes}.safetensors"),
         code=code("aggregate"),
     output:
         metrics=report(

@@ -115,8 +115,7 @@ def train(
         net: the score network of R replicas; trained in place.
         source: see ``training_examples``.
         objective: a key of ``OBJECTIVES``.
-        settings: ``evaluations`` (network evaluations over all steps, per particle), ``batch``,
-            ``learning_rate``, ``ema`` (see ``Adam``).
+        settings: ``evaluations`` a particle, ``batch``, ``learning_rate``, ``ema`` (see ``Adam``).
         streams: one generator per replica.
         checkpoint: where to keep and find an interrupted training.
         learned: the α of ``ndsm_cv``, if it is to be learned.
@@ -140,7 +139,6 @@ def train(
         losses.restore(found, adam.steps)
         if learned:
             learned.moments = found["moments"]
-
     first = adam.steps
     for step in range(first, steps):
         k = step % source.block
@@ -153,7 +151,6 @@ def train(
             moving = source.state() | {"streams": drawn_from} | losses.state()
             moving |= {"moments": learned.moments} if learned else {}
             checkpoint.save(adam.state() | moving)
-
         example = source.draw(k, uniforms[k])
         loss = loss_of(function, example, noises[k]) * torch.exp(weight * example.t).squeeze(-1)
         # Replicas share no weights, so the gradient of the sum is that of each alone.

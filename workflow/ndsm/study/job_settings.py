@@ -102,10 +102,7 @@ def spec(study: Study, stage: str, **wildcards: str) -> dict[str, Any]:
                 "experiments": {name: _drawn(study, name) for name in study["experiments"]},
                 "frontiers": _frontiers(study),
                 "varied": {e: varied(study, e) for e in bases(study)},
-                "figures": {
-                    figure.name: {"draw": figure.draw, "experiment": figure.labels["experiment"]}
-                    for figure in figures(study)
-                },
+                "figures": _figures(study),
                 "kinds": [*KINDS, *SINGLE],
             }
         case "gradients":
@@ -184,6 +181,14 @@ def _made(study: Study, stage: str, **names: str) -> str:
     """A digest of the settings that reach a result, whichever its replicas."""
     told = spec(study, stage, **names, part="0")
     return digest({key: value for key, value in told.items() if key not in JOB_ALONE})
+
+
+def _figures(study: Study) -> dict[str, dict[str, str]]:
+    """What draws each figure, and of which experiment."""
+    return {
+        figure.name: {"draw": figure.draw, "experiment": figure.labels["experiment"]}
+        for figure in figures(study)
+    }
 
 
 def _frontiers(study: Study) -> dict[str, Any]:
