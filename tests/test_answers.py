@@ -191,3 +191,11 @@ def test_a_study_is_kept_with_the_figures_that_a_page_shows(reference, tmp_path)
     assert (folder / "claims.csv").read_text() == claims_of_study
     with pytest.raises(Refused, match="figures: no missing.png, which the README shows"):
         kept_studies.keep(study, folder, page.replace("forward_process", "missing"))
+
+
+def test_a_table_kept_as_another_is_refused(reference):
+    default = reference / "default"
+    for suffix in ("csv", "json"):
+        (default / f"summary.{suffix}").write_bytes((default / f"cost.{suffix}").read_bytes())
+    with pytest.raises(Refused, match="it is cost.csv of a study, kept as another"):
+        answers.readme(PAGE, reference)

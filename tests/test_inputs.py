@@ -87,6 +87,19 @@ def test_a_result_of_other_settings_is_noticed(path: Path) -> None:
     assert read(path, device="cuda", network={"width": 8})  # what only one of them was told
 
 
+@pytest.mark.parametrize("other", ["score/e/m/0", "train/e/m/1", "train/f/m/0"])
+def test_a_result_that_lies_elsewhere_is_noticed(tmp_path: Path, other: str) -> None:
+    folder = tmp_path / "results" / "study"
+    there, here = (folder / f"{name}.safetensors" for name in ("train/e/m/0", other))
+    files.write_tensors(there, arrays(), files.provenance(TOLD))
+    assert read(there)
+    here.parent.mkdir(parents=True, exist_ok=True)
+    for suffix in (".safetensors", ".json"):
+        here.with_suffix(suffix).write_bytes(there.with_suffix(suffix).read_bytes())
+    with pytest.raises(Refused, match="it is train/e/m/0.safetensors, which was moved or copied"):
+        read(here)
+
+
 def test_a_result_made_from_an_older_one_is_noticed(path: Path, tmp_path: Path) -> None:
     source = tmp_path / "data.safetensors"
     files.write_tensors(source, {"pool": np.zeros((5, 2))}, {})

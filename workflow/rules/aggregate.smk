@@ -1,18 +1,18 @@
-# It reads records alone of some of these results. They are inputs all the same: one that was removed,
-# as a message asks, is made again.
+# Of some of these it reads the record alone, which says what they cost. The results are inputs all the
+# same: one that was removed, as a message asks, is made again.
 rule aggregate:
     input:
         data=every("data", "{experiment}.safetensors"),
-        drifts=every("drift", "{experiment}/{drift}/{part}.safetensors"),
-        networks=every("train", "{experiment}/{method}/{part}.safetensors"),
-        samples=every("sample", "{experiment}/{method}/{part}.safetensors"),
+        drifts=every("drift", "{experiment}/{drift}/{part}", *BOTH),
+        networks=every("train", "{experiment}/{method}/{part}", *BOTH),
+        samples=every("sample", "{experiment}/{method}/{part}", *BOTH),
         metrics=every("evaluate", "{experiment}/{method}/{part}.csv"),
-        classifiers=every("classifier", "{images}.safetensors"),
+        classifiers=every("classifier", "{images}", *BOTH),
         scores=every("score", "{experiment}/{method}/{part}.csv"),
         gradients=every("gradients", "{experiment}.csv"),
         gradient_metrics=every("gradients", "{experiment}.metrics.csv"),
         forward=every("forward", "{experiment}.csv"),
-        latent=every("latent", "{experiment}/{codes}.safetensors"),
+        latent=every("latent", "{experiment}/{codes}", *BOTH),
         code=code("aggregate"),
     output:
         metrics=report(

@@ -87,10 +87,15 @@ def options():
     return shlex.join(text for key, texts in given.items() if texts for text in (key, *texts))
 
 
-def every(stage, pattern):
-    """The file that each job of a stage leaves; listed only if asked for, not by jobs on a cluster."""
+BOTH = (".safetensors", ".json")  # a result and its record
+
+
+def every(stage, pattern, *endings):
+    """The files that each job of a stage leaves; listed only if asked for, not by jobs on a cluster."""
     return lambda wildcards: [
-        f"<results>/{stage}/{pattern.format(**job)}" for job in plan.jobs(STUDY, stage)
+        f"<results>/{stage}/{pattern.format(**job)}{ending}"
+        for job in plan.jobs(STUDY, stage)
+        for ending in endings or [""]
     ]
 
 

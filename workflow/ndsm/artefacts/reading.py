@@ -63,6 +63,8 @@ def _sound(path: Path) -> dict[str, Any]:
     These may be gone, as where the result was copied.
     """
     record = own_record(path)
+    if record["place"] != files.place(path):
+        raise unusable(path, f"it is {record['place']}, which was moved or copied there")
     for name, digest in record["inputs"].items():
         source = Path(os.path.normpath(path.parent / name))
         if files.record_path(source).exists() and _sound(source)["sha256"] != digest:
@@ -71,10 +73,10 @@ def _sound(path: Path) -> dict[str, Any]:
 
 
 def own_record(path: Path) -> dict[str, Any]:
-    """The record of a result, whole, and of no other result; what that was made from is not asked.
+    """The record of a result, whole; neither its place nor what it was made from is asked.
 
     Raises:
-        Refused: there is none, it has been changed, or it is that of another result.
+        Refused: there is none, or it has been changed.
     """
     try:
         record = json.loads(files.record_path(path).read_text("utf-8"))
@@ -85,9 +87,6 @@ def own_record(path: Path) -> dict[str, Any]:
         whole = False
     if not whole:
         raise unusable(path, f"its record {files.record_path(path)} is damaged")
-    below = Path(record["place"]).parts[1:]  # its stage's folder; a kept table lies elsewhere
-    if below and path.parts[-len(below) :] != below:
-        raise unusable(path, f"it is {record['place']}, which was moved or copied there")
     return record
 
 

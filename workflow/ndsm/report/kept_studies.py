@@ -37,10 +37,13 @@ def kept(path: Path) -> pd.DataFrame:
     """A table of ``reference``, if it is whole; its study may have been run again since.
 
     Raises:
-        Refused: its bytes are not those of its record.
+        Refused: its bytes are not those of its record, or it is another table.
     """
-    if files.sha256(path) != reading.own_record(path)["sha256"]:
+    record = reading.own_record(path)
+    if files.sha256(path) != record["sha256"]:
         raise reading.unusable(path, "its bytes are not those of its record (SHA-256)")
+    if Path(record["place"]).name != path.name:
+        raise reading.unusable(path, f"it is {record['place']} of a study, kept as another")
     return pd.read_csv(path, dtype={"n_train": "Int64"})
 
 

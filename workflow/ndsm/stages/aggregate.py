@@ -36,37 +36,31 @@ def main(
 ) -> None:
     """Writes metrics, summary, cost, gradients, forward and samples tables."""
     metrics = collect_metrics(results, spec)
-    record = files.provenance(spec)
-    files.write_table(out / "metrics.csv", metrics, record)
-
     summary = summarise(metrics, spec)
-    files.write_table(out / "summary.csv", summary, record)
-    accuracies = {name: _accuracy(results, name) for name in spec.get("classifiers", [])}
-    variants = [e for e, settings in spec["experiments"].items() if "variant_of" in settings]
-    whole = summary[~summary.experiment.isin(variants)]
-    files.write_text(out / "summary.tex", latex(whole))
-    lines = [markdown(whole, spec["study"], accuracies), *variant_tables(metrics, spec)]
-
-    files.write_table(out / "cost.csv", collect_cost(results, spec), record)
+    tables = {"metrics": metrics, "summary": summary, "cost": collect_cost(results, spec)}
     for name in ("gradients", "forward"):
         if experiments := spec.get(name):
-            table = _side_study(results / name, experiments)
-            files.write_table(out / f"{name}.csv", table, record)
+            tables[name] = _side_study(results / name, experiments)
     if spec["frontiers"]:
-        runs = frontier(results, metrics, spec)
-        files.write_table(out / "frontier.csv", runs, record)
-        reached = time_to_quality(runs, spec)
-        files.write_table(out / "time_to_quality.csv", reached, record)
-        lines += reached_table(reached, spec)
-    files.write_text(out / "summary.md", "\n".join(lines))
+        tables["frontier"] = frontier(results, metrics, spec)
+        tables["time_to_quality"] = time_to_quality(tables["frontier"], spec)
+    variants = [e for e, settings in spec["experiments"].items() if "variant_of" in settings]
     for experiment, settings in spec["experiments"].items():
-        if "variant_of" in settings:
-            continue
-        samples = collect_samples(results, experiment, spec)
-        files.write_table(out / "samples" / f"{experiment}.csv", samples, record)
-        if settings["latent"]:
-            codes = collect_samples(results, experiment, spec, "codes")
-            files.write_table(out / "codes" / f"{experiment}.csv", codes, record)
+        for what in ("samples", "codes") if settings["latent"] else ("samples",):
+            if experiment not in variants:
+                drawn = collect_samples(results, experiment, spec, what)
+                tables[f"{what}/{experiment}"] = drawn
+    accuracies = {name: _accuracy(results, name) for name in spec.get("classifiers", [])}
+
+    whole = summary[~summary.experiment.isin(variants)]
+    lines = [markdown(whole, spec["study"], accuracies), *variant_tables(metrics, spec)]
+    if "time_to_quality" in tables:
+        lines += reached_table(tables["time_to_quality"], spec)
+    record = files.provenance(spec)  # when all is read that the tables are made from
+    for name, table in tables.items():
+        files.write_table(out / f"{name}.csv", table, record)
+    files.write_text(out / "summary.tex", latex(whole))
+    files.write_text(out / "summary.md", "\n".join(lines))
     remove_others(out, record)
     print(f"{len(metrics)} metric values, {len(summary)} summary rows in {out}", flush=True)
 
