@@ -4,7 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -99,3 +99,20 @@ def smoke(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def tree(tmp_path: Path) -> Path:
     """A fresh copy of the tree."""
     return copy_tree(tmp_path / "tree")
+
+
+@pytest.fixture
+def looks() -> Iterator[Any]:
+    """The looks of three methods, in the style of our figures; all are closed afterwards."""
+    import matplotlib.pyplot as plt
+
+    from ndsm.report import style
+
+    style.use()
+    yield style.looks([["gmm", "dsm", "ndsm_cv"]])
+    plt.close("all")
+
+
+def lines(panel: Any) -> dict[str, Any]:
+    """The lines of a panel by their labels."""
+    return {line.get_label(): line for line in panel.get_lines()}

@@ -9,12 +9,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from changed import changed, refusal
 from ndsm.errors import Refused
 from ndsm.report.comparisons import compared
 from ndsm.study import configuration, methods
 from ndsm.study.claim_checks import GRADIENT_METRICS, NONLINEAR, claim_problems
 from ndsm.vocabulary import BEST, FIT_SHARE, POINTS, SECONDS, UNTRAINED
-from test_config import changed, refusal
 
 LATENT = {"experiment": "digits_latent", "method": "ndsm_jump", "baseline": "edm"}
 ELSEWHERE = LATENT | {"baseline": "gmm_drift", "baseline_experiment": "digits"}

@@ -9,14 +9,14 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
-from matplotlib.colors import to_rgb
 
-from conftest import ROOT
+from conftest import ROOT, lines
 from ndsm.artefacts import files
-from ndsm.report import cost_figures, metric_figures, sample_figures, style
+from ndsm.report import metric_figures, sample_figures, style
 from ndsm.stages import figures
 from ndsm.study import figure_list
 
+pytestmark = pytest.mark.usefixtures("looks")
 METHODS = ["gmm", "dsm", "ndsm_cv"]
 SPEC = {
     "experiments": {
@@ -101,17 +101,6 @@ def tables(tmp_path_factory):
     ]
     files.write_table(folder / "forward.csv", pd.concat(frames), {})
     return folder
-
-
-@pytest.fixture(autouse=True)
-def looks():
-    style.use()
-    yield style.looks([METHODS])
-    plt.close("all")
-
-
-def lines(panel):
-    return {line.get_label(): line for line in panel.get_lines()}
 
 
 def test_every_figure_is_written_in_both_formats(tables, tmp_path):
@@ -291,79 +280,6 @@ def test_departure_orders_experiments_by_its_size(tmp_path, looks):
         np.testing.assert_allclose(drawn[name].get_ydata(), [1.3, 0.3, 1.1])
 
 
-def test_runs_at_several_components_are_drawn_at_their_numbers(tmp_path, looks):
-    """But not a size or a method with one run only; the floor is the experiment's."""
-    runs = {"e_20": 20, "e_100": 100}
-    rows = [
-        (e, m, n, s, metric, k + n + s if metric == "fid" else 1 / k)
-        for e, k in {"e": 50, **runs}.items()
-        for m in ("dsm", "gmm")
-        for n in ((9, 99) if e != "e_20" else (99,))
-        for s in range(3)
-        for metric in ("fid", "nearest_ratio")
-        if (m, e) != ("gmm", "e_20")
-    ]
-    rows += [("e", "real", None, 0, "fid", 7.0)]
-    names = "experiment method n_train seed metric value".split()
-    files.write_table(tmp_path / "metrics.csv", pd.DataFrame(rows, columns=names), {})
-    shown = {"methods": ["dsm", "gmm"], "metrics": ["fid", "kid", "nearest_ratio"]}
-    spec = {"experiments": {"e": shown}, "varied": {"e": {"components": runs}}}
-    figure = cost_figures.components(tmp_path, spec, looks, "e")
-    fid, ratio = figure.axes
-    assert fid.get_title() == "99 training points" and ratio.get_xlabel().startswith("components")
-    drawn = lines(fid)
-    assert set(drawn) == {"dsm", "floor"}
-    np.testing.assert_allclose(drawn["dsm"].get_xdata(), [20, 100])
-    np.testing.assert_allclose(drawn["dsm"].get_ydata(), [120, 200])
-    np.testing.assert_allclose(drawn["floor"].get_ydata(), 7)
-    np.testing.assert_allclose(lines(ratio)["dsm"].get_ydata(), [1 / 20, 1 / 100])
-
-
-def test_budgets_stand_beside_the_untrained_model(tmp_path):
-    """A line at its mean, of each size; of a method with one budget there is nothing."""
-    values = {("e", "dsm"): 3, ("e_20", "dsm"): 5, ("e", "dsm_untrained"): 9, ("e", "edm"): 1}
-    values[("e", "edm_untrained")] = 8
-    rows = [
-        (e, method, n, seed, "kl", value + seed + n)
-        for (e, method), value in values.items()
-        for n in (10, 100)
-        for seed in range(3)
-    ]
-    names = "experiment method n_train seed metric value".split()
-    files.write_table(tmp_path / "metrics.csv", pd.DataFrame(rows, columns=names), {})
-    methods = ["dsm", "dsm_untrained", "edm", "edm_untrained"]
-    spec = {"experiments": {"e": {"methods": methods, "metrics": ["kl"]}}}
-    spec["varied"] = {"e": {"budgets": {"e_20": 20, "e": 40}}}
-    figure = cost_figures.budgets(tmp_path, spec, style.looks([methods]), "e")
-    for panel, n in zip(figure.axes, (10, 100), strict=True):
-        drawn = lines(panel)
-        assert set(drawn) == {"dsm", cost_figures.NULLS}
-        np.testing.assert_allclose(drawn["dsm"].get_ydata(), [6 + n, 4 + n])
-        np.testing.assert_allclose(drawn[cost_figures.NULLS].get_ydata(), 10 + n)
-
-
-def test_a_frontier_shows_the_metric_of_its_thresholds(tmp_path, looks):
-    """Whatever that is; each budget's mean stands over its cost."""
-    budgets, names = {"e": 40, "e_20": 20}, "experiment run method n_train seed metric value"
-    costs = "seconds network_evaluations sampling_steps sampling_evaluations autoencoder_seconds"
-    rows = [
-        ("e", run, "dsm", 9, seed, "kl", 1 / size + seed, size / 10, size, 8, 8, 0.0)
-        for run, size in budgets.items()
-        for seed in range(3)
-    ]
-    table = pd.DataFrame(rows, columns=[*names.split(), *costs.split()])
-    files.write_table(tmp_path / "frontier.csv", table, {})
-    own = table[table.run == "e"][["experiment", "method", "n_train", "seed", "metric", "value"]]
-    files.write_table(tmp_path / "metrics.csv", own, {})
-    told = {"budgets": ["e_20", "e"], "steps": ["e"], "thresholds": {"kl": ["dsm"]}}
-    spec = {"experiments": {"e": {"methods": ["dsm"]}}, "frontiers": {"e": told}}
-    figure = cost_figures.frontier(tmp_path, spec, looks, "e")
-    seconds, evaluations = figure.axes  # the sampler's steps do not vary
-    for panel, at in ((seconds, [2, 4]), (evaluations, [20, 40])):
-        np.testing.assert_allclose(lines(panel)["dsm"].get_xdata(), at)
-        np.testing.assert_allclose(lines(panel)["dsm"].get_ydata(), [1 / 20 + 1, 1 / 40 + 1])
-
-
 def test_both_branches_share_a_mosaic():
     x = np.zeros((60, 16)) + np.linspace(0, 0.2, 60)[:, None]
     x[::2] = 1 - x[::2]
@@ -387,54 +303,3 @@ def test_projection_keeps_the_plane_of_the_data(tables, looks):
     data = pd.read_csv(tables / "samples/rings.csv").query("method == 'data'")
     np.testing.assert_allclose(shown, data[["x0", "x1"]])
     assert figure.subfigs[0].axes[1].get_title() == "gmm"
-
-
-def test_looks_differ_and_are_dark_enough_for_paper():
-    found = style.looks([[f"method{k}" for k in range(12)]])
-    assert len({(look.color, look.marker, look.linestyle) for look in found.values()}) == 12
-    assert len({look.color for look in list(found.values())[:9]}) == 9
-    for look in found.values():
-        red, green, blue = to_rgb(look.color)
-        assert 0.2126 * red + 0.7152 * green + 0.0722 * blue < 0.7
-    # The same look whatever else is drawn.
-    assert style.looks([["method0", "method1"]])["method1"] == found["method1"]
-
-
-def test_methods_drawn_together_differ_and_variants_resemble_what_they_vary():
-    planes, mirrors = ["gmm", *"abcdef"], ["gmm", "b_orbit", "f_orbit", "a", "a_equal"]
-    found = style.looks([planes, mirrors])
-    assert found["b_orbit"] == found["b"] and found["f_orbit"] == found["f"]
-    for group in (planes, mirrors):
-        assert len({(look.color, look.marker) for m, look in found.items() if m in group}) == len(
-            group
-        )
-    assert len({found[m].color for m in mirrors[1:]}) == 4
-
-
-def test_methods_of_one_legend_differ_though_never_drawn_together():
-    found = style.looks([["gmm", "drift", "dsm"], ["gmm", "prior", "edm"]])
-    assert found["drift"].color == found["prior"].color
-    assert len({(look.color, look.marker) for look in found.values()}) == 5
-
-
-def test_an_untrained_model_is_dotted_in_the_colour_of_its_method():
-    """And changes no other look: it takes no colour, marker or dashes from the methods."""
-    methods = ["gmm", "dsm", "ndsm_cv", "ndsm_flow"]
-    plain = style.looks([methods])
-    found = style.looks([["gmm", *(each for m in methods[1:] for each in (m, f"{m}_untrained"))]])
-    assert {m: found[m] for m in methods} == plain
-    for method in methods[1:]:
-        null = found[f"{method}_untrained"]
-        assert null.color == found[method].color and null.marker == ""
-        assert null.linestyle == (0, (1, 2))
-    assert all(look.linestyle != (0, (1, 2)) and look.marker for look in plain.values())
-
-
-def test_fonts_are_readable_in_print():
-    sizes = [plt.rcParams[f"{part}.labelsize"] for part in ("axes", "xtick", "ytick")]
-    assert min(*sizes, plt.rcParams["axes.titlesize"], plt.rcParams["legend.fontsize"]) >= 7
-
-
-def test_names_wrap_after_underscores():
-    assert style.wrapped("ndsm_anti_stride1", 11) == "ndsm_anti_\nstride1"
-    assert style.wrapped("gmm_drift", 11) == "gmm_drift"

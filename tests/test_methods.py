@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
+from changed import DELETED, SMOKE, changed, refusal
 from ndsm.artefacts import result_paths
 from ndsm.study import configuration, job_settings, plan
 from ndsm.study.methods import is_trained, null_of, settings_of
-from test_config import DELETED, SMOKE, changed, refusal
 
 OWN = [
     # names

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 import yaml
 
+from changed import DELETED, SMOKE, changed
 from conftest import ROOT
 from ndsm.artefacts import files, result_paths
 from ndsm.study import code_dependencies, configuration, figure_list, job_settings, plan, stacks
 from ndsm.vocabulary import JOB_ALONE
-from test_config import DELETED, SMOKE, changed
 
 
 def test_images_of_a_kind_share_one_classifier() -> None:

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 import torch
 
+from changed import SMOKE, changed, refusal
 from ndsm.method.forward_process import grid_of
 from ndsm.study import configuration, job_settings
 from ndsm.study.grids import steps_of, times_of
-from test_config import SMOKE, changed, refusal
 
 Settings = dict[str, Any]
 EULER = {"kernel": "euler", "steps": 80}
