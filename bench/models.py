@@ -8,17 +8,22 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ndsm.artefacts.model import build
-from ndsm.method import fitted_drift
+from ndsm.method import fitted_drift, training
 from ndsm.method.drift_fits import fit_ou
 from ndsm.method.fitted_drift import Fitted, data_sampler
 from ndsm.method.forward_process import Chain
 from ndsm.method.mixture import Mixture
+from ndsm.method.model import build
 from ndsm.method.networks import ScoreNet
 from ndsm.method.random_streams import Streams
 from ndsm.method.registry import OBJECTIVES
+from ndsm.method.settings import (
+    ModelSettings,
+    NetworkSettings,
+    ProcessSettings,
+    TrainingSettings,
+)
 from ndsm.method.training_examples import Examples
-from ndsm.stages import train
 
 Settings = dict[str, Any]
 
@@ -62,8 +67,14 @@ def stack(
 ) -> Stack:
     """A stack for given training subsets, (n_r, d) each, and a fitted drift."""
     streams = Streams(keys(len(subsets)), device)
-    spec = {"network": network, "process": process, "objective": objective, "stride": stride}
-    net, chain = build(fit.to(device), spec, streams)
+    model = ModelSettings(
+        objective=objective,
+        process=ProcessSettings(**process),
+        network=NetworkSettings(**network),
+        stride=stride,
+        equivariant=False,
+    )
+    net, chain = build(fit.to(device), model, streams)
     return Stack(net, chain, data_sampler(subsets, fit.to(device)), streams, fit)
 
 
@@ -108,14 +119,14 @@ def trained(
         objective: what to train with.
         evaluations: network evaluations per particle.
         source: its examples, if they are there already.
-        weight: of the objective, see ``train.train``.
+        weight: of the objective, see ``training.train``.
         changes: of ``TRAINING``.
     """
-    settings = TRAINING | {"evaluations": evaluations} | changes
+    settings = TrainingSettings(**TRAINING | {"evaluations": evaluations} | changes)
     streams = model.streams
     with contextlib.redirect_stdout(io.StringIO()):
-        source = source or train.examples(model.chain, model.data, objective, settings, streams)
-        averages = train.train(model.net, source, objective, settings, streams, weight=weight)[0]
+        source = source or training.examples(model.chain, model.data, objective, settings, streams)
+        averages = training.train(model.net, source, objective, settings, streams, weight=weight)[0]
     with torch.no_grad():
         for own, average in zip(model.net.parameters(), averages, strict=True):
             own.copy_(average)

@@ -30,6 +30,7 @@ from ndsm.method.forward_process import grid_of
 from ndsm.method.likelihood import log_prob
 from ndsm.method.networks import StackedMLP
 from ndsm.method.random_streams import Streams
+from ndsm.method.settings import AutoencoderSettings, FitSettings, ProcessSettings
 from ndsm.metrics import classifier
 from ndsm.metrics.distances import energy_distance, spread
 from ndsm.metrics.image_metrics import fid
@@ -122,7 +123,7 @@ def latent_digits() -> Task:
     rows, labels = map(torch.from_numpy, parts["classifier"])
     eye = classifier.train(rows.float(), labels)
     seen = classifier.see(eye, held_out).features
-    told = study()["experiments"]["digits_latent"]["autoencoder"]
+    told = AutoencoderSettings(**study()["experiments"]["digits_latent"]["autoencoder"])
     x = [torch.from_numpy(training_subset(pool, 900, seed)).float() for seed in SEEDS]
     coders = [autoencoder.train(subset, told, seed) for subset, seed in zip(x, SEEDS, strict=True)]
 
@@ -144,7 +145,9 @@ def fits(task: Task) -> tuple[Fitted, list[float]]:
     found, seconds = [], []
     for seed, subset in zip(SEEDS, task.subsets, strict=True):
         start = time.perf_counter()
-        found.append(fit_part(subset.double().numpy(), task.settings["drifts"]["gmm"], seed))
+        found.append(
+            fit_part(subset.double().numpy(), FitSettings(**task.settings["drifts"]["gmm"]), seed)
+        )
         seconds.append(time.perf_counter() - start)
     return fitted_drift.stack(found).to("cpu", torch.float32), seconds
 
@@ -190,7 +193,11 @@ def peer(task: Task, fit: Fitted, name: str, evaluations: int) -> tuple[float, V
     streams = Streams([("bench", n, seed) for seed in SEEDS])
     size = {key: own["network"][key] for key in ("width", "depth")}
     network = StackedMLP(d, **size, streams=streams)
-    model = Flow(network) if name == "flow" else Karras(network, grid_of(own["process"]))
+    model = (
+        Flow(network)
+        if name == "flow"
+        else Karras(network, grid_of(ProcessSettings(**own["process"])))
+    )
     data = data_sampler(task.subsets, fit)
     start = time.perf_counter()
     train(network, model.loss, data, streams, evaluations, own["training"])

@@ -23,6 +23,7 @@ from ndsm.data import datasets
 from ndsm.data.training_subset import training_subset
 from ndsm.method import fitted_drift, samplers
 from ndsm.method.drift_fits import fit_part
+from ndsm.method.settings import FitSettings
 from ndsm.metrics.distances import energy_distance, spread
 
 REPLICAS, SAMPLES, MEASURED, MANY, MARGIN = 4, 10_000, 3000, 100, 1.25
@@ -58,7 +59,8 @@ def rows() -> Iterator[Row]:
     own, data = study()["experiments"]["clusters16"], datasets.prepare({"name": "clusters16"}, 1)
     seeds, n = range(REPLICAS), max(own["n_train"])
     subsets = [torch.from_numpy(training_subset(data, n, seed)).float() for seed in seeds]
-    parts = [fit_part(x.double().numpy(), own["drifts"]["gmm"], s) for s, x in enumerate(subsets)]
+    settings = FitSettings(**own["drifts"]["gmm"])
+    parts = [fit_part(x.double().numpy(), settings, s) for s, x in enumerate(subsets)]
     # Karras's denoiser gives the network y alone; the linear drift, −y, would tell it nothing new.
     dsm = model("dsm", subsets, linear(subsets), sees_drift=False)
     own_model = model(OURS, subsets, fitted_drift.stack(parts).to("cpu", torch.float32))

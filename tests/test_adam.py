@@ -7,7 +7,6 @@ import torch
 
 from ndsm.method import optimiser
 from ndsm.method.optimiser import Adam
-from ndsm.stages import train
 
 
 @pytest.mark.parametrize("fused", [True, False])
@@ -82,6 +81,6 @@ def test_a_decay_that_does_not_know_the_steps_is_noticed():
 
 
 def test_learning_rate_warms_up_and_ends_near_zero():
-    rates = [train.learning_rate(step, 200, 2e-3) for step in range(200)]
+    rates = [optimiser.learning_rate(step, 200, 2e-3) for step in range(200)]
     assert max(rates) == pytest.approx(2e-3, rel=0.02) and rates.index(max(rates)) == 9
     assert 0 < rates[0] == pytest.approx(2e-4, rel=0.01) and rates[-1] < 1e-6

@@ -11,16 +11,16 @@ from torch import Tensor
 from conftest import job_spec
 from ndsm.artefacts import checkpoint
 from ndsm.artefacts.checkpoint import Checkpoint
-from ndsm.artefacts.model import build
-from ndsm.method import fitted_drift
+from ndsm.method import fitted_drift, training
 from ndsm.method.drift_fits import fit_mixture, fit_ou
 from ndsm.method.fitted_drift import Fitted, data_sampler
 from ndsm.method.forward_process import Chain
 from ndsm.method.likelihood import log_prob
+from ndsm.method.model import build
 from ndsm.method.networks import ScoreNet
 from ndsm.method.random_streams import Streams
 from ndsm.method.samplers import generate, prior
-from ndsm.stages import train
+from ndsm.method.settings import ModelSettings, TrainingSettings
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
 
@@ -58,10 +58,11 @@ def trained(
     job = job_spec(objective, **{"network": PLAIN} | changes)
     job["stride"] = 3 if objective in CHAIN else 1
     streams = Streams([("train", seed) for seed in seeds], device)
-    net, chain = build(fit, job, streams)
+    settings = TrainingSettings(**job["training"])
+    net, chain = build(fit, ModelSettings.model_validate(job), streams)
     data = data_sampler(x, fit)
-    source = train.examples(chain, data, objective, job["training"], streams)
-    weights, _ = train.train(net, source, objective, job["training"], streams, keep)
+    source = training.examples(chain, data, objective, settings, streams)
+    weights, _ = training.train(net, source, objective, settings, streams, keep)
     for weight, average in zip(net.parameters(), weights, strict=True):
         weight.data.copy_(average)
     return weights, net, chain, fit
@@ -90,7 +91,7 @@ def test_interrupted_training_goes_on_to_the_same_bits(objective, network, tmp_p
     whole = trained(objective, "cuda", [0, 1], network=network)[0]
     keep, usual = (
         Checkpoint(Path(tmp_path) / "0.safetensors", job_spec(objective)),
-        train.learning_rate,
+        training.learning_rate,
     )
 
     def stop(now: int, *rest: Any) -> float:
@@ -99,7 +100,7 @@ def test_interrupted_training_goes_on_to_the_same_bits(objective, network, tmp_p
         return usual(now, *rest)
 
     with monkeypatch.context() as patch, pytest.raises(Interrupted):
-        patch.setattr(train, "learning_rate", stop)
+        patch.setattr(training, "learning_rate", stop)
         trained(objective, "cuda", [0, 1], keep, network=network)
     assert list(tmp_path.iterdir())
     resumed = trained(objective, "cuda", [0, 1], keep, network=network)[0]

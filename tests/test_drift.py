@@ -15,6 +15,7 @@ from ndsm.errors import Refused
 from ndsm.method import drift_fits
 from ndsm.method.drift_fits import fit_mixture, fit_ou, fit_part, parameters
 from ndsm.method.fitted_drift import Fitted
+from ndsm.method.settings import FitSettings
 from ndsm.stages import drift
 
 COVARIANCES = ("spherical", "tied", "diag", "full")
@@ -38,12 +39,12 @@ def in_order(fit: Fitted) -> tuple[np.ndarray, np.ndarray]:
     return fit.mixture.log_weights.exp()[0].numpy()[order], means[order]
 
 
-def spec(**changes) -> dict:
+def spec(**changes) -> FitSettings:
     base = {"fit": "em", "covariance": "tied", "n_components": 3, "selection": "bic"}
-    return base | changes
+    return FitSettings(**base | changes)
 
 
-def several(covariance: str, selection: str) -> dict:
+def several(covariance: str, selection: str) -> FitSettings:
     return spec(covariance=covariance, selection=selection, n_components=[1, 2, 3, 6])
 
 
@@ -204,7 +205,9 @@ def test_constant_column_is_logged(capsys):
     assert "1 of 3 columns" in capsys.readouterr().out
 
 
-TOLD = {"tolerance": 0.01, "T": 2.0, "kernel": "exponential"}
+def process(kernel: str) -> drift.Noising:
+    """One with a tolerance of 0.01."""
+    return drift.Noising(kernel=kernel, steps=20, t_min=1e-3, T=2.0, tolerance=0.01)
 
 
 @pytest.mark.parametrize(
@@ -212,18 +215,18 @@ TOLD = {"tolerance": 0.01, "T": 2.0, "kernel": "exponential"}
     [("exponential", "; a larger process.T"), ("euler", "; more process.steps or")],
 )
 def test_mismatch_beyond_the_tolerance_is_logged_with_the_remedy(capsys, kernel, remedy):
-    drift.report_mismatch([0.001, 0.5], TOLD | {"kernel": kernel})
+    drift.report_mismatch([0.001, 0.5], process(kernel))
     assert (
         f"warning: y_N is further from π than process.tolerance{remedy}" in capsys.readouterr().out
     )
-    drift.report_mismatch([0.001, 0.005], TOLD | {"kernel": kernel})
+    drift.report_mismatch([0.001, 0.005], process(kernel))
     assert "warning" not in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("distance", [[0.001, np.nan], [np.nan, 0.001], [np.inf, 0.001]])
 def test_a_mismatch_that_is_no_number_is_refused(distance):
     with pytest.raises(Refused, match="^y_N is not finite at T = 2, kernel euler: raise"):
-        drift.report_mismatch(distance, TOLD | {"kernel": "euler"})
+        drift.report_mismatch(distance, process("euler"))
 
 
 # The stage as it runs.
@@ -235,7 +238,7 @@ def job(folder: Path, x: np.ndarray, replicas: list[list[int]], **changes) -> li
     labels = torch.zeros(len(x), dtype=torch.long)
     files.write_tensors(folder / "data.safetensors", {"pool": pool, "pool_labels": labels}, {})
     process = {"kernel": "exponential", "steps": 20, "t_min": 1e-3, "T": 4.0, "tolerance": 0.02}
-    whole = {"experiment": "modes", "fit": spec(**changes), "process": process, "noised": True}
+    whole = {"experiment": "modes", "fit": spec(**changes).model_dump(), "process": process}
     whole["replicas"] = replicas
     options = {"data": folder / "data.safetensors", "out": folder / "drift.safetensors"}
     flags = [part for name, path in options.items() for part in (f"--{name}", str(path))]
@@ -257,9 +260,9 @@ def test_stage_writes_a_stack_and_its_record(tmp_path):
 
 def test_a_drift_that_nothing_is_noised_with_is_fitted_alike_and_not_simulated(tmp_path):
     fits_of, measured_of = [], []
-    for noised in (True, False):
-        command = job(tmp_path, three_modes(400), [[200, 0]])
-        told = json.loads(command[-1]) | {"noised": noised}
+    command = job(tmp_path, three_modes(400), [[200, 0]])
+    for left_out in ({}, {"process"}):
+        told = {k: v for k, v in json.loads(command[-1]).items() if k not in left_out}
         drift.main([Path(command[2])], Path(command[4]), told)
         fits_of.append(
             drift_file.read(tmp_path / "drift.safetensors", "cpu", {"replicas": [[200, 0]]})

@@ -11,19 +11,19 @@ from scipy import stats
 from torch import Tensor
 
 from conftest import job_spec
-from ndsm.artefacts.model import build
 from ndsm.data import laws
-from ndsm.method import fitted_drift
+from ndsm.method import fitted_drift, training
 from ndsm.method.drift_fits import fit_mixture
 from ndsm.method.fitted_drift import data_sampler
 from ndsm.method.forward_process import Chain, Jump, exponential, signal, time_grid, variance
 from ndsm.method.likelihood import log_prob
 from ndsm.method.mixture import Mixture
+from ndsm.method.model import build
 from ndsm.method.networks import ScoreNet, StackedMLP
 from ndsm.method.objectives import ndsm_cv
 from ndsm.method.random_streams import Streams
+from ndsm.method.settings import ModelSettings, TrainingSettings
 from ndsm.method.training_examples import FromData, Pool, most_laps
-from ndsm.stages import train
 
 Z = 6.0  # standard errors; a false alarm has probability 2e-9 a comparison
 P_VALUE = 1e-7  # of one test
@@ -192,9 +192,9 @@ def test_most_laps():
 
 
 def test_too_large_a_pool_is_lowered_with_a_line(capsys):
-    settings = {"evaluations": 20, "batch": 8, "pool": 32}
+    settings = TrainingSettings(evaluations=20, batch=8, learning_rate=1e-3, ema=0.1, pool=32)
     arguments = chain_with(1), ring_data(), "ndsm", settings, Streams([("lowered",)])
-    pool = train.examples(*arguments)
+    pool = training.examples(*arguments)
     said = capsys.readouterr().out
     assert isinstance(pool, Pool) and pool.block == 10 and pool.index.shape == (1, 80)
     assert "training.pool: 32 is too much for so few steps, 10 is taken" in said
@@ -260,20 +260,21 @@ def test_a_pool_trains_as_well_as_independent_simulation():
     fit = fitted_drift.stack([fit_mixture(x, "tied", 10, 0) for x in drawn]).to(
         "cpu", torch.float32
     )
-    settings = {"evaluations": 1500, "batch": 128, "learning_rate": 5e-3, "ema": 0.1}
+    settings = TrainingSettings(evaluations=1500, batch=128, learning_rate=5e-3, ema=0.1, pool=32)
     network = {"type": "mlp", "sees_drift": True, "width": 64, "depth": 3}
     process = {"kernel": "exponential", "steps": 100, "t_min": 1e-3, "T": 4.0}
     job = job_spec("ndsm_cv", stride=15, network=network, process=process)
+    own = ModelSettings.model_validate(job)
 
     def kl(laps: int | None) -> Tensor:
         streams = Streams([("train", i) for i in range(seeds)])
-        net, chain = build(fit, job, streams)
+        net, chain = build(fit, own, streams)
         data = data_sampler([torch.as_tensor(x).float() for x in drawn], fit)
         if laps:
             source: FromData | Pool = Pool(chain, data, 128, laps, streams)
         else:
             source = Simulated(chain, data, streams.fork())
-        weights, _ = train.train(net, source, "ndsm_cv", settings, streams)
+        weights, _ = training.train(net, source, "ndsm_cv", settings, streams)
         for weight, average in zip(net.parameters(), weights, strict=True):
             weight.data.copy_(average)
         points = torch.as_tensor(held_out).float().expand(seeds, -1, -1)

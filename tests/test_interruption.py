@@ -101,8 +101,8 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     x = default_rng(0).normal([[[0, 0]], [[0, 4]], [[4, 0]]], 0.5, (3, 100, 2)).reshape(300, 2)
     tensors = {"pool": x.astype(np.float32), "pool_labels": np.zeros(300, int)}
     files.write_tensors(data, tensors, {})
-    told = {key: training(40)[key] for key in ("experiment", "replicas", "process")}
-    drift.main([data], fit, told | {"fit": FIT, "noised": False})
+    told = {key: training(40)[key] for key in ("experiment", "replicas")}
+    drift.main([data], fit, told | {"fit": FIT})
     return [data, fit]
 
 

@@ -13,6 +13,7 @@ from ndsm.data.training_subset import training_subset
 from ndsm.errors import Refused
 from ndsm.method import autoencoder
 from ndsm.method.autoencoder import Autoencoder
+from ndsm.method.settings import AutoencoderSettings
 from ndsm.stages import latent, sample
 
 SETTINGS = {"type": "mlp", "latent": 4, "width": 64, "kl": 0.02}
@@ -54,7 +55,7 @@ def test_codes_are_means_and_images_probabilities():
 def test_training_reconstructs(kind):
     """Better by half than the best constant image, the mean; and the same twice."""
     x = images(1200)
-    settings = SETTINGS | {"type": kind, "width": 64 if kind == "mlp" else 8}
+    settings = AutoencoderSettings(**SETTINGS | {"type": kind, "width": 64 if kind == "mlp" else 8})
     network = autoencoder.train(x[:1000], settings, 0)
     with torch.no_grad():
         error = (network.decode(network.encode(x[1000:])) - x[1000:]).square().mean()

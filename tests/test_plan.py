@@ -151,7 +151,7 @@ def test_a_job_is_told_only_what_it_needs() -> None:
         name: job_settings.spec(study, "drift", experiment="digits", drift=name, part="0")
         for name in used
     }
-    assert {name for name in used if told[name]["noised"]} == {"gmm"} == used - {"mixture"}
+    assert {name for name in used if "process" in told[name]} == {"gmm"} == used - {"mixture"}
     other = configuration.resolve(changed("defaults.sampling.steps", 9))
     assert (
         job_settings.spec(other, "train", experiment="digits", method="ndsm_jump", part="0")

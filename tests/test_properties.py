@@ -19,6 +19,7 @@ from conftest import ROOT, snakemake
 from ndsm.artefacts import result_paths
 from ndsm.method.forward_process import grid_of
 from ndsm.method.registry import OBJECTIVES
+from ndsm.method.settings import ProcessSettings
 from ndsm.study import configuration, experiment_checks, figure_list, job_settings, messages, plan
 from ndsm.study.methods import is_trained
 from ndsm.vocabulary import CEILING, FLOOR
@@ -171,7 +172,7 @@ def doable(stage: str, told: dict[str, Any]) -> None:
     if kind == "chain":
         assert told["stride"] <= process["steps"]
         # More were slow to make, and are made alike.
-        times = grid_of(process | {"steps": min(process["steps"], 1000)})
+        times = grid_of(ProcessSettings(**process | {"steps": min(process["steps"], 1000)}))
         assert (times.diff() > 0).all()
     assert kind != "data" or process["kernel"] == "exponential"
     if stage == "train":

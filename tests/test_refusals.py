@@ -8,6 +8,7 @@ import torch
 
 from changed import SMOKE, changed, refusal
 from ndsm.method.forward_process import grid_of
+from ndsm.method.settings import ProcessSettings
 from ndsm.study import configuration, job_settings
 from ndsm.study.grids import steps_of, times_of
 
@@ -137,7 +138,7 @@ def test_too_few_of_several_are_one_line_with_the_bound(key: str, number: int) -
     ],
 )
 def test_the_grid_of_the_checks_is_that_of_the_process(process: Settings) -> None:
-    times = grid_of(process).double()
+    times = grid_of(ProcessSettings(kernel="exponential", **process)).double()
     torch.testing.assert_close(
         torch.tensor(times_of(process)).double(), times[1:], rtol=3e-7, atol=0
     )

@@ -12,6 +12,7 @@ from ndsm.method.mixture import Mixture, standard_normal
 from ndsm.method.networks import ScoreNet
 from ndsm.method.random_streams import Streams
 from ndsm.method.registry import FITS, OBJECTIVES, SAMPLERS, learning_from
+from ndsm.method.settings import ProcessSettings
 from ndsm.metrics.registry import DIAGNOSTIC, METRICS
 from ndsm.study import configuration
 
@@ -57,7 +58,7 @@ def test_a_sampler_asks_the_network_as_often_as_it_says(sampler: str) -> None:
 
     drift, network = standard_normal(1, 2), Counting()
     drift = Mixture(drift.log_weights.float(), drift.means.float())
-    times = grid_of({"t_min": 0.01, "T": 3.0, "steps": 20, "kernel": "exponential"})
+    times = grid_of(ProcessSettings(t_min=0.01, T=3.0, steps=20, kernel="exponential"))
     chain = Chain(drift, KERNELS["exponential"], times, 1, from_data=True)
     net = ScoreNet(drift, network, False)
     samplers.generate(net, torch.zeros(1, 5, 2), chain, sampler, 7, Streams([("a", 0)]))

@@ -32,7 +32,7 @@ def run_stages(folder: Path, x: Tensor, objective: str, **changes: Any) -> tuple
     job["process"] |= {"tolerance": 0.05}
     fitting = {"fit": "em", "covariance": "tied", "n_components": 2, "selection": "bic"}
     paths = {name: folder / f"{name}.safetensors" for name in ("data", "drift", "train", "sample")}
-    drift.main([paths["data"]], paths["drift"], job | {"fit": fitting, "noised": True})
+    drift.main([paths["data"]], paths["drift"], job | {"fit": fitting})
     train.main([paths["data"]], paths["drift"], paths["train"], job)
     sampling = {"sampler": "heun", "steps": 15, "samples": 2000}
     told = job | {"sampling": sampling, "temperature": 1, "likelihood": False}
@@ -75,7 +75,7 @@ def test_what_is_given_for_each_replica_is_used_for_it(tmp_path):
         paths.append(tmp_path / f"codes{k}.safetensors")
         x = torch.randn(30, 2, generator=torch.Generator().manual_seed(k)) + 10 * k
         files.write_tensors(paths[-1], {"pool": x, "pool_labels": torch.zeros(30).long()}, {})
-    job = job_spec("dsm", replicas=replicas, device="cpu") | {"fit": {"fit": "ou"}, "noised": True}
+    job = job_spec("dsm", replicas=replicas, device="cpu") | {"fit": {"fit": "ou"}}
     job["process"] |= {"tolerance": 9.0}
     out = tmp_path / "drift.safetensors"
     drift.main(paths, out, job)

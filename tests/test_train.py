@@ -11,18 +11,19 @@ from numpy.random import default_rng
 from torch import Tensor
 
 from conftest import SETTINGS, job_spec
-from ndsm.artefacts import checkpoint, drift_file, files, reading
+from ndsm.artefacts import checkpoint, drift_file, files, model_file, reading
 from ndsm.artefacts.checkpoint import Checkpoint
-from ndsm.artefacts.model import build, trained
 from ndsm.errors import Refused
-from ndsm.method import fitted_drift, objectives
+from ndsm.method import fitted_drift, objectives, training
 from ndsm.method.control_variate import LearnedAlpha
 from ndsm.method.drift_fits import fit_mixture, fit_ou
 from ndsm.method.fitted_drift import Fitted, data_sampler
 from ndsm.method.forward_process import Chain, signal, variance
+from ndsm.method.model import build
 from ndsm.method.networks import ScoreNet
 from ndsm.method.random_streams import Streams, pick_device
 from ndsm.method.registry import OBJECTIVES
+from ndsm.method.settings import ModelSettings, TrainingSettings
 from ndsm.method.training_examples import FromData
 from ndsm.stages import train
 
@@ -63,13 +64,14 @@ def run_stack(
     fit = mixture = fitted_drift.stack(fits).to("cpu", dtype)
     if known:
         fit = fitted_drift.stack([fit_ou(each) for each in points]).to("cpu", dtype)
-    net, chain = build(fit, job, streams, mixture if known else None)
+    model = ModelSettings.model_validate(job)
+    net, chain = build(fit, model, streams, mixture if known else None)
     net, chain = net.to(dtype), Chain(**vars(chain) | {"times": chain.times.to(dtype)})
     data = data_sampler(x, fit)
     learned = LearnedAlpha(len(x), chain.times) if job["alpha"] else None
-    how = job["objective"], job["training"], streams
-    source = train.examples(chain, data, *how)
-    return train.train(net, source, *how, keep, learned)[0]
+    how = model.objective, TrainingSettings(**job["training"]), streams
+    source = training.examples(chain, data, *how)
+    return training.train(net, source, *how, keep, learned)[0]
 
 
 def largest_difference(alone: list[Tensor], stacked: list[Tensor], replica: int) -> float:
@@ -148,7 +150,7 @@ def test_an_equivariant_method_trains_on_orbits_and_samples_from_the_average(tmp
     y, t = torch.randn(1, 50, 4), torch.full((1, 50, 1), 0.5)
     for equivariant in (True, False):
         spec, streams = job | {"equivariant": equivariant}, Streams([("any",)])
-        net, _ = trained(fit, spec, streams, paths[2])
+        net, _ = model_file.read(paths[2], fit, spec, streams)
         gap = (net.departure(y, t) + net.departure(-y, t)).abs().max()
         assert gap < 1e-6 if equivariant else gap > 1e-3
         assert net.evaluations == 1 + equivariant
@@ -163,14 +165,14 @@ class Interrupted(Exception):
 
 def interrupt_at(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
     """Makes training stop as it sets the learning rate of a step."""
-    usual = train.learning_rate
+    usual = training.learning_rate
 
     def stop(now: int, *rest: Any) -> float:
         if now == step:
             raise Interrupted
         return usual(now, *rest)
 
-    monkeypatch.setattr(train, "learning_rate", stop)
+    monkeypatch.setattr(training, "learning_rate", stop)
 
 
 @pytest.mark.parametrize(
@@ -220,8 +222,8 @@ def test_losses_after_resuming_are_those_of_an_uninterrupted_run(tmp_path, monke
     monkeypatch.setattr(FromData, "block", 5)
     monkeypatch.setattr(checkpoint, "PERIOD", 0.0)
     changes = {"objective": "dsm", "training": SETTINGS | {"evaluations": 41}}
-    seen, usual = [], train.log_progress
-    monkeypatch.setattr(train, "log_progress", lambda *a: (seen.append(a[:3]), usual(*a)))
+    seen, usual = [], training.log_progress
+    monkeypatch.setattr(training, "log_progress", lambda *a: (seen.append(a[:3]), usual(*a)))
     run_stack(REPLICAS, **changes)
     whole = seen[-1]
     for step in (40, 37):
@@ -310,15 +312,16 @@ def gaussian_error(objective: str, evaluations: int) -> float:
     scaled: Fitted = fit_ou(x.double().numpy()).to("cpu", torch.float32)
     # Working coordinates in which the mean is not zero, so that there is a mean to be learned.
     fit = Fitted(scaled.mixture, scaled.shift - 0.5 * scaled.factor, scaled.factor)
-    settings = {"evaluations": evaluations, "batch": 256, "learning_rate": 2e-2}
-    settings |= {"ema": 0.05, "pool": 16}
+    settings = TrainingSettings(
+        evaluations=evaluations, batch=256, learning_rate=2e-2, ema=0.05, pool=16
+    )
     network = {"type": "mlp", "sees_drift": False, "width": 32, "depth": 2}
-    job = job_spec(objective, stride=10, network=network, training=settings)
+    model = ModelSettings(**job_spec(objective, stride=10, network=network))
     streams = Streams([("gauss", objective)])
-    net, chain = build(fit, job, streams)
+    net, chain = build(fit, model, streams)
     data = data_sampler([x], fit)
-    source = train.examples(chain, data, objective, settings, streams)
-    ema, losses = train.train(net, source, objective, settings, streams)
+    source = training.examples(chain, data, objective, settings, streams)
+    ema, losses = training.train(net, source, objective, settings, streams)
     assert losses[-1] < losses[0]
     net.network.load_state_dict(dict(zip(net.network.state_dict(), ema, strict=True)))
     points = fit.to_working(x.unsqueeze(0))

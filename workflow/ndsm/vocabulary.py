@@ -9,6 +9,8 @@ FLOOR = "real"  # the "method" that is held-out data itself
 CEILING = "decoded"  # the "method" that is the training data, through the autoencoder
 UNTRAINED = "_untrained"  # ends the name of a method's own model with F_θ = 0: its null
 
+Replicas = list[tuple[int, int]]  # n_train and seed of each, along the leading axis of tensors
+
 # Prefixes of the metrics of claims (see ``claims``).
 POINTS, SECONDS = "points_saved:", ("seconds_to:", "total_seconds_to:")
 BEST = "best_budget:"

@@ -8,13 +8,13 @@ generator's business, but its decoder should be smooth.
 """
 
 from math import isqrt
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from ndsm.method.optimiser import Adam, learning_rate
+from ndsm.method.settings import AutoencoderSettings
 from ndsm.method.unet import has_bfloat16
 
 CHUNK = 1000  # images that pass the network together outside training
@@ -81,30 +81,29 @@ def _convolutional(pixels: int, latent: int, width: int) -> tuple[nn.Sequential,
     return nn.Sequential(*encoder), nn.Sequential(*bottom, unflatten, *decoder)
 
 
-def train(x: Tensor, settings: dict[str, Any], seed: int) -> Autoencoder:
+def train(x: Tensor, settings: AutoencoderSettings, seed: int) -> Autoencoder:
     """An autoencoder trained on images.
 
     Args:
         x: images (n, pixels) with values in [0, 1].
-        settings: ``latent``, ``type``, ``width``, ``kl`` (β), ``steps``, ``batch``,
-            ``learning_rate``.
+        settings: of the network and its training; ``kl`` is β.
         seed: of the initial weights, the minibatches and the noise.
     """
     torch.manual_seed(seed)
-    shape = {key: settings[key] for key in ("latent", "type", "width")}
-    network = Autoencoder(x.shape[1], **shape).to(x.device)
+    latent, steps = settings.latent, settings.steps
+    network = Autoencoder(x.shape[1], latent, settings.type, settings.width).to(x.device)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    weights, steps, batch = list(network.parameters()), settings["steps"], settings["batch"]
+    weights = list(network.parameters())
     adam, device = Adam(weights, ema=0.04), x.device.type
     # Half precision pays where the arithmetic takes longer than its conversions.
-    half = settings["type"] == "conv" and has_bfloat16(device)
+    half = settings.type == "conv" and has_bfloat16(device)
     for step in range(steps):
-        images = x[torch.randint(len(x), (batch,), device=x.device)]
-        noise = torch.randn(batch, settings["latent"], device=x.device)
+        images = x[torch.randint(len(x), (settings.batch,), device=x.device)]
+        noise = torch.randn(settings.batch, latent, device=x.device)
         with torch.autocast(device, torch.bfloat16, enabled=half):
-            loss = network.loss(images, noise, settings["kl"])
+            loss = network.loss(images, noise, settings.kl)
         gradients = torch.autograd.grad(loss, weights)
-        adam.step(list(gradients), learning_rate(step, steps, settings["learning_rate"]))
+        adam.step(list(gradients), learning_rate(step, steps, settings.learning_rate))
         if (step + 1) % max(1, steps // 5) == 0:
             print(f"step {step + 1}/{steps}: loss {loss.item():.2f} nats", flush=True)
     with torch.no_grad():

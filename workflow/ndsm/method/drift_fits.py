@@ -23,6 +23,7 @@ from ndsm.errors import Refused
 from ndsm.method.fitted_drift import Fitted
 from ndsm.method.mixture import Mixture, standard_normal
 from ndsm.method.registry import FITS
+from ndsm.method.settings import FitSettings
 
 Array = np.ndarray
 
@@ -219,48 +220,46 @@ def mean_log_prob(fit: Fitted, x: Array) -> float:
     return fit.log_prob(_batch(x)).mean().item()
 
 
-def fit_part(x: Array, spec: dict[str, Any], seed: int, labels: Array | None = None) -> Fitted:
-    """The drift that a specification asks for.
+def fit_part(x: Array, settings: FitSettings, seed: int, labels: Array | None = None) -> Fitted:
+    """The drift that settings ask for.
 
     Args:
         x: (n, d) training points.
-        spec: with ``fit`` and what goes with it, as under ``drifts`` in the configuration.
+        settings: as under ``drifts`` in the configuration.
         seed: of the fit.
         labels: the classes of x, (n,), for the fit ``labels``.
     """
-    return globals()[FITS[spec["fit"]].fit](x, spec, seed, labels)
+    return globals()[FITS[settings.fit].fit](x, settings, seed, labels)
 
 
-def of_ou(x: Array, spec: dict[str, Any], seed: int, labels: Array | None) -> Fitted:
+def of_ou(x: Array, settings: FitSettings, seed: int, labels: Array | None) -> Fitted:
     """``fit_ou``; as ``fit_part``."""
-    return fit_ou(x, spec.get("symmetric", False))
+    return fit_ou(x, settings.symmetric)
 
 
-def of_standard(x: Array, spec: dict[str, Any], seed: int, labels: Array | None) -> Fitted:
+def of_standard(x: Array, settings: FitSettings, seed: int, labels: Array | None) -> Fitted:
     """N(0, I) in the units of x; as ``fit_part``."""
     return Fitted(standard_normal(1, x.shape[1]), _batch(0 * x[:1]), _batch([[1.0]]))
 
 
-def of_labels(x: Array, spec: dict[str, Any], seed: int, labels: Array | None) -> Fitted:
+def of_labels(x: Array, settings: FitSettings, seed: int, labels: Array | None) -> Fitted:
     """``fit_labels``; as ``fit_part``."""
     assert labels is not None
-    return fit_labels(x, labels, spec["labelled"], seed)
+    return fit_labels(x, labels, settings.labelled, seed)
 
 
-def of_em(x: Array, spec: dict[str, Any], seed: int, labels: Array | None) -> Fitted:
+def of_em(x: Array, settings: FitSettings, seed: int, labels: Array | None) -> Fitted:
     """``fit_mixture`` with the number of components that ``select`` finds; as ``fit_part``."""
-    return _selected(lambda y, k: fit_mixture(y, spec["covariance"], k, seed), x, spec)
+    return _selected(lambda y, k: fit_mixture(y, settings.covariance, k, seed), x, settings)
 
 
-def of_orbit(x: Array, spec: dict[str, Any], seed: int, labels: Array | None) -> Fitted:
+def of_orbit(x: Array, settings: FitSettings, seed: int, labels: Array | None) -> Fitted:
     """``fit_orbit`` with the number of components that ``select`` finds; as ``fit_part``."""
-    symmetric = spec.get("symmetric", False)
-    return _selected(lambda y, k: fit_orbit(y, k, seed, symmetric), x, spec)
+    return _selected(lambda y, k: fit_orbit(y, k, seed, settings.symmetric), x, settings)
 
 
-def _selected(fit: Callable[[Array, int], Fitted], x: Array, spec: dict[str, Any]) -> Fitted:
-    numbers = np.atleast_1d(spec["n_components"]).tolist()
-    return select(fit, x, spec["covariance"], numbers, spec["selection"])
+def _selected(fit: Callable[[Array, int], Fitted], x: Array, settings: FitSettings) -> Fitted:
+    return select(fit, x, settings.covariance, settings.n_components, settings.selection)
 
 
 def _batch(array: Any) -> Tensor:

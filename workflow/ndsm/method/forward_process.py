@@ -22,13 +22,13 @@ the first is cut short at zero: that is how ``Chain.simulate`` draws a path.
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from ndsm.method.mixture import Mixture
 from ndsm.method.random_streams import Streams
+from ndsm.method.settings import ProcessSettings
 
 
 def signal(t: Tensor) -> Tensor:
@@ -112,10 +112,9 @@ def time_grid(
     return torch.cat([times.new_zeros(1), times])
 
 
-def grid_of(process: dict[str, Any]) -> Tensor:
-    """The grid of an experiment's ``process`` (see the configuration), in single precision."""
-    chosen = {name: process[name] for name in ("t_min", "T", "steps")}
-    return time_grid(**chosen, log_noise=process.get("log_noise")).float()
+def grid_of(process: ProcessSettings) -> Tensor:
+    """The grid of a process, in single precision."""
+    return time_grid(process.t_min, process.T, process.steps, process.log_noise).float()
 
 
 @dataclass(frozen=True)

@@ -24,8 +24,10 @@ from ndsm.method.forward_process import Chain, angle_of_time, time_of_angle
 from ndsm.method.networks import ScoreNet
 from ndsm.method.random_streams import Streams
 from ndsm.method.registry import SAMPLERS
+from ndsm.method.settings import SamplingSettings
 
 Found = TypeVar("Found")  # F, or F and its divergence
+CHUNK = 200  # samples of a replica drawn together: what is between them stays in the cache
 RHO = 7  # of the EDM noise levels
 # The time at which what is known of F is taken in place of zero, where it is a limit. A component
 # of deviation 0.02, in working coordinates 0.014, loses 0.005 nats by it, narrower ones more.
@@ -141,13 +143,20 @@ def euler(
     times: Tensor,
     noise: Callable[[], Tensor],
 ) -> Tensor:
-    """Reverse SDE by Euler–Maruyama along decreasing times; ``noise()`` gives ξ like y."""
-    for t, t_next in zip(times[:-1], times[1:], strict=True):
-        h = t - t_next
-        y = y - h * drift_score(y) + 2 * h * score(y, t)
-        if t_next > 0:
-            y = y + torch.sqrt(2 * h) * noise()
-    return y
+    """The reverse SDE by Euler–Maruyama, (R, B, d).
+
+    Args:
+        drift_score: f = ∇log π of y.
+        score: s of y and a scalar time.
+        y: (R, B, d) at the first time.
+        times: (steps + 1,), decreasing.
+        noise: gives ξ, of the shape of y.
+    """
+
+    def step(y: Tensor, t: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
+        return y - h * drift_score(y) + 2 * h * score(y, t), torch.sqrt(2 * h)
+
+    return _back(step, y, times, noise)
 
 
 def exponential(
@@ -157,14 +166,44 @@ def exponential(
     times: Tensor,
     noise: Callable[[], Tensor],
 ) -> Tensor:
-    """Reverse SDE, its linear part solved exactly with the centre m̄ and the score frozen."""
+    """The reverse SDE, its linear part solved exactly, the centre and the score frozen; (R, B, d).
+
+    Args:
+        centre: m̄ of y.
+        score: as the others, see ``euler``.
+        y: see there.
+        times: see there.
+        noise: see there.
+    """
+
+    def step(y: Tensor, t: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
+        growth = torch.expm1(h)
+        mean = y + growth * (y - centre(y)) + 2 * growth * score(y, t)
+        return mean, torch.sqrt(torch.expm1(2 * h))
+
+    return _back(step, y, times, noise)
+
+
+def _back(
+    step: Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]],
+    y: Tensor,
+    times: Tensor,
+    noise: Callable[[], Tensor],
+) -> Tensor:
+    """Steps of the reverse SDE, of mean and deviation each; the last, to time 0, has no noise."""
     for t, t_next in zip(times[:-1], times[1:], strict=True):
-        growth = torch.expm1(t - t_next)
-        m = centre(y)
-        y = y + growth * (y - m) + 2 * growth * score(y, t)
-        if t_next > 0:
-            y = y + torch.sqrt(torch.expm1(2 * (t - t_next))) * noise()
+        mean, deviation = step(y, t, t - t_next)
+        y = mean + deviation * noise() if t_next > 0 else mean
     return y
+
+
+def draw(net: ScoreNet, chain: Chain, settings: SamplingSettings, streams: Streams) -> Tensor:
+    """Samples of a stack of replicas, (R, n, d) in working coordinates; as ``generate``."""
+    chunks = []
+    for left in range(settings.samples, 0, -CHUNK):
+        y = prior(chain, min(CHUNK, left), streams)
+        chunks.append(generate(net, y, chain, settings.sampler, settings.steps, streams))
+    return torch.cat(chunks, 1)
 
 
 def generate(

@@ -10,7 +10,14 @@ import typer
 
 from ndsm.artefacts import files
 from ndsm.data.images import split
+from ndsm.method.settings import Settings
 from ndsm.metrics.classifier import see, train
+
+
+class Job(Settings):
+    """What a job is given: of the dataset the name and the side of its images."""
+
+    dataset: dict[str, Any]
 
 
 def main(
@@ -18,12 +25,9 @@ def main(
     spec: Annotated[dict[str, Any], typer.Option(parser=json.loads)],
     source: Annotated[Path | None, typer.Option(help="what the source stage wrote")] = None,
 ) -> None:
-    """Trains the evaluation classifier of a dataset of images and measures its accuracy.
-
-    ``spec`` holds ``dataset``, its name and the side of its images.
-    """
-    start = time.perf_counter()
-    parts = split(spec["dataset"], source)
+    """Trains the evaluation classifier of a dataset of images and measures its accuracy."""
+    start, job = time.perf_counter(), Job.model_validate(spec)
+    parts = split(job.dataset, source)
     images, labels = parts["classifier"]
     network = train(torch.from_numpy(images).float(), torch.from_numpy(labels))
     held_out, classes = parts["held_out"]

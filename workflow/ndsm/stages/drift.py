@@ -25,9 +25,17 @@ from ndsm.method.fitted_drift import Fitted, Sampler, data_sampler
 from ndsm.method.forward_process import KERNELS, Chain, grid_of
 from ndsm.method.random_streams import Streams, clock
 from ndsm.method.registry import FITS
+from ndsm.method.settings import FitSettings, ProcessSettings, Settings
 from ndsm.metrics.distances import energy_distance
+from ndsm.vocabulary import Replicas
 
 MISMATCH_POINTS, CHUNK = 2000, 200  # a chunk of them is simulated at once, in the cache
+
+
+class Noising(ProcessSettings):
+    """The process with the largest mismatch of y_N and π that passes without a warning."""
+
+    tolerance: float
 
 
 def mismatch(chain: Chain, data: Sampler, streams: Streams) -> tuple[list[float], list[float]]:
@@ -40,11 +48,20 @@ def mismatch(chain: Chain, data: Sampler, streams: Streams) -> tuple[list[float]
     return distance, [round(energy_distance(b, a), 6) for _, a, b in triples]
 
 
-def fit_logged(x: np.ndarray, spec: dict[str, Any], seed: int, labels: np.ndarray) -> Fitted:
+class Job(Settings):
+    """What a job is given; the process only where a method noises with the drift."""
+
+    experiment: str
+    replicas: Replicas
+    fit: FitSettings
+    process: Noising | None = None
+
+
+def fit_logged(x: np.ndarray, settings: FitSettings, seed: int, labels: np.ndarray) -> Fitted:
     """``drift_fits.fit_part``, its warnings as lines of the log."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        fit = fit_part(x, spec, seed, labels)
+        fit = fit_part(x, settings, seed, labels)
     for message in {str(warning.message) for warning in caught}:
         print(f"warning: {message}", flush=True)
     return fit
@@ -57,34 +74,33 @@ def main(
 ) -> None:
     """Fits one drift to each replica's training subset and measures how far y_N is from π.
 
-    The latter only where something is ``noised`` with it: a baseline is drawn from, no more.
+    The latter only where a method noises with it: a baseline is drawn from, no more.
     """
-    start = time.perf_counter()
-    replicas = spec["replicas"]
+    start, job = time.perf_counter(), Job.model_validate(spec)
+    replicas = job.replicas
     tensors = of_each(data, spec)
     subsets = [training_subset(t, *r) for t, r in zip(tensors, replicas, strict=True)]
-    if FITS[spec["fit"]["fit"]].mixture:
+    if FITS[job.fit.fit].mixture:
         import sklearn.mixture  # noqa: F401  its start does not belong to the fit's time
     fits, seconds = [], []
     for (n_train, seed), table, subset in zip(replicas, tensors, subsets, strict=True):
         x = subset.double().numpy()
-        describe_columns(x, spec["experiment"])
+        describe_columns(x, job.experiment)
         labels = training_subset(table, n_train, seed, of="pool_labels").numpy()
         began = clock("cpu")
-        fits.append(fit_logged(x, spec["fit"], seed, labels))
+        fits.append(fit_logged(x, job.fit, seed, labels))
         seconds.append(round(clock("cpu") - began, 4))
         components = fits[-1].mixture.means.shape[1]
         print(f"n_train {n_train}, seed {seed}: K = {components}, {seconds[-1]} s", flush=True)
     whole = fitted_drift.stack(fits).to("cpu", torch.float32)
     end: dict[str, Any] = {}
-    if spec["noised"]:
-        streams = Streams([("mismatch", spec["experiment"], *r) for r in spec["replicas"]])
-        process = spec["process"]
+    if process := job.process:
+        streams = Streams([("mismatch", job.experiment, *r) for r in replicas])
         times = grid_of(process)
-        chain = Chain(whole.mixture, KERNELS[process["kernel"]], times)
+        chain = Chain(whole.mixture, KERNELS[process.kernel], times)
         distance, floor = mismatch(chain, data_sampler(subsets, whole), streams)
         report_mismatch(distance, process)
-        end = {"T": process["T"], "times": [float(f"{t:.6g}") for t in times]}
+        end = {"T": process.T, "times": [float(f"{t:.6g}") for t in times]}
         end |= {"mismatch": distance, "mismatch_floor": floor}
     drift_file.write(
         out,
@@ -108,16 +124,16 @@ def describe_columns(x: np.ndarray, experiment: str) -> None:
         print(f"warning: {constant} of {x.shape[1]} columns are constant; EM regularises them")
 
 
-def report_mismatch(distance: list[float], process: dict[str, Any]) -> None:
+def report_mismatch(distance: list[float], process: Noising) -> None:
     """Logs how far y_N is from π, with the remedy where it passes the tolerance.
 
     Raises:
         Refused: it is not a number: the chain has run away.
     """
-    tolerance, T, euler = process["tolerance"], process["T"], process["kernel"] == "euler"  # noqa: N806
+    tolerance, T, euler = process.tolerance, process.T, process.kernel == "euler"  # noqa: N806
     if not np.isfinite(distance).all():
         remedy = "raise process.steps, or take kernel exponential" if euler else "lower process.T"
-        raise Refused(f"y_N is not finite at T = {T:g}, kernel {process['kernel']}: {remedy}")
+        raise Refused(f"y_N is not finite at T = {T:g}, kernel {process.kernel}: {remedy}")
     worst = max(distance)
     print(f"mismatch of y_N and π: {worst:.4g} at worst, tolerance {tolerance:g}, T = {T:g}")
     if worst > tolerance:

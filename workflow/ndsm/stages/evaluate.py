@@ -22,10 +22,11 @@ from ndsm.data.datasets import DATASETS
 from ndsm.data.images import is_inverted, rarest, upright
 from ndsm.data.training_subset import training_subset
 from ndsm.errors import Refused
+from ndsm.method.settings import Settings
 from ndsm.metrics import registry
 from ndsm.metrics.distances import spread
 from ndsm.metrics.image_metrics import class_shares
-from ndsm.vocabulary import FLOOR, likelihood_points
+from ndsm.vocabulary import FLOOR, Replicas, likelihood_points
 
 if TYPE_CHECKING:
     from torch import nn
@@ -33,6 +34,16 @@ if TYPE_CHECKING:
     from ndsm.metrics.classifier import Seen
 
 Array = np.ndarray
+
+
+class Job(Settings):
+    """What a job is given; the floor has no replicas."""
+
+    experiment: str
+    dataset: dict[str, Any]
+    method: str
+    metrics: list[str]
+    replicas: Replicas = []
 
 
 @dataclass(frozen=True)
@@ -208,7 +219,7 @@ def replicas(
     reference: Reference,
     sampled: Mapping[str, Array],
     autoencoders: Sequence[Path],
-    names: Sequence[tuple[int, int]],
+    names: Replicas,
 ) -> Iterator[Replica]:
     """The replicas of a part.
 
@@ -247,34 +258,32 @@ def main(
 ) -> None:
     """Measures the samples of one part, or with the method ``real`` further real data: the floor.
 
-    ``spec`` holds ``experiment``, ``dataset``, ``method``, ``metrics`` and, but for ``real``,
-    ``replicas``, the n_train and seed of each along the leading axis of the samples.
+    The samples' leading axis is that of the replicas.
     """
-    start = time.perf_counter()
+    start, job = time.perf_counter(), Job.model_validate(spec)
     shapes = {"held_out": "m d", "held_out_labels": "m", "real": "s n d"}
     arrays = reading.read_arrays(data, shapes, spec)
-    dataset = spec["dataset"]
+    dataset = job.dataset
     symmetric, shares = "symmetry" in dataset, dataset.get("shares", ())
     reference = Reference(arrays, dataset["name"], classifier, symmetric, shares)
-    if spec["method"] == FLOOR:
+    if job.method == FLOOR:
         measured = real_replicas(reference)
     elif samples is None:
-        raise Refused(f"samples: none are given for {spec['method']}; use --samples")
+        raise Refused(f"samples: none are given for {job.method}; use --samples")
     else:
-        names, d = spec["replicas"], arrays["held_out"].shape[1]
-        sizes = {"R": len(names), "d": d}
+        sizes = {"R": len(job.replicas), "d": arrays["held_out"].shape[1]}
         sampled = reading.read_arrays(samples, {"samples": "R n d"}, spec, **sizes)
-        measured = replicas(reference, sampled, autoencoder, names)
+        measured = replicas(reference, sampled, autoencoder, job.replicas)
     rows = []
     for replica in measured:
-        values = {m: replica.measure(m) for m in spec["metrics"] if asked(m, replica)}
+        values = {m: replica.measure(m) for m in job.metrics if asked(m, replica)}
         text = ", ".join(f"{metric} {value:.4g}" for metric, value in values.items())
         print(f"n_train {replica.n_train}, seed {replica.seed}: {text}", flush=True)
-        if "class_tv" in spec["metrics"]:  # for the figure that shows what it comes from
+        if "class_tv" in job.metrics:  # for the figure that shows what it comes from
             own = enumerate(class_shares(replica.seen.probabilities).tolist())
             values |= {f"class_share_{k}": share for k, share in own}
         rows += [
-            (spec["experiment"], spec["method"], replica.n_train, replica.seed, metric, value)
+            (job.experiment, job.method, replica.n_train, replica.seed, metric, value)
             for metric, value in values.items()
         ]
     table = pd.DataFrame(rows, columns=COLUMNS)

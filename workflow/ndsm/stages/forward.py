@@ -13,9 +13,20 @@ from ndsm.artefacts import drift_file, files, reading
 from ndsm.data.training_subset import training_subset
 from ndsm.method.forward_process import KERNELS, Chain, grid_of
 from ndsm.method.random_streams import Streams
+from ndsm.method.settings import ProcessSettings, Settings
+from ndsm.vocabulary import Replicas
 
 POINTS = 2000
 SHOWN = (0.0, 0.02, 0.1, 0.5)  # times, and the process's end after them
+
+
+class Job(Settings):
+    """What a job is given; ``n_train`` and ``seed`` of the one replica that is shown."""
+
+    n_train: int
+    seed: int
+    replicas: Replicas
+    process: ProcessSettings
 
 
 def main(
@@ -26,18 +37,19 @@ def main(
     spec: Annotated[dict[str, Any], typer.Option(parser=json.loads)],
 ) -> None:
     """Writes process, t, x0, x1: the first two coordinates of particles at several times."""
-    start, process, frames = time.perf_counter(), spec["process"], []
+    start, job, frames = time.perf_counter(), Job.model_validate(spec), []
+    process = job.process
     tensors = reading.read_tensors(data, {"pool": "n d"}, spec)
-    shown = spec["replicas"].index([spec["n_train"], spec["seed"]])
-    x = training_subset(tensors, spec["n_train"], spec["seed"])
+    shown = job.replicas.index((job.n_train, job.seed))
+    x = training_subset(tensors, job.n_train, job.seed)
     # The linear process is called ou and the other gmm, whatever the study calls their drifts.
     for name, (path, called) in {"ou": (drift_ou, "linear"), "gmm": (drift, "fitted")}.items():
         fit = drift_file.read(path, "cpu", spec, called).one(shown)
         streams = Streams([("forward", name)])
         y = fit.to_working(x[(streams.uniform(POINTS)[0] * len(x)).long()].unsqueeze(0))
         times = grid_of(process)
-        chain, reached = Chain(fit.mixture, KERNELS[process["kernel"]], times), 0
-        for t in (*SHOWN, process["T"]):
+        chain, reached = Chain(fit.mixture, KERNELS[process.kernel], times), 0
+        for t in (*SHOWN, process.T):
             index = int(torch.searchsorted(times, t).clamp(max=len(times) - 1))
             y, reached = chain.simulate(y, index, streams, reached), index
             frames.append(snapshot(name, round(times[index].item(), 3), fit.to_data(y)))

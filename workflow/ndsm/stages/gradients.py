@@ -36,6 +36,7 @@ from ndsm.method.mixture import Mixture
 from ndsm.method.networks import ScoreNet, StackedMLP
 from ndsm.method.random_streams import Streams
 from ndsm.method.registry import CHAIN, OBJECTIVES
+from ndsm.method.settings import FitSettings, Settings
 
 SCORES = [name for name, goal in OBJECTIVES.items() if goal.learns == "forward"]
 NETWORK = {"width": 16, "depth": 2}
@@ -47,6 +48,16 @@ T_FIXED, STEP_FIXED = 0.1, 0.1  # t of the first sweep; h / t of the second
 BIAS_STEP = 0.5  # h / t at which the bias is measured: a usual stride
 VARIANCES, LATE = ["objective_variance", "gradient_variance"], "_late"
 BIAS_DRAWS = 1000  # times as many as for a variance: of two million, plain NDSM is 0.4 % unsure
+
+
+class Job(Settings):
+    """What a job is given; ``draws`` for a variance."""
+
+    experiment: str
+    n_train: int
+    seeds: int
+    draws: int
+    fit: FitSettings
 
 
 @dataclass(frozen=True)
@@ -170,24 +181,25 @@ def main(
     spec: Annotated[dict[str, Any], typer.Option(parser=json.loads)],
 ) -> None:
     """Measures the objectives under the linear and the nonlinear drift, for several seeds."""
-    start, tensors = time.perf_counter(), reading.read_tensors(data, {"pool": "n d"}, spec)
+    start, job = time.perf_counter(), Job.model_validate(spec)
+    tensors = reading.read_tensors(data, {"pool": "n d"}, spec)
     nonlinear = [name for name in SCORES if name != "dsm"]
     curves, metrics = [], []
-    for seed in range(spec["seeds"]):
-        x = training_subset(tensors, spec["n_train"], seed)
+    for seed in range(job.seeds):
+        x = training_subset(tensors, job.n_train, seed)
         points = x.double().numpy()
         ou, gmm = (
             Laboratory(fit.to("cpu", torch.float32), x, seed)
-            for fit in (fit_ou(points), fit_part(points, spec["fit"], seed))
+            for fit in (fit_ou(points), fit_part(points, job.fit, seed))
         )
-        linear = sweep(ou, SCORES, spec["draws"]).assign(drift="ou", seed=seed)
-        curve = sweep(gmm, nonlinear, spec["draws"]).assign(drift="gmm", seed=seed)
+        linear = sweep(ou, SCORES, job.draws).assign(drift="ou", seed=seed)
+        curve = sweep(gmm, nonlinear, job.draws).assign(drift="gmm", seed=seed)
         curves += [linear, curve]
-        rows = [biases(ou, spec["draws"]), at_both_ends(curve)]
+        rows = [biases(ou, job.draws), at_both_ends(curve)]
         metrics.append(pd.concat(rows).assign(seed=seed))
         print(f"seed {seed}: {time.perf_counter() - start:.1f} s", flush=True)
     record = files.provenance(spec, seconds=round(time.perf_counter() - start, 3))
-    table = pd.concat(metrics).assign(experiment=spec["experiment"], n_train=spec["n_train"])
+    table = pd.concat(metrics).assign(experiment=job.experiment, n_train=job.n_train)
     files.write_table(out.with_suffix(".metrics.csv"), table, record)
     files.write_table(out, pd.concat(curves), record)
 

@@ -19,6 +19,14 @@ from ndsm.data.training_subset import training_subset
 from ndsm.errors import Refused
 from ndsm.method.autoencoder import Autoencoder, train
 from ndsm.method.random_streams import clock, pick_device
+from ndsm.method.settings import AutoencoderSettings, Settings
+
+
+class Job(Settings):
+    """What a job is given."""
+
+    autoencoder: AutoencoderSettings
+    replica: tuple[int, int] | None  # n_train and seed; none for one autoencoder of all images
 
 
 def rmse(network: Autoencoder, x: Tensor) -> float:
@@ -26,12 +34,12 @@ def rmse(network: Autoencoder, x: Tensor) -> float:
     return math.sqrt((network.decode(network.encode(x)) - x).square().mean().item())
 
 
-def refuse_divergence(network: Autoencoder, settings: dict[str, Any]) -> None:
+def refuse_divergence(network: Autoencoder, settings: AutoencoderSettings) -> None:
     """Stops before weights that are not finite are written, which could not be read."""
     if not all(weight.isfinite().all() for weight in network.parameters()):
         raise Refused(
             "the autoencoder's training diverged: lower autoencoder.learning_rate (now "
-            f"{settings['learning_rate']:g}) or autoencoder.kl (now {settings['kl']:g})"
+            f"{settings.learning_rate:g}) or autoencoder.kl (now {settings.kl:g})"
         )
 
 
@@ -42,21 +50,20 @@ def main(
 ) -> None:
     """Trains one autoencoder and writes its weights and the codes of the images that it saw.
 
-    ``spec`` holds ``autoencoder``, its settings, and ``replica``, [n_train, seed] or none for all.
     The codes are named ``pool`` and ``held_out``, as the points of a file of data, so that what
     follows reads them as it reads data.
     """
-    device = pick_device(spec["device"])
+    job, device = Job.model_validate(spec), pick_device(spec["device"])
     shapes = {"pool": "n d", "pool_labels": "n", "held_out": "m d"}
-    tensors, replica = reading.read_tensors(data, shapes, spec), spec["replica"]
+    tensors, replica = reading.read_tensors(data, shapes, spec), job.replica
     seen = {key: tensors[key] for key in ("pool", "pool_labels")}
     if replica:
         n_train, seed = replica
         seen = {key: training_subset(tensors, n_train, seed, of=key) for key in seen}
     x, start = seen["pool"].to(device), clock(device)
-    network = train(x, spec["autoencoder"], replica[1] if replica else 0)
+    network = train(x, job.autoencoder, replica[1] if replica else 0)
     seconds = round(clock(device) - start, 3)
-    refuse_divergence(network, spec["autoencoder"])
+    refuse_divergence(network, job.autoencoder)
     with torch.no_grad():
         codes = network.encode(x)
         errors = {"rmse_seen": rmse(network, x)}

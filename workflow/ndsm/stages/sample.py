@@ -15,8 +15,7 @@ import torch
 import typer
 from torch import Tensor
 
-from ndsm.artefacts import autoencoder_file, drift_file, files, reading
-from ndsm.artefacts.model import trained
+from ndsm.artefacts import autoencoder_file, drift_file, files, model_file, reading
 from ndsm.data.training_subset import of_each, training_subset
 from ndsm.errors import Refused
 from ndsm.method import likelihood, samplers
@@ -24,23 +23,28 @@ from ndsm.method.fitted_drift import Fitted
 from ndsm.method.forward_process import Chain
 from ndsm.method.networks import ScoreNet
 from ndsm.method.random_streams import Streams, pick_device
-from ndsm.vocabulary import likelihood_points
+from ndsm.method.settings import AmountSettings, SamplingSettings, Settings
+from ndsm.vocabulary import Replicas, likelihood_points
 
-CHUNK = 200  # samples of a replica drawn together: what is between them stays in the cache
 FAR, MOST_FAR = 100, 0.01  # deviations from the mean of π beyond which a sample has run away; share
 
 
-def draw(net: ScoreNet, chain: Chain, sampling: dict[str, Any], streams: Streams) -> Tensor:
-    """Samples of the stack, (R, n, d) in working coordinates."""
-    sampler, steps, chunks = sampling["sampler"], sampling["steps"], []
-    for left in range(sampling["samples"], 0, -CHUNK):
-        y = samplers.prior(chain, min(CHUNK, left), streams)
-        chunks.append(samplers.generate(net, y, chain, sampler, steps, streams))
-    return torch.cat(chunks, 1)
+class Job(Settings):
+    """What a job is given, beside ``ModelSettings`` and ``SamplingSettings`` if it has a network.
+
+    The ceiling, draws of training points, has no objective.
+    """
+
+    experiment: str
+    replicas: Replicas
+    sampling: AmountSettings
+    objective: str | None = None
+    temperature: float = 1
+    likelihood: bool = False
 
 
 def log_densities(
-    net: ScoreNet, chain: Chain, fit: Fitted, x: Tensor, streams: Streams, replicas: list[list[int]]
+    net: ScoreNet, chain: Chain, fit: Fitted, x: Tensor, streams: Streams, replicas: Replicas
 ) -> Tensor:
     """Log-densities (R, m) of points x (R, m, d), with a line on the solver's error."""
     log_prob, steps, change = likelihood.settled(net, chain, fit, x, streams)
@@ -57,27 +61,18 @@ def log_densities(
     return log_prob
 
 
-def unseen(data: Path | None, autoencoders: list[Path], spec: dict[str, Any]) -> Tensor:
-    """Held-out points of each replica, (R, m, d): data, or their codes."""
-    paths = autoencoders or ([data] if data else [])
-    tensors = [reading.read_tensors(path, {"held_out": "m d"}, spec)["held_out"] for path in paths]
-    each = tensors if len(tensors) == len(spec["replicas"]) else tensors * len(spec["replicas"])
-    return torch.stack(
-        [
-            x[likelihood_points(seed, *x.shape)]
-            for x, (_, seed) in zip(each, spec["replicas"], strict=True)
-        ]
-    )
+def unseen(tensors: list[Tensor], replicas: Replicas) -> Tensor:
+    """Held-out points of each replica, (R, m, d), of tensors (n, d): one, or one for each."""
+    each = tensors if len(tensors) == len(replicas) else tensors * len(replicas)
+    pairs = zip(each, replicas, strict=True)
+    return torch.stack([x[likelihood_points(seed, *x.shape)] for x, (_, seed) in pairs])
 
 
-def resampled(data: list[Path], spec: dict[str, Any], device: str) -> Tensor:
+def resampled(tables: list[dict[str, Tensor]], job: Job, device: str) -> Tensor:
     """Draws, with replacement, of each replica's training points, (R, n, d)."""
-    replicas = spec["replicas"]
-    streams = Streams([("resample", spec["experiment"], *r) for r in replicas], device)
-    points = []
-    for table, replica, u in zip(
-        of_each(data, spec), replicas, streams.uniform(spec["sampling"]["samples"]), strict=True
-    ):
+    streams = Streams([("resample", job.experiment, *r) for r in job.replicas], device)
+    uniforms, points = streams.uniform(job.sampling.samples), []
+    for table, replica, u in zip(tables, job.replicas, uniforms, strict=True):
         x = training_subset(table, *replica).to(device)
         points.append(x[(u * len(x)).long()])
     return torch.stack(points)
@@ -90,7 +85,7 @@ def decoded(codes: Tensor, autoencoders: list[Path], device: str) -> Tensor:
     return torch.stack([net.decode(z).half() for net, z in zip(each, codes, strict=True)])
 
 
-def runaways(y: Tensor, fit: Fitted, replicas: list[list[int]], trained: bool) -> list[int]:
+def runaways(y: Tensor, fit: Fitted, replicas: Replicas, trained: bool) -> list[int]:
     """How many samples y (R, n, d) of each replica are far from π, as of a bad training.
 
     Without one (``trained``) it is the sampler that ran away.
@@ -126,36 +121,38 @@ def main(
     autoencoder: Annotated[list[Path], typer.Option(help="one file, or one per replica")] = [],  # noqa: B006
 ) -> None:
     """Draws the samples of one part of one method."""
-    device = pick_device(spec["device"])
+    job, device = Job.model_validate(spec), pick_device(spec["device"])
     start, tensors, measured = time.perf_counter(), dict[str, Tensor](), dict[str, Any]()
     if drift is None:
-        x = resampled(autoencoder, spec, device)
+        x = resampled(of_each(autoencoder, spec), job, device)
     else:
-        fit = drift_file.read(drift, device, spec).tempered(spec.get("temperature", 1))
-        name = "mixture" if spec["objective"] == "none" else "sample"
-        streams = Streams([(name, spec["experiment"], *r) for r in spec["replicas"]], device)
-        sampling = spec["sampling"]
-        if spec["objective"] == "none":
-            y = fit.mixture.sample(sampling["samples"], streams)
+        fit = drift_file.read(drift, device, spec).tempered(job.temperature)
+        name = "mixture" if job.objective == "none" else "sample"
+        streams = Streams([(name, job.experiment, *r) for r in job.replicas], device)
+        if job.objective == "none":
+            y = fit.mixture.sample(job.sampling.samples, streams)
         else:
+            sampling = SamplingSettings.model_validate(spec["sampling"])
             mixture = drift_file.read(known, device, spec, "known") if known else None
-            net, chain = trained(fit, spec, streams, train, mixture)
-            y = draw(net, chain, sampling, streams)
-            each = samplers.evaluations(sampling["sampler"], sampling["steps"])
+            net, chain = model_file.read(train, fit, spec, streams, mixture)
+            y = samplers.draw(net, chain, sampling, streams)
+            each = samplers.evaluations(sampling.sampler, sampling.steps)
             measured["network_evaluations"] = each * net.evaluations if train else 0
-        measured["runaways"] = runaways(y, fit, spec["replicas"], train is not None)
+        measured["runaways"] = runaways(y, fit, job.replicas, train is not None)
         x = fit.to_data(y).float()
     tensors["samples"] = x
     if autoencoder:
-        images = x[:, : spec["sampling"].get("decoded")]
+        images = x[:, : job.sampling.decoded]
         tensors |= {"codes": x, "samples": decoded(images, autoencoder, device)}
     seconds = round(time.perf_counter() - start, 3)
-    if drift and spec["likelihood"]:
-        points = unseen(data, autoencoder, spec).to(device)
-        if spec["objective"] == "none":
+    if drift and job.likelihood:
+        paths = autoencoder or ([data] if data else [])
+        held_out = [reading.read_tensors(path, {"held_out": "m d"}, spec) for path in paths]
+        points = unseen([each["held_out"] for each in held_out], job.replicas).to(device)
+        if job.objective == "none":
             tensors["log_prob"] = fit.log_prob(points)
         else:
-            tensors["log_prob"] = log_densities(net, chain, fit, points, streams, spec["replicas"])
+            tensors["log_prob"] = log_densities(net, chain, fit, points, streams, job.replicas)
     record = files.provenance(spec | {"device": device}, seconds=seconds, **measured)
     files.write_tensors(out, {name: t.cpu().contiguous() for name, t in tensors.items()}, record)
     print(f"{x.shape[0]} replicas × {x.shape[1]} samples in {seconds} s", flush=True)

@@ -24,18 +24,27 @@ import torch
 import typer
 from torch import Tensor
 
-from ndsm.artefacts import drift_file, files, reading
+from ndsm.artefacts import drift_file, files, model_file, reading
 from ndsm.artefacts.metric_table import COLUMNS
-from ndsm.artefacts.model import trained
 from ndsm.errors import Refused
 from ndsm.method.fitted_drift import Fitted
 from ndsm.method.forward_process import Chain, Jump, variance
 from ndsm.method.networks import ScoreNet
 from ndsm.method.random_streams import Streams, pick_device
-from ndsm.vocabulary import UNTRAINED
+from ndsm.method.settings import Settings
+from ndsm.vocabulary import UNTRAINED, Replicas
 
 POINTS = 250  # y per time and replica
 CHUNK = 10  # of these, against all particles at once: what is between them stays in the cache
+
+
+class Job(Settings):
+    """What a job is given, beside ``ModelSettings``; ``noise`` in deviations of the data."""
+
+    experiment: str
+    method: str
+    replicas: Replicas
+    noise: list[float]
 
 
 def estimate(y: Tensor, jump: Jump) -> Tensor:
@@ -100,26 +109,27 @@ def main(
     known: Annotated[Path | None, typer.Option(help="the mixture of dsm_mixture")] = None,
 ) -> None:
     """Writes the tidy rows of ``score_error`` for one part of a method, and of it untrained."""
-    start, device = time.perf_counter(), pick_device(spec["device"])
-    fit, replicas = drift_file.read(drift, device, spec), spec["replicas"]
+    start, job = time.perf_counter(), Job.model_validate(spec)
+    device, replicas = pick_device(spec["device"]), job.replicas
+    fit = drift_file.read(drift, device, spec)
 
     def streams(*level: float) -> Streams:
-        return Streams([("score", spec["experiment"], *r, *level) for r in replicas], device)
+        return Streams([("score", job.experiment, *r, *level) for r in replicas], device)
 
     mixture = drift_file.read(known, device, spec, "known") if known else None
     tensors = reading.read_tensors(data, {"held_out": "m d", "real": "s n d"}, spec)
     held_out = torch.cat([tensors["held_out"], *tensors["real"][:2]]).to(device)
     x = fit.to_working(held_out.expand(len(replicas), -1, -1))
     rows = []
-    for method, weights in {spec["method"]: train, spec["method"] + UNTRAINED: None}.items():
-        net, chain = trained(fit, spec, streams(), weights, mixture)
+    for method, weights in {job.method: train, job.method + UNTRAINED: None}.items():
+        net, chain = model_file.read(weights, fit, spec, streams(), mixture)
         each = [
             score_error(net, chain, x, noise_index(fit, chain, held_out, level), streams(level))
-            for level in spec["noise"]
+            for level in job.noise
         ]
         errors = torch.stack(each).mean(0).tolist()
         rows += [
-            (spec["experiment"], method, n_train, seed, "score_error", error)
+            (job.experiment, method, n_train, seed, "score_error", error)
             for (n_train, seed), error in zip(replicas, errors, strict=True)
         ]
     record = files.provenance(spec, seconds=round(time.perf_counter() - start, 3))

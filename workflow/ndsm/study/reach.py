@@ -44,10 +44,9 @@ def settings(
     if stage == "latent":
         return reached
     if stage == "drift":
-        reached |= {"drift": drift, "fit": own["drifts"][drift], "noised": False}
-        if process := noising(study, experiment, drift):
-            reached |= {"noised": True, "process": process}
-        return reached
+        process = noising(study, experiment, drift)
+        reached |= {"drift": drift, "fit": own["drifts"][drift]}
+        return reached | ({"process": process} if process else {})
     if method == CEILING:
         return reached | {"sampling": _number(sampling)}
     return reached | _of_method(study, stage, experiment, method)

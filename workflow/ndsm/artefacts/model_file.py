@@ -1,0 +1,37 @@
+"""A trained model, read from the file of its weights."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ndsm.artefacts import reading
+from ndsm.method.fitted_drift import Fitted
+from ndsm.method.forward_process import Chain
+from ndsm.method.model import initial_network, with_network
+from ndsm.method.networks import Odd, ScoreNet, Zero
+from ndsm.method.random_streams import Streams
+from ndsm.method.settings import ModelSettings
+
+
+def read(
+    path: Path | None,
+    fit: Fitted,
+    told: Mapping[str, Any],
+    streams: Streams,
+    known: Fitted | None = None,
+) -> tuple[ScoreNet, Chain]:
+    """The score network and the chain, averaged over the group where the method is equivariant.
+
+    Args:
+        path: the weights that the stage ``train`` wrote; none for the untrained model, F_θ = 0.
+        fit: the fitted drift.
+        told: what the job was told, with the settings of the model.
+        streams: one generator per replica; the weights that they would give are replaced.
+        known: the fitted mixture of ``dsm_mixture``.
+    """
+    model = ModelSettings.model_validate(told)
+    if path is None:
+        return with_network(Zero(fit.shift.shape[-1]), fit, model, known)
+    network = initial_network(fit, model, streams)
+    reading.load_weights(network, path, told)
+    return with_network(Odd(network) if model.equivariant else network, fit, model, known)
