@@ -121,19 +121,21 @@ def latent_digits() -> Task:
     parts = images.split({"name": "digits"}, None)
     pool, held_out = {"pool": parts["pool"][0]}, parts["held_out"][0]
     rows, labels = map(torch.from_numpy, parts["classifier"])
-    eye = classifier.train(rows.float(), labels)
-    seen = classifier.see(eye, held_out).features
-    told = AutoencoderSettings(**study()["experiments"]["digits_latent"]["autoencoder"])
+    judge = classifier.train(rows.float(), labels)
+    seen = classifier.see(judge, held_out).features
+    own = AutoencoderSettings(**study()["experiments"]["digits_latent"]["autoencoder"])
     x = [torch.from_numpy(training_subset(pool, 900, seed)).float() for seed in SEEDS]
-    coders = [autoencoder.train(subset, told, seed) for subset, seed in zip(x, SEEDS, strict=True)]
+    autoencoders = [
+        autoencoder.train(subset, own, seed) for subset, seed in zip(x, SEEDS, strict=True)
+    ]
 
     @torch.no_grad()
     def measure(replica: int, z: Tensor) -> float:
-        drawn = coders[replica].decode(z).clamp(0, 1).numpy()
-        return fid(classifier.see(eye, drawn).features, seen)
+        drawn = autoencoders[replica].decode(z).clamp(0, 1).numpy()
+        return fid(classifier.see(judge, drawn).features, seen)
 
     with torch.no_grad():
-        codes = [coder.encode(subset) for coder, subset in zip(coders, x, strict=True)]
+        codes = [network.encode(subset) for network, subset in zip(autoencoders, x, strict=True)]
     budgets = [15, 30, 60, 125, 250, 500, 1000]
     near = "an FID of 12, near the autoencoder's ceiling"
     goals = [Goal("samples", 30.0, "an FID of 30"), Goal("samples", 12.0, near)]

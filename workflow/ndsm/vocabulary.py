@@ -15,7 +15,7 @@ Replicas = list[tuple[int, int]]  # n_train and seed of each, along the leading 
 POINTS, SECONDS = "points_saved:", ("seconds_to:", "total_seconds_to:")
 BEST = "best_budget:"
 
-# What a job is told beside the settings that reach it.
+# What a job is given beside the settings that reach it.
 JOB_ALONE = ("replicas", "device")
 
 # What the fit of a method's mixture takes of the seconds that its training takes.

@@ -37,11 +37,11 @@ class Checkpoint:
     def __init__(
         self, out: Path, spec: dict[str, Any], files: Iterable[Path] = (), device: str = "cpu"
     ) -> None:
-        told = hashlib.sha256(json.dumps(spec, sort_keys=True).encode())
+        version = hashlib.sha256(json.dumps(spec, sort_keys=True).encode())
         for path in files:
-            told.update(path.read_bytes())
+            version.update(path.read_bytes())
         self.out = out
-        self.path = out.with_name(f"{out.stem}.{told.hexdigest()[:12]}.checkpoint")
+        self.path = out.with_name(f"{out.stem}.{version.hexdigest()[:12]}.checkpoint")
         self.signal = 0  # that asks the training to end
         self.device = device
         self.start, self.saved = clock(self.device), time.monotonic()

@@ -19,19 +19,19 @@ def write(path: Path, fitted: Fitted, record: dict[str, Any]) -> None:
     files.write_tensors(path, fitted.mixture.tensors() | maps, record)
 
 
-def read(path: Path, device: str, told: Mapping[str, Any], name: str = "drift") -> Fitted:
+def read(path: Path, device: str, spec: Mapping[str, Any], name: str = "drift") -> Fitted:
     """Reads the fitted drift of a job's replicas onto ``device``.
 
     Args:
         path: what the stage ``drift`` wrote.
         device: cpu or cuda.
-        told: what the job was told, with ``replicas``.
-        name: the setting that names the drift, if the job was told: ``drift`` or ``known``.
+        spec: the settings of the job, with ``replicas``.
+        name: the setting that names the drift, if the job has it: ``drift`` or ``known``.
     """
     # The process is the method's own: its drift was fitted with that of the experiment.
-    same = {key: told[key] for key in SAME if key in told}
-    if name in told:
-        same |= {"drift": told[name], "fit": told["fits"][told[name]]}
-    tensors = reading.read_tensors(path, SHAPES, same, R=len(told["replicas"]))
+    same = {key: spec[key] for key in SAME if key in spec}
+    if name in spec:
+        same |= {"drift": spec[name], "fit": spec["fits"][spec[name]]}
+    tensors = reading.read_tensors(path, SHAPES, same, R=len(spec["replicas"]))
     shift, factor = tensors.pop("shift"), tensors.pop("factor")
     return Fitted(Mixture(**tensors), shift, factor).to(device)

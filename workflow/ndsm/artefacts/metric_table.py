@@ -16,13 +16,13 @@ COLUMNS = [*KEYS, "value"]
 Cell = tuple[str, str, int, int, str]
 
 
-def read_cells(path: Path, told: Mapping[str, Any] | None = None) -> pd.DataFrame:
+def read_cells(path: Path, wanted: Mapping[str, Any] | None = None) -> pd.DataFrame:
     """The metric values that one job measured: ``COLUMNS``.
 
     Raises:
         Refused: the file cannot be used, or has a value that is not finite.
     """
-    table = read_table(path, COLUMNS, told)
+    table = read_table(path, COLUMNS, wanted)
     if len(bad := table[~np.isfinite(table.value.astype(float))]):
         raise unusable(path, f"{_name(bad[KEYS].iloc[0])} is {bad.value.iloc[0]}")
     return table

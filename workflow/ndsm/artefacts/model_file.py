@@ -16,7 +16,7 @@ from ndsm.method.settings import ModelSettings
 def read(
     path: Path | None,
     fit: Fitted,
-    told: Mapping[str, Any],
+    spec: Mapping[str, Any],
     streams: Streams,
     known: Fitted | None = None,
 ) -> tuple[ScoreNet, Chain]:
@@ -25,13 +25,13 @@ def read(
     Args:
         path: the weights that the stage ``train`` wrote; none for the untrained model, F_θ = 0.
         fit: the fitted drift.
-        told: what the job was told, with the settings of the model.
+        spec: the settings of the job, with the settings of the model.
         streams: one generator per replica; the weights that they would give are replaced.
         known: the fitted mixture of ``dsm_mixture``.
     """
-    model = ModelSettings.model_validate(told)
+    model = ModelSettings.model_validate(spec)
     if path is None:
         return with_network(Zero(fit.shift.shape[-1]), fit, model, known)
     network = initial_network(fit, model, streams)
-    reading.load_weights(network, path, told)
+    reading.load_weights(network, path, spec)
     return with_network(Odd(network) if model.equivariant else network, fit, model, known)

@@ -2,8 +2,8 @@
 
 A result is whole if its bytes are those that its record was written for (SHA-256), and a record if
 it has its own. It belongs to the job that reads it if it is the result that its place says, if the
-settings that both were told agree, and if the results that it was made from are still the same. Its
-tensors must have the shapes, and a table the columns, that its reader expects, and finite values.
+settings that both were given agree, and if the results that it was made from are still the same.
+Its tensors must have the shapes, a table the columns, that its reader expects, and finite values.
 What fails is refused with the file and the rule that makes it, the first of a chain before others.
 """
 
@@ -35,12 +35,12 @@ def unusable(path: Path, problem: str) -> Refused:
     return Refused(f"{path}{made}: {problem}; remove it and run Snakemake again")
 
 
-def read_record(path: Path, told: Mapping[str, Any] | None = None) -> dict[str, Any]:
+def read_record(path: Path, wanted: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """The provenance record of a result that is in its place and not out of date.
 
     Args:
         path: the result.
-        told: what the reader was told; settings that the writer was told as well must agree.
+        wanted: the settings of the reader; those that the writer had as well must agree.
 
     Raises:
         Refused: there is none, it cannot be read, it has been changed, it is that of another
@@ -50,9 +50,9 @@ def read_record(path: Path, told: Mapping[str, Any] | None = None) -> dict[str, 
     record = _sound(path := Path(path))
     files.INPUTS[str(path)] = record["sha256"]
     spec = record.get("spec", {})
-    for key in sorted((told or {}).keys() & spec.keys() - ANY):
-        if told and told[key] != spec[key]:
-            made = f"{key}: {spec[key]!r}, where {told[key]!r} is wanted"
+    for key in sorted((wanted or {}).keys() & spec.keys() - ANY):
+        if wanted and wanted[key] != spec[key]:
+            made = f"{key}: {spec[key]!r}, where {wanted[key]!r} is wanted"
             raise unusable(path, f"it was made with {made}")
     return record
 
@@ -90,13 +90,13 @@ def own_record(path: Path) -> dict[str, Any]:
     return record
 
 
-def checked(path: Path, told: Mapping[str, Any] | None = None) -> Path:
+def checked(path: Path, wanted: Mapping[str, Any] | None = None) -> Path:
     """The path of a result that is whole, and whose record is sound (see ``read_record``).
 
     Raises:
         Refused: it is not there, or its bytes are not those of its record.
     """
-    record = read_record(path := Path(path), told)
+    record = read_record(path := Path(path), wanted)
     try:
         if files.sha256(path) != record["sha256"]:
             raise unusable(path, "its bytes are not those of its record (SHA-256)")
@@ -108,7 +108,7 @@ def checked(path: Path, told: Mapping[str, Any] | None = None) -> Path:
 def read_tensors(
     path: Path,
     shapes: Mapping[str, str] | None = None,
-    told: Mapping[str, Any] | None = None,
+    wanted: Mapping[str, Any] | None = None,
     **sizes: int,
 ) -> "dict[str, Tensor]":
     """The named tensors of a result, checked.
@@ -117,7 +117,7 @@ def read_tensors(
         path: a safetensors file.
         shapes: of each tensor that the reader needs: axes by number or name, and ``...`` for any
             further ones. The same name is the same size; e.g. {"pool": "n d", "pool_labels": "n"}.
-        told: as for ``read_record``.
+        wanted: as for ``read_record``.
         sizes: those axes whose size is known.
 
     Raises:
@@ -125,26 +125,26 @@ def read_tensors(
     """
     from safetensors.torch import load_file
 
-    return check(path, load_file(checked(path, told)), shapes or {}, sizes)
+    return check(path, load_file(checked(path, wanted)), shapes or {}, sizes)
 
 
-def load_weights(network: "nn.Module", path: Path, told: Mapping[str, Any] | None = None) -> None:
+def load_weights(network: "nn.Module", path: Path, wanted: Mapping[str, Any] | None = None) -> None:
     """Puts the weights of a result into a network, if they have its names and shapes."""
     shapes = {name: " ".join(map(str, t.shape)) for name, t in network.state_dict().items()}
-    weights = read_tensors(path, shapes, told)
+    weights = read_tensors(path, shapes, wanted)
     network.load_state_dict({name: weights[name] for name in shapes})
 
 
 def read_arrays(
     path: Path,
     shapes: Mapping[str, str] | None = None,
-    told: Mapping[str, Any] | None = None,
+    wanted: Mapping[str, Any] | None = None,
     **sizes: int,
 ) -> dict[str, np.ndarray]:
     """``read_tensors`` as NumPy arrays, for a job without torch."""
     from safetensors.numpy import load_file
 
-    return check(path, load_file(checked(path, told)), shapes or {}, sizes)
+    return check(path, load_file(checked(path, wanted)), shapes or {}, sizes)
 
 
 def check(
@@ -186,7 +186,7 @@ def _fits(shape: Sequence[int], axes: Sequence[str], bound: dict[str, int]) -> b
 def read_table(
     path: Path,
     columns: Collection[str] = (),
-    told: Mapping[str, Any] | None = None,
+    wanted: Mapping[str, Any] | None = None,
     **dtype: Any,
 ) -> "pd.DataFrame":
     """A table, checked.
@@ -194,7 +194,7 @@ def read_table(
     Args:
         path: a CSV file.
         columns: those that its reader needs.
-        told: as for ``read_record``.
+        wanted: as for ``read_record``.
         dtype: of columns whose type must not be guessed; n_train is a nullable integer.
 
     Raises:
@@ -202,7 +202,7 @@ def read_table(
     """
     import pandas as pd
 
-    table = pd.read_csv(checked(path, told), dtype={"n_train": "Int64"} | dtype)
+    table = pd.read_csv(checked(path, wanted), dtype={"n_train": "Int64"} | dtype)
     if missing := [name for name in columns if name not in table]:
         raise unusable(path, f"it has no column {missing[0]}")
     return table

@@ -19,22 +19,22 @@ if TYPE_CHECKING:
 ArrayOrTensor = TypeVar("ArrayOrTensor", np.ndarray, "Tensor")
 
 
-def of_each(files: Sequence[Path], told: Mapping[str, Any]) -> "list[dict[str, Tensor]]":
+def of_each(files: Sequence[Path], spec: Mapping[str, Any]) -> "list[dict[str, Tensor]]":
     """The tensors of data that each replica trains on: of the one file, or of its own.
 
     In latent space a replica may have an autoencoder, and so codes, of its own.
 
     Args:
         files: of data, or of codes.
-        told: what the job was told, with ``replicas``.
+        spec: the settings of the job, with ``replicas``.
 
     Raises:
         Refused: another number of files, or one that cannot be used.
     """
-    replicas = told["replicas"]
+    replicas = spec["replicas"]
     if len(files) not in (1, len(replicas)):
         raise Refused(f"data: {len(files)} files for {len(replicas)} replicas; give one, or each")
-    read = [read_tensors(path, {"pool": "n d"}, told) for path in files]
+    read = [read_tensors(path, {"pool": "n d"}, spec) for path in files]
     return read if len(read) == len(replicas) else read * len(replicas)
 
 

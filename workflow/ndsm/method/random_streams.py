@@ -2,6 +2,7 @@
 
 import hashlib
 import time
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -17,7 +18,7 @@ class Streams:
         device: where the numbers are drawn; CPU and GPU streams differ.
     """
 
-    def __init__(self, keys: list[tuple], device: str = "cpu") -> None:
+    def __init__(self, keys: Sequence[tuple[object, ...]], device: str = "cpu") -> None:
         self.device = torch.device(device)
         self.generators = [
             torch.Generator(self.device).manual_seed(
@@ -48,7 +49,7 @@ class Streams:
         seeds = (self.uniform(2) * 2**24).long().tolist()
         return Streams([tuple(pair) for pair in seeds], str(self.device))
 
-    def _fill(self, shape: tuple[int, ...], fill) -> Tensor:  # noqa: ANN001
+    def _fill(self, shape: tuple[int, ...], fill: Callable[..., Tensor]) -> Tensor:
         out = torch.empty(len(self.generators), *shape, device=self.device)
         for row, generator in zip(out, self.generators, strict=True):
             fill(row, generator=generator)

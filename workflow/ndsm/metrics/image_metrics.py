@@ -184,7 +184,7 @@ def rare_gap(x_probabilities: Array, rare: int, share: float) -> float:
 
 
 def branch_tv(x_inverted: Array, y_inverted: Array) -> float:
-    """Total variation between the shares of inverted images, told by one flag for each image."""
+    """Total variation between the shares of inverted images, from one flag for each image."""
     return float(abs(x_inverted.mean() - y_inverted.mean()))
 
 

@@ -46,13 +46,13 @@ def seconds_to(reached: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
     keys = ["experiment", "method", "n_train", "seed"]
     most = runs.sort_values("network_evaluations").groupby(keys).seconds.last()
     last = most.loc[pd.MultiIndex.from_frame(reached[keys])].to_numpy()
-    coder = runs.groupby(keys).autoencoder_seconds.first()
-    coder = coder.loc[pd.MultiIndex.from_frame(reached[keys])].to_numpy()
+    latent_seconds = runs.groupby(keys).autoencoder_seconds.first()
+    latent_seconds = latent_seconds.loc[pd.MultiIndex.from_frame(reached[keys])].to_numpy()
     seconds = reached.seconds.fillna(pd.Series(last))
     own = [*keys, "early", "rate_error", "budgets"]
     rows = [
         reached[own].assign(metric=prefix + names, value=value, censored=reached.seconds.isna())
-        for prefix, value in zip(SECONDS, (seconds, seconds + coder), strict=True)
+        for prefix, value in zip(SECONDS, (seconds, seconds + latent_seconds), strict=True)
     ]
     return pd.concat(rows, ignore_index=True).astype({"n_train": "Int64"})
 

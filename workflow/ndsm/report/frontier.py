@@ -65,8 +65,15 @@ def _costs(results: Path, run: str, spec: Spec) -> Iterator[tuple]:
             per_sample = sample["measured"].get("network_evaluations", 0)
             steps = sample["spec"]["sampling"]["steps"] if evaluations else 0
             for (n_train, seed), seconds in zip(replicas, fits, strict=True):
-                coder = _autoencoder_seconds(results, run, n_train, seed, spec)
-                cost = (round(seconds + share, 4), seconds, evaluations, steps, per_sample, coder)
+                latent_seconds = _autoencoder_seconds(results, run, n_train, seed, spec)
+                cost = (
+                    round(seconds + share, 4),
+                    seconds,
+                    evaluations,
+                    steps,
+                    per_sample,
+                    latent_seconds,
+                )
                 yield method, n_train, seed, *cost
 
 

@@ -26,8 +26,8 @@ def of_study(path: Path, made: str) -> Path:
     Raises:
         Refused: it was made with others, as where the settings changed and its job did not run.
     """
-    told = read_record(path)["spec"]
-    if files.digest({key: value for key, value in told.items() if key not in JOB_ALONE}) != made:
+    spec = read_record(path)["spec"]
+    if files.digest({key: value for key, value in spec.items() if key not in JOB_ALONE}) != made:
         raise unusable(path, "it was made with other settings than the study has")
     return path
 

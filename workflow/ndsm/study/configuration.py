@@ -125,7 +125,7 @@ def resolve(raw: dict[str, Any]) -> dict[str, Any]:
     study = {key: value for key, value in raw.items() if key not in ("defaults", "scales")}
     study |= {"experiments": experiments}
     bases = {name: e for name, e in experiments.items() if "variant_of" not in e}
-    for checked in (bases, experiments):  # so that one mistake is not told once for each variant
+    for checked in (bases, experiments):  # so that one mistake is not said once for each variant
         _refuse(experiment_problems(study | {"experiments": checked}))
     study = _with_nulls(study)
     _refuse(side_problems(study))

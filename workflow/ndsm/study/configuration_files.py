@@ -18,7 +18,7 @@ MOST = 100_000  # values, with what aliases stand for; a study has some two thou
 CODE = "__use_yte__"  # the key with which Snakemake runs Python that stands in a file
 
 
-class _Loader(yaml.FullLoader):
+class _Loader(yaml.FullLoader):  # type: ignore[misc]  # yaml has no types
     """Reads YAML as Snakemake does, but refuses a key that is given twice: the last would count."""
 
     def compose_mapping_node(self, anchor: str | None) -> yaml.MappingNode:

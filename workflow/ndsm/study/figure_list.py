@@ -6,7 +6,8 @@ A new figure is one function in a module of ``ndsm.report`` and one line here.
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ndsm.study.plan import Study, along, frontiers, is_latent, jobs
+from ndsm.study.plan import along, frontiers, is_latent, jobs
+from ndsm.study.stacks import Study
 
 # Figures of what variants change in one setting alone, by the path of that.
 VARIED = {

@@ -1,4 +1,4 @@
-"""What each job is told: the part of the settings that it needs, and no more.
+"""What each job is given: the part of the settings that it needs, and no more.
 
 So a change of the settings reruns only what it reaches. Used by the Snakefile alone; ``study`` is
 what ``configuration.resolve`` made.
@@ -34,15 +34,15 @@ REST = 2**13  # of these for all of the command that does not grow with its repl
 
 
 def text(study: Study, stage: str, **wildcards: str) -> str:
-    """What one job is told, as JSON: an argument of its command.
+    """What one job is given, as JSON: an argument of its command.
 
     Raises:
         ConfigError: it is too long.
     """
-    told = spec(study, stage, **wildcards)
-    argument, room = json.dumps(told, sort_keys=True), LONGEST - REST
+    settings = spec(study, stage, **wildcards)
+    argument, room = json.dumps(settings, sort_keys=True), LONGEST - REST
     if (size := len(argument) + _options(study, stage, wildcards)) > room:
-        if count := len(told.get("replicas", [])):
+        if count := len(settings.get("replicas", [])):
             given, limit = f"{count} replicas", f"up to {count * room // size}"
         else:
             given, limit = "the results", "more replicas a job, or fewer experiments"
@@ -64,7 +64,7 @@ def _options(study: Study, stage: str, wildcards: dict[str, str]) -> int:
 
 
 def spec(study: Study, stage: str, **wildcards: str) -> dict[str, Any]:
-    """What one job is told: the part of the settings that it needs, and no more.
+    """What one job is given: the part of the settings that it needs, and no more.
 
     Args:
         study: the resolved settings.
@@ -92,11 +92,11 @@ def spec(study: Study, stage: str, **wildcards: str) -> dict[str, Any]:
             }
         case "claims":
             keys = [key for key in ("study", "scale", "claim", "verdict") if key in study]
-            told = {"primary": study.get("primary", {}), "secondary": study.get("secondary", [])}
-            told |= {"frontiers": _frontiers(study)}
+            given = {"primary": study.get("primary", {}), "secondary": study.get("secondary", [])}
+            given |= {"frontiers": _frontiers(study)}
             made = {"settings": settings_digest(study), "code": digests()}
-            told |= {"options": wildcards.get("options", ""), "made_from": made}
-            return {key: study[key] for key in keys} | told
+            given |= {"options": wildcards.get("options", ""), "made_from": made}
+            return {key: study[key] for key in keys} | given
         case "figures":
             return {
                 "experiments": {name: _drawn(study, name) for name in study["experiments"]},
@@ -114,9 +114,9 @@ def spec(study: Study, stage: str, **wildcards: str) -> dict[str, Any]:
             name = study["forward"]["experiment"]
             part = parts(study, name)[forward_part(study)]
             own, drifts = study["experiments"][name], forward_drifts(study)
-            told = reach.settings(study, "data", name) | study["forward"] | drifts
-            told |= {"fits": {drift: own["drifts"][drift] for drift in drifts.values()}}
-            return told | {"seed": 0, "process": own["process"], "replicas": part}
+            given = reach.settings(study, "data", name) | study["forward"] | drifts
+            given |= {"fits": {drift: own["drifts"][drift] for drift in drifts.values()}}
+            return given | {"seed": 0, "process": own["process"], "replicas": part}
         case "classifier":
             example = study["experiments"][example_of(study, wildcards["images"])]
             own = example["dataset"].items()
@@ -179,8 +179,8 @@ def _scored(study: Study) -> dict[str, Any]:
 
 def _made(study: Study, stage: str, **names: str) -> str:
     """A digest of the settings that reach a result, whichever its replicas."""
-    told = spec(study, stage, **names, part="0")
-    return digest({key: value for key, value in told.items() if key not in JOB_ALONE})
+    settings = spec(study, stage, **names, part="0")
+    return digest({key: value for key, value in settings.items() if key not in JOB_ALONE})
 
 
 def _figures(study: Study) -> dict[str, dict[str, str]]:
@@ -204,17 +204,17 @@ def _frontiers(study: Study) -> dict[str, Any]:
 
 
 def _part_spec(study: Study, stage: str, experiment: str, **wildcards: str) -> dict[str, Any]:
-    """What a job of one experiment, or of one part of it, is told."""
+    """What a job of one experiment, or of one part of it, is given."""
     names = {key: wildcards[key] for key in ("drift", "method") if key in wildcards}
-    told = reach.settings(study, stage, experiment, **names)
+    given = reach.settings(study, stage, experiment, **names)
     if stage in ("latent", "train", "score", "sample"):
-        told["device"] = study["device"]
+        given["device"] = study["device"]
     if stage == "score":
-        told["noise"] = study["score"]["noise"]
+        given["noise"] = study["score"]["noise"]
     if stage == "latent":
         codes = wildcards["codes"]
         replica = None if codes == "all" else [int(number) for number in codes.split("-")]
-        return told | {"replica": replica}
+        return given | {"replica": replica}
     if stage == "data" or wildcards.get("method") == FLOOR:
-        return told
-    return told | {"replicas": parts(study, experiment)[int(wildcards["part"])]}
+        return given
+    return given | {"replicas": parts(study, experiment)[int(wildcards["part"])]}

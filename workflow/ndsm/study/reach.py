@@ -1,6 +1,6 @@
 """The settings that reach a job: its own and those of every job before it.
 
-They are what the job is told (``job_settings``), what its record keeps, and what decides whether
+They are what the job is given (``job_settings``), what its record keeps, and what decides whether
 a variant shares its result (``plan.home``). So whoever reads a result can check every setting that
 made it. Used by the Snakefile alone; ``study`` is what ``configuration.resolve`` made.
 """

@@ -14,7 +14,7 @@ from ndsm.study.methods import settings_of, suits, trained
 from ndsm.study.stacks import Study
 
 SIDES = ("score", "gradients", "forward")
-SCORED = 500  # points of real data: half of them are where the score is, half what it is told by
+SCORED = 500  # points of real data: half are where the score is, half estimate it
 
 
 def side_problems(study: Study) -> Iterator[str]:
