@@ -23,10 +23,7 @@ from ndsm.method.random_streams import Streams
 Z = 6.0  # standard errors; a false alarm has probability 2e-9 a comparison
 M, S2, T = 1.5, 0.25, 3.0
 DRIFT = Mixture(torch.zeros(1, 1).double(), torch.zeros(1, 1, 1).double())
-REVERSE: dict[str, Callable[..., Tensor]] = {
-    "euler": samplers.euler,
-    "exponential": samplers.exponential,
-}
+REVERSE = {"euler": samplers.euler, "exponential": samplers.exponential}
 
 
 class GaussianDeparture(nn.Module):
@@ -128,9 +125,8 @@ def end_moments(name: str, times: Tensor) -> tuple[float, float, float]:
         return unit
 
     linear = {"euler": DRIFT.score, "exponential": DRIFT.centre}[name]
-    end = REVERSE[name](
-        linear, lambda y, t: NET(y, t.clamp(min=1e-12).expand_as(y)), y, times, noise
-    )
+    step = REVERSE[name](linear, lambda y, t: NET(y, t.clamp(min=1e-12).expand_as(y)))
+    end = samplers.reverse_sde(step, y, times, noise)
     assert next(calls) == steps - 1  # one draw a step, none in the last
     offset = end[0, 0, 0].item()
     factor, *responses = (end[0, 1:, 0] - offset).tolist()
@@ -158,8 +154,8 @@ def test_reverse_sde_has_weak_order_one(name):
 def test_wrong_reverse_drift_is_noticed(monkeypatch):
     """The score counted once in place of twice: the moments converge to other values."""
 
-    def once(drift_score, score, y, times, noise):
-        return samplers_euler(drift_score, lambda y, t: 0.5 * score(y, t), y, times, noise)
+    def once(drift_score, score):
+        return samplers_euler(drift_score, lambda y, t: 0.5 * score(y, t))
 
     samplers_euler = samplers.euler
     monkeypatch.setitem(REVERSE, "euler", once)

@@ -14,6 +14,7 @@ equal in σ^{1/7}, and a last step by Euler.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import TypeVar
 
 import torch
@@ -27,6 +28,8 @@ from ndsm.method.registry import SAMPLERS
 from ndsm.method.settings import SamplingSettings
 
 Found = TypeVar("Found")  # F, or F and its divergence
+# Of the reverse SDE, from y, t and h: mean (R, B, d) and deviation.
+Step = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
 CHUNK = 200  # samples of a replica drawn together: what is between them stays in the cache
 RHO = 7  # of the EDM noise levels
 # The time at which what is known of F is taken in place of zero, where it is a limit. A component
@@ -137,60 +140,38 @@ def reverse_times(T: float, t_min: float, steps: int) -> Tensor:  # noqa: N803
 
 
 def euler(
-    drift_score: Callable[[Tensor], Tensor],
-    score: Callable[[Tensor, Tensor], Tensor],
-    y: Tensor,
-    times: Tensor,
-    noise: Callable[[], Tensor],
-) -> Tensor:
-    """The reverse SDE by Euler–Maruyama, (R, B, d).
-
-    Args:
-        drift_score: f = ∇log π of y.
-        score: s of y and a scalar time.
-        y: (R, B, d) at the first time.
-        times: (steps + 1,), decreasing.
-        noise: gives ξ, of the shape of y.
-    """
+    drift_score: Callable[[Tensor], Tensor], score: Callable[[Tensor, Tensor], Tensor]
+) -> Step:
+    """A step by Euler–Maruyama, of the drift's f = ∇log π and the score s(y, t)."""
 
     def step(y: Tensor, t: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
         return y - h * drift_score(y) + 2 * h * score(y, t), torch.sqrt(2 * h)
 
-    return _back(step, y, times, noise)
+    return step
 
 
 def exponential(
-    centre: Callable[[Tensor], Tensor],
-    score: Callable[[Tensor, Tensor], Tensor],
-    y: Tensor,
-    times: Tensor,
-    noise: Callable[[], Tensor],
-) -> Tensor:
-    """The reverse SDE, its linear part solved exactly, the centre and the score frozen; (R, B, d).
-
-    Args:
-        centre: m̄ of y.
-        score: as the others, see ``euler``.
-        y: see there.
-        times: see there.
-        noise: see there.
-    """
+    centre: Callable[[Tensor], Tensor], score: Callable[[Tensor, Tensor], Tensor]
+) -> Step:
+    """A step whose linear part is solved exactly, with the centre m̄(y) and the score frozen."""
 
     def step(y: Tensor, t: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
         growth = torch.expm1(h)
         mean = y + growth * (y - centre(y)) + 2 * growth * score(y, t)
         return mean, torch.sqrt(torch.expm1(2 * h))
 
-    return _back(step, y, times, noise)
+    return step
 
 
-def _back(
-    step: Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]],
-    y: Tensor,
-    times: Tensor,
-    noise: Callable[[], Tensor],
-) -> Tensor:
-    """Steps of the reverse SDE, of mean and deviation each; the last, to time 0, has no noise."""
+def reverse_sde(step: Step, y: Tensor, times: Tensor, noise: Callable[[], Tensor]) -> Tensor:
+    """The reverse SDE from y (R, B, d) on, (R, B, d); the last step adds no noise.
+
+    Args:
+        step: ``euler`` or ``exponential``.
+        y: points at the first time.
+        times: (steps + 1,), decreasing to zero.
+        noise: gives ξ, of the shape of y.
+    """
     for t, t_next in zip(times[:-1], times[1:], strict=True):
         mean, deviation = step(y, t, t - t_next)
         y = mean + deviation * noise() if t_next > 0 else mean
@@ -250,13 +231,13 @@ def by_edm(net: ScoreNet, y: Tensor, chain: Chain, steps: int, streams: Streams)
 
 
 def by_euler(net: ScoreNet, y: Tensor, chain: Chain, steps: int, streams: Streams) -> Tensor:
-    """``euler`` with the drift's score f = ∇log π; as ``generate``."""
-    return euler(net.drift.score, *_stochastic(net, y, chain, steps, streams))
+    """``reverse_sde`` by ``euler``; as ``generate``."""
+    return _reverse_sde(partial(euler, net.drift.score), net, y, chain, steps, streams)
 
 
 def by_exponential(net: ScoreNet, y: Tensor, chain: Chain, steps: int, streams: Streams) -> Tensor:
-    """``exponential`` with the drift's centre m̄; as ``generate``."""
-    return exponential(net.drift.centre, *_stochastic(net, y, chain, steps, streams))
+    """``reverse_sde`` by ``exponential``; as ``generate``."""
+    return _reverse_sde(partial(exponential, net.drift.centre), net, y, chain, steps, streams)
 
 
 def _within(chain: Chain, y: Tensor) -> Callable[[Tensor], Tensor]:
@@ -265,10 +246,15 @@ def _within(chain: Chain, y: Tensor) -> Callable[[Tensor], Tensor]:
     return lambda t: t.clamp(min=t_min).to(y).expand(*y.shape[:2], 1)
 
 
-def _stochastic(
-    net: ScoreNet, y: Tensor, chain: Chain, steps: int, streams: Streams
-) -> tuple[Callable[[Tensor, Tensor], Tensor], Tensor, Tensor, Callable[[], Tensor]]:
-    """What solvers of the reverse SDE share: the score s(y, t), y_N, the times, ξ."""
+def _reverse_sde(
+    step: Callable[[Callable[[Tensor, Tensor], Tensor]], Step],
+    net: ScoreNet,
+    y: Tensor,
+    chain: Chain,
+    steps: int,
+    streams: Streams,
+) -> Tensor:
+    """``reverse_sde`` with the network's score, given to ``step``; as ``generate``."""
     asked_at = _within(chain, y)
     times = reverse_times(chain.times[-1].item(), chain.times[1].item(), steps).to(y)
 
@@ -278,7 +264,7 @@ def _stochastic(
     def noise() -> Tensor:
         return streams.normal(*y.shape[1:]).to(y)
 
-    return score, y, times, noise
+    return reverse_sde(step(score), y, times, noise)
 
 
 def evaluations(sampler: str, steps: int) -> int:
