@@ -1,5 +1,7 @@
 """RESULTS.md and the README's tables: every number is one of the tables that are kept."""
 
+from types import SimpleNamespace
+
 import pandas as pd
 import pytest
 
@@ -138,6 +140,30 @@ def test_a_sentence_says_which_way_an_effect_goes(metric, effect, said):
         undecided = verdict == "inconclusive"
         assert said.replace("`a` ", "`a` on average " if undecided else "`a` ", 1) in text
         assert text.endswith("decide it.") == undecided
+
+
+@pytest.mark.parametrize(
+    ("metric", "means", "said"),
+    [
+        ("kl", [4.0, 2.0, 1.0], "has 4, 2, 1: it still improves"),
+        ("kl", [4.0, 2.0, 1.95], "has 4, 2, 1.95: it has stopped improving"),
+        ("coverage", [0.4, 0.5, 0.8], "has 0.4, 0.5, 0.8: it still improves"),
+        ("coverage", [0.4, 0.5, 0.45], "has 0.4, 0.5, 0.45: it has stopped improving"),
+    ],
+)
+def test_a_baseline_that_still_improves_is_named(tmp_path, metric, means, said):
+    """With the budgets that the study had, in their order; not where there is one alone."""
+    budgets = ["digits_375", "digits_1500", "digits"]
+    spec = {"frontiers": {"digits": {"budgets": budgets}}}
+    row = SimpleNamespace(experiment="digits", metric=metric, baseline="dsm", n_train=100)
+    summary = pd.DataFrame({"experiment": budgets, "mean": means})
+    summary = summary.assign(method="dsm", metric=metric, n_train=100)
+    files.write_table(tmp_path / "summary.csv", summary, {})
+    files.write_table(tmp_path / "claims.csv", summary, {"spec": spec})
+    (line,) = answers._budget(row, tmp_path)
+    assert said in line
+    files.write_table(tmp_path / "claims.csv", summary, {"spec": {"frontiers": {}}})
+    assert not answers._budget(row, tmp_path)
 
 
 def test_what_cannot_be_written_is_refused(reference):

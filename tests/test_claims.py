@@ -55,10 +55,11 @@ def test_table_has_the_columns_and_what_was_not_run(metrics):
 def test_one_comparison_decides_and_families_are_corrected_apart(metrics):
     rival = curve("dsm_mixture", 0.4, seed_noise=0.3).astype({"n_train": "Int64"})
     null = curve("ndsm_cv_untrained", 0.8).astype({"n_train": "Int64"})
-    whole = pd.concat([metrics, rival, null])
+    control = curve("ndsm_flow", 0.3, seed_noise=0.1).astype({"n_train": "Int64"})
+    whole = pd.concat([metrics, rival, null, control])
     decides = {key: value for key, value in claim().items() if key != "id"}
     primary = {
-        "C1": decides | {"rival": "dsm_mixture"},
+        "C1": decides | {"rival": "dsm_mixture", "control": "ndsm_flow"},
         "C4": decides | {"baseline": "dsm_mixture"},
     }
     table = table_of([claim(n_train=[50, 200])], whole, primary)
@@ -68,15 +69,17 @@ def test_one_comparison_decides_and_families_are_corrected_apart(metrics):
         ("C1", "primary", "dsm", 200),
         ("C1", "untrained", "ndsm_cv_untrained", 200),
         ("C1", "rival", "dsm_mixture", 200),
+        ("C1", "control", "ndsm_flow", 200),
         ("C1", "secondary", "dsm", 50),
         ("C1", "secondary untrained", "ndsm_cv_untrained", 50),
         ("C4", "primary", "dsm_mixture", 200),  # the untrained model once for all claims
     ]
-    roles = ("primary", "untrained", "rival", "secondary")
+    roles = ("primary", "untrained", "rival", "control", "secondary")
     families = [table.role == role for role in roles]  # secondary ones are of C1 alone
     for rows in families:
         assert list(table.p_adjusted[rows]) == pytest.approx(list(holm(table.p_value[rows])))
-    assert table.p_adjusted[5] == pytest.approx(table.p_value[5]) and table.p_value[5] > 0.05
+    assert table.p_adjusted[6] == pytest.approx(table.p_value[6]) and table.p_value[6] > 0.05
+    assert table.effect[3] < 0  # the control is better, and the claim's verdict does not say so
     assert table.detectable.notna().tolist() == (table.role == "primary").tolist()
 
 

@@ -8,11 +8,13 @@ import re
 import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import yaml
 
 from conftest import ROOT
-from ndsm.report import answers
+from ndsm.report import answers, kept_studies
+from ndsm.stages import claims
 from ndsm.study import code_dependencies, configuration, job_settings
 
 REFERENCE = ROOT / "results" / "reference"
@@ -72,6 +74,20 @@ def test_another_setting_or_line_of_code_is_noticed(tmp_path, monkeypatch):
     )
     assert stale(digests({"lib": "y = 2\n"}), now) == ["one"]
     assert stale(digests({"stages/two": "x = 2\n"}), now) == ["two"]
+
+
+@pytest.mark.parametrize("kept", [k for k in KEPT if (REFERENCE / k / "metrics.csv").exists()])
+def test_verdicts_follow_from_the_values_that_are_kept(kept):
+    """Every comparison, computed again from the values of each seed."""
+    folder = REFERENCE / kept
+    spec = json.loads((folder / "claims.json").read_text())["spec"]
+    own = {name: kept_studies.kept(folder / f"{name}.csv") for name in claims.read_from(spec)}
+    table = claims.evaluate(
+        spec["primary"], spec["secondary"], claims.with_derived(**own), **spec["verdict"]
+    )
+    then = pd.read_csv(folder / "claims.csv", dtype={"n_train": "Int64", "seeds": "Int64"})
+    names = ["id", "role", "effect", "ci_low", "ci_high", "p_value", "verdict"]
+    pd.testing.assert_frame_equal(table[names], then[names], check_dtype=False, rtol=1e-9)
 
 
 @pytest.mark.skipif(not KEPT, reason="no reference is kept")

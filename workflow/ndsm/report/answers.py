@@ -17,11 +17,13 @@ from typing import Annotated, Any
 import pandas as pd
 import typer
 
-from ndsm.artefacts import files
+from ndsm.artefacts import files, reading
 from ndsm.errors import Refused
+from ndsm.metrics.registry import MAXIMISED
 from ndsm.report.claim_documents import (
     ANSWERS,
     CLAIMS,
+    CONTROL,
     NULL,
     PRIMARY,
     RIVAL,
@@ -37,6 +39,7 @@ from ndsm.vocabulary import POINTS, SECONDS
 PART = re.compile(
     r"(<!-- begin (\w+), written by make reference -->\n).*?(\n<!-- end -->)", re.DOTALL
 )
+STILL = 0.05  # the relative gain with the last larger budget above which a method still improves
 # The README's table: experiment, metric, heading; of the largest training size.
 SHOWN = [
     ("weighted_modes", "kl", "weighted_modes, KL"),
@@ -115,7 +118,9 @@ def results(reference: Path) -> str:
 
 def _section(rows: pd.DataFrame, folder: Path) -> list[str]:
     """What was found of one claim, from its rows of the table."""
-    row, null, rival = (rows[rows.role == role] for role in (PRIMARY, NULL, RIVAL))
+    row, null, rival, control = (
+        rows[rows.role == role] for role in (PRIMARY, NULL, RIVAL, CONTROL)
+    )
     row = row.iloc[0]
     lines = [f"**{row.verdict}.** {sentence(row)}", ""]
     lines += [f"- Note: {row.note}."] if isinstance(row.note, str) and row.note else []
@@ -126,6 +131,10 @@ def _section(rows: pd.DataFrame, folder: Path) -> list[str]:
         name = rival.iloc[0].baseline
         words = f"Nonlinear noise adds to the same mixture under linear noise (`{name}`)"
         lines.append(f"- {words}: {_found(rival.iloc[0])}.")
+    if len(control):
+        words = f"Against its control, `{control.iloc[0].baseline}`"
+        lines.append(f"- {words}: {_found(control.iloc[0])}.")
+    lines += _budget(row, folder)
     if pd.notna(row.detectable):
         power = amount(row.metric, row.detectable)
         lines.append(f"- The seeds would find an effect of {power} four times in five.")
@@ -162,6 +171,26 @@ def _fit(row: Any, folder: Path) -> list[str]:
     return [f"- The fit of its mixture takes {share:.2g} % {words}."]
 
 
+def _budget(row: Any, folder: Path) -> list[str]:
+    """Whether the baseline still improves with its budget, where the study has several budgets."""
+    frontiers = reading.own_record(folder / "claims.csv")["spec"].get("frontiers") or {}
+    names = frontiers.get(row.experiment, {}).get("budgets", [])
+    if len(names) < 2 or names[-1] != row.experiment:
+        return []
+    means = kept(folder / "summary.csv").query("method == @row.baseline and metric == @row.metric")
+    means = means[means.n_train == row.n_train].set_index("experiment")["mean"]
+    if not {*names} <= {*means.index}:
+        return []
+    values = [f"{means[name]:.3g}" for name in names]
+    change = means[names[-1]] / means[names[-2]] - 1
+    state = "it still improves, so that the verdict is one at this budget"
+    if (change if row.metric in MAXIMISED else -change) < STILL:
+        state = "it has stopped improving"
+    return [
+        f"- From the smallest budget to this one `{row.baseline}` has {', '.join(values)}: {state}."
+    ]
+
+
 def _summary(whole: pd.DataFrame) -> str:
     """The answers in two sentences."""
 
@@ -170,6 +199,11 @@ def _summary(whole: pd.DataFrame) -> str:
         return f"{len(rows)} ({', '.join(sorted(rows.id))})" if len(rows) else "none"
 
     rivals = whole[whole.role == RIVAL]
+    controls = whole[(whole.role == CONTROL) & (whole.verdict != SUPPORTED)]
+    alone = "".join(
+        f" That of {row.id} is not supported against its control, `{row.baseline}`."
+        for row in controls.itertuples()
+    )
     untested = sorted(rivals.id[rivals.p_value.isna()])
     rest = f", and {', '.join(untested)} cannot be tested" if untested else ""
     return (
@@ -179,6 +213,7 @@ def _summary(whole: pd.DataFrame) -> str:
         f"{named(RIVAL, INCONCLUSIVE)}{rest}. Of the {(whole.role == PRIMARY).sum()} claims of the "
         f"abstract themselves {named(PRIMARY, SUPPORTED)} are supported, "
         f"{named(PRIMARY, CONTRADICTED)} contradicted, {named(PRIMARY, INCONCLUSIVE)} inconclusive."
+        + alone
         + _together(whole)
     )
 

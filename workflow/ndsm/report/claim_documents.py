@@ -30,6 +30,7 @@ CLAIMS = {
 NOT_RUN = "not run"
 VERDICTS = (SUPPORTED, CONTRADICTED, INCONCLUSIVE)
 PRIMARY, NULL, RIVAL, SECONDARY = "primary", "untrained", "rival", "secondary"
+CONTROL = "control"
 SECONDARY_NULL = "secondary untrained"
 
 
@@ -136,7 +137,8 @@ def _reading(table: pd.DataFrame, spec: dict[str, Any]) -> list[str]:
         "run. Two further questions stand beside it, with the same metric and size. Does the "
         "trained network *add to its own mixture*, that is, is it better than the same model "
         "without its network (*untrained*)? Does the *nonlinear noise add* to what the same "
-        "mixture gives under linear noise (*rival*)? All else is *secondary*.",
+        "mixture gives under linear noise (*rival*)? A claim may also have a *control*, a method "
+        "without the property that the claim is about. All else is *secondary*.",
         "*effect* is the mean improvement of the method over the baseline, relative to the "
         "baseline's mean (of *nll* the difference): positive is in favour of the claim. Where "
         "the baseline is a threshold (*at most x*) it is the relative distance below it; of "
@@ -145,9 +147,9 @@ def _reading(table: pd.DataFrame, spec: dict[str, Any]) -> list[str]:
         f"{confidence} bootstrap interval over seeds, *p* the p-value of a two-sided paired t test "
         "over the same seeds (each seed gives both methods the same training points), *p adjusted* "
         f"the same after Holm's correction: of the {decided} primary comparisons together, so of "
-        "all untrained and of all rival ones, and of each claim's secondary ones, those with an "
-        "untrained model apart. *detectable* is "
-        "the smallest effect that these seeds would find four times in five, at the level that the "
+        "all untrained, of all rival and of all control ones, and of each claim's secondary ones, "
+        "those with an untrained model apart. *detectable* is the smallest effect that these seeds "
+        "would find four times in five, at the level that the "
         "first of nine corrected comparisons has to pass.",
         f"**supported**: the adjusted p is below {level} and the whole interval above zero. "
         f"**contradicted**: it is below {level} and the whole interval is below zero. "

@@ -8,17 +8,14 @@ import pandas as pd
 
 from ndsm.artefacts import files, reading
 from ndsm.errors import Refused
-from ndsm.report.claim_documents import (
-    NULL,
-    PRIMARY,
-    RIVAL,
-)
+from ndsm.report.claim_documents import CONTROL, NULL, PRIMARY, RIVAL
 from ndsm.report.verdict import holm, verdict
 
-# What is kept of a study.
+# What is kept of a study, and what else where it has it: all that its verdicts are computed from.
 KEPT = [f"tables/summary.{end}" for end in ("md", "csv", "json")]
-KEPT += [f"tables/cost.{end}" for end in ("csv", "json")]
+KEPT += [f"tables/{name}.{end}" for name in ("cost", "metrics") for end in ("csv", "json")]
 KEPT += [f"claims.{end}" for end in ("md", "csv", "json")]
+TIMED = [f"tables/{n}.{end}" for n in ("frontier", "time_to_quality") for end in ("csv", "json")]
 # What shows each claim best.
 FIGURES = {
     "C1": ["learning_curve_weighted_modes"],
@@ -66,7 +63,7 @@ def gathered(reference: Path) -> tuple[pd.DataFrame, dict[str, str]]:
         found = f"levels {sorted(levels)}" if levels else "no claims.csv"
         raise Refused(f"{reference}: {found} below it; make reference keeps a study's")
     whole = pd.concat(tables, ignore_index=True).astype({"n_train": "Int64"})
-    for role in (PRIMARY, NULL, RIVAL):
+    for role in (PRIMARY, NULL, RIVAL, CONTROL):
         rows = whole.role == role
         whole.loc[rows, "p_adjusted"] = holm(whole.p_value[rows])
         whole.loc[rows, "verdict"] = [
@@ -94,7 +91,9 @@ def keep(study: Path, folder: Path, page: str) -> None:
         raise Refused(f"{study}/figures: no {missing[0]}.png, which the README shows")
     shown |= {name for id_ in decided for name in FIGURES.get(id_, [])} & set(drawn)
     folder.mkdir(parents=True, exist_ok=True)
-    for path in [*(study / name for name in KEPT), *(drawn[name] for name in sorted(shown))]:
+    tables = [study / name for name in KEPT]
+    tables += [path for name in TIMED if (path := study / name).exists()]
+    for path in [*tables, *(drawn[name] for name in sorted(shown))]:
         shutil.copy(path, folder)
 
 

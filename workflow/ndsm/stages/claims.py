@@ -4,8 +4,9 @@ Every verdict is computed (``report.verdict``) and none is typed. Each claim has
 decides it, which the configuration declares under ``primary``. Beside it stand two further ones of
 the same values, with another baseline: ``untrained``, the method's own model without its network
 (does the network add to its mixture?), and ``rival``, which has the same mixture under linear noise
-(does nonlinear noise add to that?). Each of these three roles is a family, whose p-values are
-corrected together over all claims. Comparisons under ``secondary`` are corrected within their
+(does nonlinear noise add to that?). A claim may have a ``control`` too, a method without the
+property that the claim is about. Each of these roles is a family, whose p-values are corrected
+together over all claims. Comparisons under ``secondary`` are corrected within their
 claim, and so, apart from them, are those with the untrained models beside each.
 
 A comparison names an experiment, a metric, a method and either a ``baseline`` method or a threshold
@@ -18,7 +19,7 @@ import itertools
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import pandas as pd
 import typer
@@ -27,6 +28,7 @@ from ndsm.artefacts import files, metric_table, reading
 from ndsm.errors import Refused
 from ndsm.report.claim_documents import (
     CLAIMS,
+    CONTROL,
     NOT_RUN,
     NULL,
     PRIMARY,
@@ -55,18 +57,34 @@ def main(
     ],
 ) -> None:
     """Computes the verdict of every configured claim and writes the three documents."""
-    metrics = reading.read_table(tables / "metrics.csv", metric_table.COLUMNS, spec)
-    if spec["frontiers"]:
-        reached, runs = (
-            reading.read_table(tables / f"{name}.csv") for name in ("time_to_quality", "frontier")
-        )
-        derived = [seconds_to(reached, runs), best_budgets(runs)]
-        metrics = pd.concat([metrics, *derived], ignore_index=True)
-    table = evaluate(spec["primary"], spec["secondary"], metrics, **spec["verdict"])
+    read = {
+        name: reading.read_table(tables / f"{name}.csv", columns, spec)
+        for name, columns in read_from(spec).items()
+    }
+    table = evaluate(spec["primary"], spec["secondary"], with_derived(**read), **spec["verdict"])
     files.write_table(out, table, files.provenance(spec))
     files.write_text(out.with_suffix(".md"), markdown(table, spec, out))
     files.write_text(out.with_name("report.rst"), front_page(table, spec, out))
     print(table[["role", "verdict"]].value_counts().to_string(), flush=True)
+
+
+def read_from(spec: dict[str, Any]) -> dict[str, list[str]]:
+    """The tables of which verdicts are made, and columns that each must have."""
+    timed = ["experiment", "method", "n_train", "seed", "metric"]
+    runs = {"time_to_quality": timed, "frontier": timed} if spec["frontiers"] else {}
+    return {"metrics": metric_table.COLUMNS, **runs}
+
+
+def with_derived(
+    metrics: pd.DataFrame,
+    time_to_quality: pd.DataFrame | None = None,
+    frontier: pd.DataFrame | None = None,
+) -> pd.DataFrame:
+    """Tidy metrics with those that are derived from runs with several budgets, if there are any."""
+    if time_to_quality is None or frontier is None:
+        return metrics
+    derived = [seconds_to(time_to_quality, frontier), best_budgets(frontier)]
+    return pd.concat([metrics, *derived], ignore_index=True)
 
 
 def evaluate(
@@ -119,11 +137,12 @@ def _comparisons(
             yield role, null
 
     for id_, declared in primary.items():
-        claim = {key: value for key, value in declared.items() if key != "rival"} | {"id": id_}
+        further = {role: declared[role] for role in (RIVAL, CONTROL) if role in declared}
+        claim = {key: value for key, value in declared.items() if key not in further} | {"id": id_}
         yield PRIMARY, claim
         yield from with_null(NULL, claim)
-        if "rival" in declared:
-            yield RIVAL, claim | {"baseline": declared["rival"]}
+        for role, baseline in further.items():
+            yield role, claim | {"baseline": baseline}
     for claim in secondary:
         for values in itertools.product(*(as_list(claim.get(key)) for key in keys)):
             one = claim | dict(zip(keys, values, strict=True))
@@ -163,7 +182,9 @@ def _independent(table: pd.DataFrame) -> pd.DataFrame:
 
 def _judged(table: pd.DataFrame, level: float) -> pd.DataFrame:
     """The table with p-values corrected in their families, verdicts and detectable effects."""
-    family = table.role.where(table.role.isin([PRIMARY, NULL, RIVAL]), table.id + table.role)
+    family = table.role.where(
+        table.role.isin([PRIMARY, NULL, RIVAL, CONTROL]), table.id + table.role
+    )
     table["p_adjusted"] = table.p_value.astype(float).groupby(family).transform(holm)
     run = table.verdict != NOT_RUN
     table.loc[run, "verdict"] = [

@@ -43,7 +43,7 @@ def claim_problems(key: str, claim: Claim, study: Study) -> Iterator[str]:
     """
     yield from _form_problems(key, claim)
     experiments, other = study["experiments"], claim.get("baseline_experiment")
-    compared = sorted({"baseline", "rival"} & claim.keys())
+    compared = sorted({"baseline", "rival", "control"} & claim.keys())
     if other is not None and other not in experiments:
         yield unknown(f"{key}.baseline_experiment", other, experiments)
     for name in as_list(claim["experiment"]):
@@ -63,7 +63,7 @@ def _form_problems(key: str, claim: Claim) -> Iterator[str]:
     if ("baseline" in claim) == ("at_most" in claim):
         given = "both" if "baseline" in claim else "neither"
         yield f"{key}: {given} of baseline, at_most; allowed: exactly one"
-    for name in ("baseline_experiment", "rival"):
+    for name in ("baseline_experiment", "rival", "control"):
         if name in claim and "baseline" not in claim:
             yield f"{key}.{name}: {claim[name]!r} without a baseline; allowed: a baseline"
     if claim["metric"].startswith(POINTS) and "n_train" in claim:
