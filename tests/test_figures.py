@@ -9,10 +9,12 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.collections import LineCollection
+from scipy import stats
 
 from conftest import ROOT, lines
 from ndsm.artefacts import files
-from ndsm.report import metric_figures, sample_figures, style
+from ndsm.report import cost_figures, metric_figures, sample_figures, style
 from ndsm.stages import figures
 from ndsm.study import figure_list
 
@@ -191,25 +193,25 @@ def test_axis_is_logarithmic_only_where_that_is_possible(looks):
         axes.figure.draw_without_rendering()
 
 
-def test_band_runs_from_the_lowest_to_the_highest_seed(tables, looks):
+def test_bars_are_the_t_interval_of_the_mean(tables, looks):
     panel = metric_figures.learning_curve(tables, SPEC, looks, "digits").axes[0]
     values = metric_figures.read_metrics(tables).query("metric == 'fid' and method == 'gmm'")
-    band = panel.collections[0].get_paths()[0].vertices
     at = values[values.n_train == 50].value
-    ends = band[band[:, 0] == 50][:, 1]
-    assert (ends.min(), ends.max()) == pytest.approx((at.min(), at.max()))
+    low, high = stats.ttest_1samp(at, 0).confidence_interval(0.95)
+    bars = next(c for c in panel.collections if isinstance(c, LineCollection))
+    assert tuple(bars.get_segments()[0][:, 1]) == pytest.approx((low, high))
 
 
 def test_variance_shows_the_table(tables, looks):
     figure = metric_figures.variance(tables, SPEC, looks, "")
     assert len(figure.axes) == 8  # two quantities; step and time, each under two drifts
-    for panel in figure.axes[4:]:
+    for panel in [panel for half in figure.subfigs for panel in half.axes[2:]]:
         np.testing.assert_allclose(lines(panel)["ndsm"].get_ydata(), [200, 20, 2])
     assert lines(figure.axes[0])["dsm"].get_color() == looks["dsm"].color
 
 
 def test_cost_is_that_of_a_replica(tables, looks):
-    figure = metric_figures.cost_quality(tables, SPEC, looks, "")
+    figure = cost_figures.cost_quality(tables, SPEC, looks, "")
     seconds, metrics = figure.axes[0], metric_figures.read_metrics(tables)
     points = {c.get_label(): c.lines[0].get_xydata()[0] for c in seconds.containers}
     of = metrics.query("experiment == 'rings' and metric == 'energy_distance' and n_train == 1000")

@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 
 from ndsm.artefacts import files
 from ndsm.report import cost_figures, metric_figures, sample_figures, style
+from ndsm.report.method_looks import looks
 
 WORKERS = 2  # processes that draw; the threads of the rule
 
@@ -74,7 +75,7 @@ def in_processes(work: Callable[[str], str], names: Iterable[str]) -> Iterator[s
 def draw(tables: Path, out: Path, spec: Spec, name: str) -> str:
     """Draws one figure, and gives its name back."""
     style.use()
-    look = style.looks([e["methods"] for e in spec["experiments"].values()])
+    look = looks(method for e in spec["experiments"].values() for method in e["methods"])
     own = spec["figures"][name]
     module, _, function = own["draw"].partition(".")
     figure: Figure = getattr(MODULES[module], function)(tables, spec, look, own["experiment"])

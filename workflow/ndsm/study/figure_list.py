@@ -109,7 +109,7 @@ SINGLE = {
         "variance of objectives and gradients",
         lambda study: bool(jobs(study, "gradients")),
     ),
-    "cost_quality": Kind("metric_figures.cost_quality", "cost against quality", lambda study: True),
+    "cost_quality": Kind("cost_figures.cost_quality", "cost against quality", lambda study: True),
 }
 SIDE = {"forward_process": "forward", "variance": "gradients"}  # whose experiment they show
 
