@@ -218,13 +218,13 @@ def legend(figure: Figure, axes: Iterable[Axes], place: Axes | None = None) -> N
     figure.legend(handles, labels, loc="outside lower center", ncols=columns, handlelength=3.2)
 
 
-def save(figure: Figure, path: Path) -> None:
+def save(figure: Figure, path: Path, print_too: bool = True) -> None:
     """Writes ``path``.png (200 dpi) and ``path``.pdf, whole or not at all, and frees the figure."""
     figure.draw_without_rendering()
     figure.set_layout_engine("none")  # the layout is found; finding it again for the PDF is slow
     png: dict[str, Any] = {"dpi": 200, "pil_kwargs": {"compress_level": 4}}
     pdf: dict[str, Any] = {"dpi": 200, "metadata": {"CreationDate": None}}
-    for suffix, options in ((".png", png), (".pdf", pdf)):
+    for suffix, options in ((".png", png), (".pdf", pdf))[: 2 if print_too else 1]:
         with files.atomic(path.with_name(path.name + suffix)) as temporary:
             figure.savefig(temporary, **options)
     figure.clear()
