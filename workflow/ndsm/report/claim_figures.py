@@ -12,7 +12,6 @@ from matplotlib.figure import Figure
 
 from ndsm.artefacts.reading import read_table
 from ndsm.metrics.registry import DIFFERENCES
-from ndsm.report import style
 from ndsm.report.claim_documents import NULL, PRIMARY, RIVAL, TITLES, amount
 from ndsm.report.method_looks import Look
 from ndsm.report.verdict import CONTRADICTED, INCONCLUSIVE, SUPPORTED
@@ -29,9 +28,7 @@ SHAPES = {SUPPORTED: "o", CONTRADICTED: "X", INCONCLUSIVE: "s"}
 WIDTH, ROW = 5.8, 0.4  # inches; it is shown at half a page
 
 
-def forest(
-    tables: Path, spec: dict[str, Any], look: dict[str, Look], experiment: str
-) -> Figure:
+def forest(tables: Path, spec: dict[str, Any], look: dict[str, Look], experiment: str) -> Figure:
     """``forest_of`` the claims of a study, whose tables these are."""
     return forest_of(read_table(tables.parent / "claims.csv"))
 

@@ -23,7 +23,7 @@ from ndsm.report.metric_figures import (
     seen,
     trained,
 )
-from ndsm.vocabulary import CEILING, FLOOR, UNTRAINED
+from ndsm.vocabulary import CEILING, UNTRAINED
 
 Spec = dict[str, Any]
 
@@ -71,8 +71,8 @@ def frontier(tables: Path, spec: Spec, look: dict[str, Look], experiment: str) -
         row[0].set_ylabel(style.titled(metric))
     for panel, label in zip(axes[-1], costs.values(), strict=True):
         panel.set_xlabel(label)
-    size = f"{runs.n_train.iloc[0]} training points"
-    figure.suptitle(f"{experiment}, {size}: quality against cost; {style.READING}")
+    points = f"{runs.n_train.iloc[0]} training points"
+    figure.suptitle(f"{experiment}, {points}: quality against cost; {style.READING}")
     style.legend(figure, axes.flat)
     return figure
 
@@ -94,7 +94,9 @@ def _line(panel: Axes, rows: pd.DataFrame, cost: str, look: Look, label: str) ->
         return
     over = means(rows, ["run"]).assign(at=rows.groupby("run")[cost].mean()).sort_values("at")
     panel.plot(over["at"], over["mean"], marker=look.marker, **drawn)
-    panel.errorbar(over["at"], over["mean"], over.half, fmt="none", ecolor=look.color, elinewidth=0.8)
+    panel.errorbar(
+        over["at"], over["mean"], over.half, fmt="none", ecolor=look.color, elinewidth=0.8
+    )
 
 
 def varied(kind: str, tables: Path, spec: Spec, look: dict[str, Look], experiment: str) -> Figure:
@@ -114,8 +116,9 @@ def varied(kind: str, tables: Path, spec: Spec, look: dict[str, Look], experimen
     varying = set(per_method.index[per_method > 1])
     size = style.WIDTH, 2.1 * len(shown) + 0.8
     figure = plt.figure(figsize=size)
-    grid = {"squeeze": False, "sharex": True, "sharey": "row"}
-    axes = figure.subfigures().subplots(len(shown), len(sizes), **grid)
+    axes = figure.subfigures(squeeze=False)[0, 0].subplots(
+        len(shown), len(sizes), squeeze=False, sharex=True, sharey="row"
+    )
     for row, metric in zip(axes, shown, strict=True):
         of = rows[rows.metric == metric]
         real = metrics[(metrics.experiment == experiment) & (metrics.metric == metric)]
@@ -169,7 +172,7 @@ def cost_quality(tables: Path, spec: Spec, look: dict[str, Look], experiment: st
                 panel.axhline(of.mean(), label=style.NULLS, **null)
                 continue
             at = seconds[(name, method)]
-            shown += [at] if at > 0 else []
+            shown.append(at)
             dot = {"color": ink.color, "marker": ink.marker, "ls": "", "elinewidth": 0.8}
             panel.errorbar(at, of.mean(), interval(of), label=method, **dot)
         _seconds_axis(panel, np.array(shown))
@@ -182,14 +185,14 @@ def cost_quality(tables: Path, spec: Spec, look: dict[str, Look], experiment: st
 
 def _seconds_axis(panel: Axes, shown: np.ndarray) -> None:
     """Logarithmic; what costs nothing, as the prior of an autoencoder, stands at the left."""
-    if not shown.size:
+    costs = shown[shown > 0]
+    if not costs.size:
         return
-    linear = 10.0 ** np.floor(np.log10(shown.min()))
-    free = panel.get_xlim()[0] <= 0 and any(c.lines[0].get_xdata()[0] == 0 for c in panel.containers)
-    if free:
+    if costs.size < shown.size:
+        linear = 10.0 ** np.floor(np.log10(costs.min()))
         panel.set_xscale("symlog", linthresh=linear, linscale=0.5)
-        decades = 10.0 ** np.arange(np.log10(linear), np.log10(shown.max()) + 1)
+        decades = 10.0 ** np.arange(np.log10(linear), np.log10(costs.max()) + 1)
         style.plain_ticks(panel.xaxis, FixedLocator([0, *decades]))
     else:
         panel.set_xscale("log")
-        style.log_ticks(panel.xaxis, shown)
+        style.log_ticks(panel.xaxis, costs)

@@ -107,5 +107,3 @@ def claims_page(table: pd.DataFrame, spec: dict[str, Any]) -> str:
         own = run[run.id == id_].drop(columns=["id", "claim"]).dropna(axis=1, how="all")
         body += [f"<h2>{id_}: {html.escape(CLAIMS[id_])}</h2>", pages.table(own)]
     return pages.page(f"Claims: study {spec['study']}", "\n".join(body))
-
-

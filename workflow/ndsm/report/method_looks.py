@@ -18,7 +18,7 @@ OWN_DASHES, UNTRAINED_DASHES = (0, (6, 1, 1, 1, 1, 1)), (0, (1, 2))
 OWN_MARKERS = "phH8dD*"
 
 # Of all studies. In colour what the claims are about; in grey what gives them their context.
-METHODS = {
+METHODS: dict[str, tuple[str, str, str | tuple]] = {
     "gmm": (INK, "o", ALONE),
     "gmm_orbit": (INK, "h", ALONE),
     "gmm_drift": (GREY, "s", ALONE),

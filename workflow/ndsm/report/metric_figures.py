@@ -209,12 +209,12 @@ def curve(
     over = means(rows, [x, "experiment"], y)
     at = over.index.get_level_values(x).to_numpy(dtype=float)
     null = label.endswith(UNTRAINED)
-    ink = {"color": look.color, "ls": look.linestyle}
+    ink: Spec = {"color": look.color, "ls": look.linestyle}
     axes.plot(at, over["mean"], marker=look.marker, label=style.NULLS if null else label, **ink)
     if null:
         return
     aside = axes.transData + ScaledTranslation(shift / 72, 0, axes.figure.dpi_scale_trans)
-    bars = {"ecolor": look.color, "elinewidth": 0.8, "transform": aside, "zorder": 1.9}
+    bars: Spec = {"ecolor": look.color, "elinewidth": 0.8, "transform": aside, "zorder": 1.9}
     axes.errorbar(at, over["mean"], over.half, fmt="none", **bars)
 
 
@@ -231,7 +231,9 @@ def variance(tables: Path, spec: Spec, look: dict[str, Look], experiment: str) -
     for half, (sweep, of_sweep) in zip(halves, table.groupby("sweep", sort=False), strict=True):
         x, label = against[sweep]
         axes = half.subplots(2, of_sweep.drift.nunique(), squeeze=False, sharex=True, sharey="row")
-        for column, (drift, part) in zip(axes.T, of_sweep.groupby("drift", sort=False), strict=True):
+        for column, (drift, part) in zip(
+            axes.T, of_sweep.groupby("drift", sort=False), strict=True
+        ):
             for panel, quantity in zip(column, shown, strict=True):
                 for objective, values in part.groupby("objective", sort=False):
                     curve(panel, values, x, quantity, look[objective], objective)

@@ -21,7 +21,8 @@ table { border-collapse: collapse; font-size: 13px; }
 th, td { padding: .2rem .6rem; text-align: left; border-bottom: 1px solid #ddd; max-width: 22rem; }
 th { position: sticky; top: 0; background: white; border-bottom: 2px solid #888; }
 tbody tr:nth-child(even) { background: #f6f6f6; }
-.supported { color: #00618a; font-weight: bold; } .contradicted { color: #b8400e; font-weight: bold; }
+.supported { color: #00618a; font-weight: bold; }
+.contradicted { color: #b8400e; font-weight: bold; }
 .inconclusive { color: #555; }
 """
 

@@ -190,7 +190,7 @@ def panels(count: int, height: float) -> tuple[Figure, np.ndarray, Axes | None]:
     deep = -(-count // wide)
     space = 0 if deep * wide > count else 0.6
     figure = plt.figure(figsize=(WIDTH, height * deep + space + 0.3))
-    axes = figure.subfigures().subplots(deep, wide, squeeze=False)
+    axes = figure.subfigures(squeeze=False)[0, 0].subplots(deep, wide, squeeze=False)
     for panel in axes.flat[count:]:
         panel.set_axis_off()
     return figure, axes.flat[:count], axes.flat[-1] if deep * wide > count else None

@@ -71,7 +71,9 @@ def write_pages(tables: Path, captions: Path, out: Path, spec: Spec) -> None:
     """A page for each figure and table, that of the claims, and the front page of the report."""
     for name, own in spec["figures"].items():
         caption = (captions / f"{own['caption']}.rst").read_text(encoding="utf-8")
-        files.write_text(out / f"{name}.html", pages.figure(out / f"{name}.png", own["title"], caption))
+        files.write_text(
+            out / f"{name}.html", pages.figure(out / f"{name}.png", own["title"], caption)
+        )
     for name, title in spec["pages"].items():
         caption = (captions / f"{name}.rst").read_text(encoding="utf-8")
         body = pages.paragraphs(caption) + pages.table(reading.read_table(tables / f"{name}.csv"))
