@@ -98,9 +98,7 @@ def spec(study: Study, stage: str, **wildcards: str) -> dict[str, Any]:
             told |= {"options": wildcards.get("options", ""), "made_from": made}
             return {key: study[key] for key in keys} | told
         case "figures":
-            return {
-                "study": study["study"],
-                "verdict": study["verdict"],
+            return {key: study[key] for key in ("study", "verdict")} | {
                 "pages": PAGES,
                 "experiments": {name: _drawn(study, name) for name in study["experiments"]},
                 "frontiers": _frontiers(study),
