@@ -30,7 +30,7 @@ rule figures:
         runtime=growing(30),
     params:
         tables=subpath(input.metrics, parent=True),
-        captions=os.path.join(WORKFLOW, "report"),
+        captions=lambda wildcards, input: os.path.dirname(input.captions[0]),
         figures=folder_of("screen"),
         spec=spec("figures"),
     shell:
