@@ -65,7 +65,7 @@ figures: .venv/installed ## draw the figures again from the stored tables
 	@echo "figures  $(RESULTS)/figures/"
 
 report: study ## make results/<study>/report.html
-	$(SNAKEMAKE) --report $(RESULTS)/report.html
+	$(SNAKEMAKE) --report $(RESULTS)/report.html --report-stylesheet workflow/report/style.css
 	@echo
 	@echo "report   $(RESULTS)/report.html"
 

@@ -47,7 +47,7 @@ include: "workflow/rules/claims.smk"
 include: "workflow/rules/figures.smk"
 
 
-# Written by the rule claims; only `snakemake --report` reads it.
+# Written by the rule figures; only `snakemake --report` reads it.
 report: os.path.abspath(f"{SHOWN}/report.rst")
 
 

@@ -106,10 +106,10 @@ def looks() -> Iterator[Any]:
     """The looks of three methods, in the style of our figures; all are closed afterwards."""
     import matplotlib.pyplot as plt
 
-    from ndsm.report import style
+    from ndsm.report import method_looks, style
 
     style.use()
-    yield style.looks([["gmm", "dsm", "ndsm_cv"]])
+    yield method_looks.looks(["gmm", "dsm", "ndsm_cv"])
     plt.close("all")
 
 

@@ -10,6 +10,7 @@ from docutils.core import publish_parts
 
 from ndsm.artefacts import files
 from ndsm.errors import Refused
+from ndsm.report import front_page
 from ndsm.report.verdict import CONTRADICTED, holm
 from ndsm.stages import claims
 
@@ -200,12 +201,20 @@ def test_documents(metrics, tmp_path):
     text = (tmp_path / "claims.md").read_text()
     assert "**supported**" in text and "**contradicted**" in text
     command = f"snakemake --cores all --config study=smoke --force -- {tmp_path / 'claims.csv'}"
-    assert command in text and command in (tmp_path / "report.rst").read_text()
-    # As Snakemake renders it: Jinja2, then docutils, where nothing may be worth a warning.
-    source = jinja2.Template((tmp_path / "report.rst").read_text()).render()
+    assert command in text
+    assert "**supported**" in text and "**contradicted**" in text
+    (tmp_path / "forest.png").write_bytes(b"a picture")
+    front = front_page.front_page(table, "smoke", tmp_path / "forest.png")
+    # As Snakemake renders it: Jinja2, then docutils, where nothing but its own links is missing.
+    links = "\n".join(f".. _{name}: javascript:x()" for name in ("Claims", "Figures", "Tables"))
+    source = jinja2.Template(f"{front}\n\n{links}").render()
     complaints = io.StringIO()
     settings = {"warning_stream": complaints, "report_level": 1}
     page = publish_parts(source, writer="html", settings_overrides=settings)["body"]
     assert not complaints.getvalue()
-    for word in ("<strong>supported</strong>", "<strong>contradicted</strong>", "ndsm_cv"):
-        assert word in page
+    row = table[(table.id == "C1") & (table.role == "primary")].iloc[0]
+    assert f"<td><strong>supported</strong></td><td>{100 * row.effect:+.3g}\xa0%" in page
+    assert page.count("<td>not run</td>") == 8
+    behind = front_page.claims_page(table, spec)
+    for word in ("supported</td>", "contradicted</td>", "ndsm_cv", "How to read it", "C5: less"):
+        assert word in behind

@@ -7,6 +7,7 @@ import pytest
 from conftest import lines
 from ndsm.artefacts import files
 from ndsm.report import cost_figures, style
+from ndsm.report.method_looks import looks
 
 pytestmark = pytest.mark.usefixtures("looks")
 
@@ -30,7 +31,8 @@ def test_runs_at_several_components_are_drawn_at_their_numbers(tmp_path, looks):
     spec = {"experiments": {"e": shown}, "varied": {"e": {"components": runs}}}
     figure = cost_figures.components(tmp_path, spec, looks, "e")
     fid, ratio = figure.axes
-    assert fid.get_title() == "99 training points" and ratio.get_xlabel().startswith("components")
+    assert fid.get_title() == "99 training points"
+    assert figure.subfigs[0].get_supxlabel().startswith("components")
     drawn = lines(fid)
     assert set(drawn) == {"dsm", "floor"}
     np.testing.assert_allclose(drawn["dsm"].get_xdata(), [20, 100])
@@ -54,12 +56,12 @@ def test_budgets_stand_beside_the_untrained_model(tmp_path):
     methods = ["dsm", "dsm_untrained", "edm", "edm_untrained"]
     spec = {"experiments": {"e": {"methods": methods, "metrics": ["kl"]}}}
     spec["varied"] = {"e": {"budgets": {"e_20": 20, "e": 40}}}
-    figure = cost_figures.budgets(tmp_path, spec, style.looks([methods]), "e")
+    figure = cost_figures.budgets(tmp_path, spec, looks(methods), "e")
     for panel, n in zip(figure.axes, (10, 100), strict=True):
         drawn = lines(panel)
-        assert set(drawn) == {"dsm", cost_figures.NULLS}
+        assert set(drawn) == {"dsm", style.NULLS}
         np.testing.assert_allclose(drawn["dsm"].get_ydata(), [6 + n, 4 + n])
-        np.testing.assert_allclose(drawn[cost_figures.NULLS].get_ydata(), 10 + n)
+        np.testing.assert_allclose(drawn[style.NULLS].get_ydata(), 10 + n)
 
 
 def test_a_frontier_shows_the_metric_of_its_thresholds(tmp_path, looks):

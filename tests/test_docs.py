@@ -70,7 +70,7 @@ def paths_of(text: str) -> set[str]:
 
 # Names of files that a study writes, and of one that docs/extending.md adds.
 BARE = {"claims.md", "summary.md", "bench.md", "workflow/report/means.rst"}
-WRITTEN = re.compile(r"^(tables|figures|data|drift|train|logs|benchmarks|wheels)/")
+WRITTEN = re.compile(r"^(tables|figures|pages|data|drift|train|logs|benchmarks|wheels)/")
 
 
 @pytest.mark.parametrize(

@@ -9,10 +9,12 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.collections import LineCollection
+from scipy import stats
 
 from conftest import ROOT, lines
 from ndsm.artefacts import files
-from ndsm.report import metric_figures, sample_figures, style
+from ndsm.report import claim_figures, cost_figures, metric_figures, sample_figures, style
 from ndsm.stages import figures
 from ndsm.study import figure_list
 
@@ -33,25 +35,43 @@ SPEC = {
     },
     "frontiers": {},
 }
+CAPTIONS = ROOT / "workflow" / "report"
+CLAIMS = pd.DataFrame(
+    [
+        ("C1", "primary", "kl", 0.3, 0.2, 0.45, "supported"),
+        ("C1", "rival", "kl", -0.1, -0.2, 0.1, "inconclusive"),
+        ("C9", "primary", "nll", -1.2, -1.4, -1.1, "contradicted"),
+    ],
+    columns="id role metric effect ci_low ci_high verdict".split(),
+).assign(experiment="rings", method="ndsm_cv", baseline="dsm", n_train=50, note="", claim="")
 KINDS = figure_list.KINDS | figure_list.SINGLE
 FIGURES = {
-    f"{kind}_{e}": {"draw": KINDS[kind].draw, "experiment": e}
+    f"{kind}_{e}": {"draw": KINDS[kind].draw, "experiment": e, "caption": kind, "title": kind}
     for kind in ("samples", "learning_curve")
     for e in SPEC["experiments"]
 } | {
-    name: {"draw": KINDS[name].draw, "experiment": "all"}
-    for name in ("forward_process", "variance", "cost_quality")
+    name: {"draw": KINDS[name].draw, "experiment": "all", "caption": name, "title": name}
+    for name in ("forest", "forward_process", "variance", "cost_quality")
 }
 
 
 def spec_of(*names):
-    return SPEC | {"figures": {name: FIGURES[name] for name in names}, "kinds": [*KINDS]}
+    shown = {name: FIGURES[name] for name in ("forest", *names)}
+    told = {"study": "mine", "verdict": {"level": 0.05}, "pages": {"cost": "What it costs"}}
+    return SPEC | told | {"figures": shown, "kinds": [*KINDS]}
+
+
+def main(tables, out, *names):
+    """As the rule runs the stage, into a study's folder."""
+    figures.main(tables, CAPTIONS, out / "figures", spec_of(*names))
 
 
 @pytest.fixture(scope="module")
 def tables(tmp_path_factory):
     """Tables of the layout of the aggregate stage."""
-    folder, rng = tmp_path_factory.mktemp("tables"), np.random.default_rng(0)
+    study, rng = tmp_path_factory.mktemp("study"), np.random.default_rng(0)
+    folder = study / "tables"
+    files.write_table(study / "claims.csv", CLAIMS, {})
     rows = []
     for e, settings in SPEC["experiments"].items():
         for metric in settings["metrics"]:
@@ -104,13 +124,15 @@ def tables(tmp_path_factory):
 
 
 def test_every_figure_is_written_in_both_formats(tables, tmp_path):
-    figures.main(tables=tables, out=tmp_path, spec=spec_of(*FIGURES))
+    main(tables, tmp_path, *FIGURES)
     for name in FIGURES:
-        assert (tmp_path / f"{name}.png").read_bytes()[:4] == b"\x89PNG"
-        assert (tmp_path / f"{name}.pdf").read_bytes()[:4] == b"%PDF"
-        wide, _ = plt.imread(tmp_path / f"{name}.png").shape[1::-1]
-        assert wide == 7 * 200  # the width of two columns at 200 dpi
-    assert len(list(tmp_path.iterdir())) == 2 * len(FIGURES)
+        assert (tmp_path / "figures" / f"{name}.png").read_bytes()[:4] == b"\x89PNG"
+        assert (tmp_path / "figures" / f"{name}.pdf").read_bytes()[:4] == b"%PDF"
+        wide, _ = plt.imread(tmp_path / "figures" / f"{name}.png").shape[1::-1]
+        assert wide == 200 * (claim_figures.WIDTH if name == "forest" else 7)  # two columns
+        assert "<figcaption>" in (tmp_path / "figures" / f"{name}.html").read_text()
+    assert len(list((tmp_path / "figures").iterdir())) == 3 * len(FIGURES)
+    assert {path.name for path in (tmp_path / "pages").iterdir()} == {"claims.html", "cost.html"}
 
 
 HOSTILE = """
@@ -126,7 +148,8 @@ def test_a_notebook_and_a_matplotlibrc_of_the_user_change_nothing(tables, tmp_pa
     (tmp_path / "matplotlibrc").write_text(HOSTILE)
     spec = spec_of("variance")
     command = [sys.executable, "-m", "ndsm.stages.figures", "--tables", str(tables)]
-    command += ["--out", str(tmp_path / "theirs"), "--spec", json.dumps(spec)]
+    command += ["--captions", str(CAPTIONS), "--out", str(tmp_path / "theirs" / "figures")]
+    command += ["--spec", json.dumps(spec)]
     env = {"PYTHONPATH": str(ROOT / "workflow"), "OMP_NUM_THREADS": "1"}
     env["MPLBACKEND"] = "module://matplotlib_inline.backend_inline"
     env["MATPLOTLIBRC"] = str(tmp_path)
@@ -134,7 +157,8 @@ def test_a_notebook_and_a_matplotlibrc_of_the_user_change_nothing(tables, tmp_pa
     assert done.returncode == 0, done.stderr
     figures.draw(tables, tmp_path / "ours", spec, "variance")
     for suffix in ("png", "pdf"):
-        ours, theirs = (tmp_path / whose / f"variance.{suffix}" for whose in ("ours", "theirs"))
+        ours = tmp_path / "ours" / f"variance.{suffix}"
+        theirs = tmp_path / "theirs" / "figures" / f"variance.{suffix}"
         assert ours.read_bytes() == theirs.read_bytes()
 
 
@@ -143,18 +167,20 @@ def test_where_processes_can_have_no_locks_one_draws(tables, tmp_path, monkeypat
         raise OSError(30, "Read-only file system")
 
     monkeypatch.setattr(figures, "ProcessPoolExecutor", fail)
-    figures.main(tables=tables, out=tmp_path, spec=spec_of("variance"))
-    assert {path.name for path in tmp_path.iterdir()} == {"variance.png", "variance.pdf"}
+    main(tables, tmp_path, "variance")
+    assert (tmp_path / "figures" / "variance.pdf").exists()
     assert capsys.readouterr().out.startswith("drawing in one process: ")
 
 
 def test_figures_that_a_study_no_longer_has_are_removed(tables, tmp_path):
-    old = [tmp_path / name for name in ("seeds_rings.png", "departure.pdf", "my_own.png")]
+    folder = tmp_path / "figures"
+    folder.mkdir()
+    old = [folder / name for name in ("seeds_rings.png", "departure.html", "my_own.png")]
     for path in old:
         path.write_text("")
-    figures.main(tables=tables, out=tmp_path, spec=spec_of("variance"))
-    there = {path.name for path in tmp_path.iterdir()}
-    assert there == {"variance.png", "variance.pdf", "my_own.png"}
+    main(tables, tmp_path, "variance")
+    drawn = {f"{name}.{end}" for name in ("forest", "variance") for end in ("png", "pdf", "html")}
+    assert {path.name for path in folder.iterdir()} == {"my_own.png", *drawn}
 
 
 def test_what_draws_each_kind_of_figure_is_there():
@@ -191,31 +217,44 @@ def test_axis_is_logarithmic_only_where_that_is_possible(looks):
         axes.figure.draw_without_rendering()
 
 
-def test_band_runs_from_the_lowest_to_the_highest_seed(tables, looks):
+def test_bars_are_the_t_interval_of_the_mean(tables, looks):
     panel = metric_figures.learning_curve(tables, SPEC, looks, "digits").axes[0]
     values = metric_figures.read_metrics(tables).query("metric == 'fid' and method == 'gmm'")
-    band = panel.collections[0].get_paths()[0].vertices
     at = values[values.n_train == 50].value
-    ends = band[band[:, 0] == 50][:, 1]
-    assert (ends.min(), ends.max()) == pytest.approx((at.min(), at.max()))
+    low, high = stats.ttest_1samp(at, 0).confidence_interval(0.95)
+    bars = next(c for c in panel.collections if isinstance(c, LineCollection))
+    assert tuple(bars.get_segments()[0][:, 1]) == pytest.approx((low, high))
 
 
 def test_variance_shows_the_table(tables, looks):
     figure = metric_figures.variance(tables, SPEC, looks, "")
     assert len(figure.axes) == 8  # two quantities; step and time, each under two drifts
-    for panel in figure.axes[4:]:
+    for panel in [panel for half in figure.subfigs for panel in half.axes[2:]]:
         np.testing.assert_allclose(lines(panel)["ndsm"].get_ydata(), [200, 20, 2])
     assert lines(figure.axes[0])["dsm"].get_color() == looks["dsm"].color
 
 
 def test_cost_is_that_of_a_replica(tables, looks):
-    figure = metric_figures.cost_quality(tables, SPEC, looks, "")
+    figure = cost_figures.cost_quality(tables, SPEC, looks, "")
     seconds, metrics = figure.axes[0], metric_figures.read_metrics(tables)
     points = {c.get_label(): c.lines[0].get_xydata()[0] for c in seconds.containers}
     of = metrics.query("experiment == 'rings' and metric == 'energy_distance' and n_train == 1000")
     for k, method in enumerate(METHODS):
         mean = of.loc[of.method == method, "value"].mean()
         np.testing.assert_allclose(points[method], [(1.0 + 90 * k) / 9, mean])
+
+
+def test_the_forest_shows_effects_and_verdicts(looks):
+    """In percent, what has no zero in nats below; what was not asked says so."""
+    figure = claim_figures.forest_of(CLAIMS)
+    percent, nats = figure.axes[0], figure.axes[3]
+    for panel, effect, ends in ((percent, 30, [20, 45]), (nats, -1.2, [-1.4, -1.1])):
+        _, interval, dot = panel.get_lines()  # after the line at zero
+        np.testing.assert_allclose(interval.get_xdata(), ends)
+        np.testing.assert_allclose(dot.get_xdata(), effect)
+    said = [[text.get_text() for text in panel.texts] for panel in figure.axes]
+    assert said[0] == ["+30\xa0%, supported"] and said[3] == ["-1.2\xa0nats, contradicted"]
+    assert said[2] == ["-10\xa0%, inconclusive"] and said[1] == said[4] == said[5] == ["not asked"]
 
 
 def test_forward_process_has_a_row_for_each_process(tables, looks):

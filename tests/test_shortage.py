@@ -115,7 +115,7 @@ def killed(*_: Any) -> None:
 def test_a_drawing_process_that_is_killed_lacks_memory(monkeypatch, tmp_path: Path) -> None:
     monkeypatch.setattr(figures, "draw", killed)
     with pytest.raises(MemoryError, match="a process that draws was killed"):
-        figures.main(tmp_path, tmp_path, {"figures": ["variance"], "experiments": {}})
+        figures.main(tmp_path, tmp_path, tmp_path, {"figures": ["variance"], "experiments": {}})
 
 
 def test_a_job_that_is_killed_is_explained_and_one_that_fails_is_not(tree: Path) -> None:

@@ -1,47 +1,106 @@
 """The look of figures: methods told apart, in print and without colour vision."""
 
+import itertools
+
 import matplotlib.pyplot as plt
+import numpy as np
 import pytest
+import yaml
+from colorspacious import cspace_convert, deltaE
 from matplotlib.colors import to_rgb
 
+from conftest import ROOT
 from ndsm.report import style
+from ndsm.report.method_looks import (
+    ALONE,
+    BROWN,
+    GREY,
+    LINEAR_NOISE,
+    METHODS,
+    NONLINEAR,
+    Look,
+    looks,
+)
+from ndsm.study import configuration
 
 pytestmark = pytest.mark.usefixtures("looks")
 
 
-def test_looks_differ_and_are_dark_enough_for_paper():
-    found = style.looks([[f"method{k}" for k in range(12)]])
-    assert len({(look.color, look.marker, look.linestyle) for look in found.values()}) == 12
-    assert len({look.color for look in list(found.values())[:9]}) == 9
+SEVERE = {"name": "sRGB1+CVD", "severity": 100}  # Machado, Oliveira and Fernandes 2009
+SIGHT = {"full": "sRGB1"} | {
+    f"without {cone}": SEVERE | {"cvd_type": kind}
+    for cone, kind in (("L", "protanomaly"), ("M", "deuteranomaly"), ("S", "tritanomaly"))
+}
+STUDIES = [ROOT / "config.yaml", *sorted((ROOT / "workflow" / "studies").glob("*.yaml"))]
+
+
+def shown_together():
+    """The methods of each experiment of each study that is here."""
+    for path in STUDIES:
+        study = configuration.resolve(yaml.safe_load(path.read_text()))
+        for name, settings in study["experiments"].items():
+            yield f"{path.stem}, {name}", [m for m in settings["methods"] if m in METHODS]
+
+
+def difference(one, other, sight):
+    """ΔE (CAM02-UCS) of two colours as someone sees them."""
+    seen = [np.clip(cspace_convert(to_rgb(c), sight, "sRGB1"), 0, 1) for c in (one, other)]
+    return deltaE(*seen, input_space="sRGB1")
+
+
+@pytest.mark.parametrize("sight", SIGHT.values(), ids=SIGHT)
+def test_colours_are_told_apart_without_colour_vision(sight):
+    """Those of the methods that stand beside each other; grey ones differ by their markers."""
+    pairs = {
+        frozenset(METHODS[m][0] for m in pair)
+        for _, methods in shown_together()
+        for pair in itertools.combinations(methods, 2)
+    }
+    pairs = [tuple(pair) for pair in pairs if len(pair) == 2]
+    assert len(pairs) > 20
+    for one, other in pairs:
+        assert difference(one, other, sight) >= 20, (one, other)
+
+
+def test_colours_that_are_too_alike_are_found():
+    red, green = "#c04000", "#708000"
+    assert difference(red, green, SIGHT["full"]) > 20 > difference(red, green, SIGHT["without M"])
+
+
+def test_methods_beside_each_other_share_a_colour_only_in_the_background():
+    for place, methods in shown_together():
+        looks_of = [METHODS[method] for method in methods]
+        assert len({look[:2] for look in looks_of}) == len(looks_of), place
+        coloured = [color for color, *_ in looks_of if color not in (GREY, BROWN)]
+        assert len(set(coloured)) == len(coloured), place
+
+
+def test_every_method_of_every_study_has_its_own_look():
+    known = {m for path in STUDIES for m in yaml.safe_load(path.read_text())["methods"]}
+    assert not known - set(METHODS)
+    assert len({look[:2] for look in METHODS.values()}) == len(METHODS)
+
+
+def test_a_look_does_not_depend_on_what_else_is_drawn():
+    found = looks(["mine", "ndsm_cv", *"abcdefghij", "gmm"])
+    assert found["ndsm_cv"] == looks(["ndsm_cv"])["ndsm_cv"] == Look(*METHODS["ndsm_cv"])
+    assert len({(look.color, look.marker) for look in found.values()}) == 13
     for look in found.values():
         red, green, blue = to_rgb(look.color)
-        assert 0.2126 * red + 0.7152 * green + 0.0722 * blue < 0.7
-    # The same look whatever else is drawn.
-    assert style.looks([["method0", "method1"]])["method1"] == found["method1"]
+        assert 0.2126 * red + 0.7152 * green + 0.0722 * blue < 0.75  # dark enough for paper
 
 
-def test_methods_drawn_together_differ_and_variants_resemble_what_they_vary():
-    planes, mirrors = ["gmm", *"abcdef"], ["gmm", "b_orbit", "f_orbit", "a", "a_equal"]
-    found = style.looks([planes, mirrors])
-    assert found["b_orbit"] == found["b"] and found["f_orbit"] == found["f"]
-    for group in (planes, mirrors):
-        assert len({(look.color, look.marker) for m, look in found.items() if m in group}) == len(
-            group
-        )
-    assert len({found[m].color for m in mirrors[1:]}) == 4
-
-
-def test_methods_of_one_legend_differ_though_never_drawn_together():
-    found = style.looks([["gmm", "drift", "dsm"], ["gmm", "prior", "edm"]])
-    assert found["drift"].color == found["prior"].color
-    assert len({(look.color, look.marker) for look in found.values()}) == 5
+def test_a_family_is_known_by_its_dash():
+    for name, (_, _, dash) in METHODS.items():
+        noise = NONLINEAR if name.startswith("ndsm") else LINEAR_NOISE
+        assert dash == (ALONE if name.startswith(("gmm", "vae")) else noise), name
 
 
 def test_an_untrained_model_is_dotted_in_the_colour_of_its_method():
     """And changes no other look: it takes no colour, marker or dashes from the methods."""
     methods = ["gmm", "dsm", "ndsm_cv", "ndsm_flow"]
-    plain = style.looks([methods])
-    found = style.looks([["gmm", *(each for m in methods[1:] for each in (m, f"{m}_untrained"))]])
+    plain = looks(methods)
+    found = looks(["gmm", *(each for m in methods[1:] for each in (m, f"{m}_untrained"))])
     assert {m: found[m] for m in methods} == plain
     for method in methods[1:]:
         null = found[f"{method}_untrained"]

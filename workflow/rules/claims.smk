@@ -7,11 +7,10 @@ rule claims:
             "<shown>/claims.csv",
             caption=caption("claims"),
             category="Claims",
-            labels={"shows": "verdicts"},
+            labels={"shows": "verdicts (CSV)"},
         ),
         record="<shown>/claims.json",
         text="<shown>/claims.md",
-        front_page="<shown>/report.rst",
     log:
         "<shown>/logs/claims.log",
     benchmark:

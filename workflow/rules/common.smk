@@ -220,17 +220,34 @@ def caption(name):
     return os.path.join(WORKFLOW, "report", f"{name}.rst")
 
 
+def captions():
+    """The captions of the figures and of the tables that are pages."""
+    names = [figure.caption for figure in figure_list.figures(STUDY)]
+    return [local(caption(name)) for name in dict.fromkeys([*names, *figure_list.PAGES])]
+
+
+def shown():
+    """The figures for the screen."""
+    return [f"<shown>/figures/{figure.name}.png" for figure in figure_list.figures(STUDY)]
+
+
 def printed():
     """The figures for print."""
     return [f"<shown>/figures/{figure.name}.pdf" for figure in figure_list.figures(STUDY)]
 
 
-def on_screen(figure):
-    """A figure for the screen, as the report shows it."""
-    path, text = f"<shown>/figures/{figure.name}.png", caption(figure.caption)
-    return report(path, caption=text, category="Figures", labels=figure.labels)
+def page_of(folder, name, category, labels, **more):
+    """A page as the report shows it."""
+    return report(f"<shown>/{folder}/{name}.html", category=category, labels=labels, **more)
 
 
-def shown():
-    """The figures for the screen."""
-    return [on_screen(figure) for figure in figure_list.figures(STUDY)]
+def figure_pages():
+    """The figures with their captions."""
+    figures = figure_list.figures(STUDY)
+    return [page_of("figures", figure.name, "Figures", figure.labels) for figure in figures]
+
+
+def table_pages():
+    """The tables that are pages."""
+    pages = figure_list.PAGES.items()
+    return [page_of("pages", name, "Tables", {"shows": title}) for name, title in pages]

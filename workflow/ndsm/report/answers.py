@@ -20,6 +20,7 @@ import typer
 from ndsm.artefacts import files, reading
 from ndsm.errors import Refused
 from ndsm.metrics.registry import MAXIMISED
+from ndsm.report import claim_figures, style
 from ndsm.report.claim_documents import (
     ANSWERS,
     CLAIMS,
@@ -50,6 +51,7 @@ SHOWN = [
     ("digits", "fid", "digits, FID"),
     ("digits_latent", "nll", "codes of digits, −log p"),
 ]
+FOREST = "forest"  # the picture of all claims, below the reference
 METHODS = {
     "dsm": "linear noise (`dsm`)",
     "flow_matching": "straight paths (`flow_matching`)",
@@ -104,6 +106,8 @@ def results(reference: Path) -> str:
         _summary(whole),
         "",
         *(f"| {' | '.join(line)} |" for line in table),
+        "",
+        f"![Effect of each comparison with its interval]({(reference / FOREST).as_posix()}.png)",
         "",
     ]
     for id_, folder in sorted(folders.items()):
@@ -274,6 +278,8 @@ def main(
     """Writes RESULTS.md and the README's parts anew, after keeping the tables of a study."""
     if keeping:
         keep(keeping, reference / name, page.read_text(encoding="utf-8"))
+    style.use()
+    style.save(claim_figures.forest_of(gathered(reference)[0]), reference / FOREST, print_too=False)
     files.write_text(page, readme(page.read_text(encoding="utf-8"), reference))
     files.write_text(out, results(reference))
 

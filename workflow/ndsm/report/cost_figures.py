@@ -1,10 +1,11 @@
-"""Figures of runs that differ in one setting: budget, steps of the sampler, components."""
+"""Figures of cost: of runs that differ in budget, sampler steps or components, and of all."""
 
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -12,14 +13,23 @@ from matplotlib.ticker import FixedLocator
 
 from ndsm.artefacts.reading import read_table
 from ndsm.report import style
-from ndsm.report.metric_figures import NULLS, curve, read_metrics
-from ndsm.report.style import Look
-from ndsm.vocabulary import CEILING, FLOOR, UNTRAINED
+from ndsm.report.method_looks import Look
+from ndsm.report.metric_figures import (
+    curves,
+    floor_of,
+    interval,
+    means,
+    read_metrics,
+    seen,
+    trained,
+)
+from ndsm.vocabulary import CEILING, UNTRAINED
 
 Spec = dict[str, Any]
 
 VARIED = {"budgets": "network evaluations", "components": "components of the drift's mixture"}
 SAMPLING = "sampling_evaluations"
+RUNS = ["method", "n_train", "run"]
 COSTS = {
     "seconds": "s of training and fit",
     "network_evaluations": "network evaluations",
@@ -31,7 +41,7 @@ def frontier(tables: Path, spec: Spec, look: dict[str, Look], experiment: str) -
     """Quality against training time, network evaluations, and, if they vary, those of sampling.
 
     At the largest training size with several budgets. A dot is the mean over seeds of a training of
-    its own; the band goes from the best to the worst seed. A method without a network is a line.
+    its own, with its interval. A method without a network is a line.
     """
     runs, own = read_table(tables / "frontier.csv"), spec["frontiers"][experiment]
     runs = runs[runs.experiment == experiment]
@@ -39,57 +49,61 @@ def frontier(tables: Path, spec: Spec, look: dict[str, Look], experiment: str) -
     real = read_metrics(tables).query("experiment == @experiment")
     shown = [m for m in (*own["thresholds"], "inception_score") if m in set(runs.metric)]
     costs = {k: v for k, v in COSTS.items() if k != SAMPLING or len(own["steps"]) > 1}
-    size = style.WIDTH, 2.4 * len(shown) + 0.6
-    figure, axes = plt.subplots(len(shown), len(costs), figsize=size, squeeze=False, sharey="row")
+    size = style.WIDTH, 2.1 * len(shown) + 0.8
+    figure, axes = plt.subplots(
+        len(shown), len(costs), figsize=size, squeeze=False, sharey="row", sharex="col"
+    )
     for row, metric in zip(axes, shown, strict=True):
         of = runs[runs.metric == metric]
         measured = real[real.metric == metric]
-        floor = measured.loc[measured.method == FLOOR, "value"].to_numpy()
+        style.value_axis(row[0], metric, seen(means(trained(of), RUNS)), floor_of(measured))
         at_size = measured[(measured.method == CEILING) & (measured.n_train == of.n_train.iloc[0])]
-        for panel, (cost, label) in zip(row, costs.items(), strict=True):
+        for panel, cost in zip(row, costs, strict=True):
             names = own["steps" if cost == SAMPLING else "budgets"]
-            style.draw_floor(panel, floor)
+            style.draw_floor(panel, floor_of(measured))
             if len(at_size):
                 height = at_size.value.mean()
                 panel.axhline(height, color="black", lw=1, ls=(0, (4, 2)), label=CEILING)
             for method in spec["experiments"][experiment]["methods"]:
                 mine = of[(of.method == method) & of.run.isin(names)]
                 _line(panel, mine, cost, look[method], method)
-            panel.set_xscale("log")
-            trained = of[of.run.isin(names) & (of.network_evaluations > 0)]
-            if cost == SAMPLING:
-                style.plain_ticks(panel.xaxis, FixedLocator([2, 5, 10, 20, 50, 100]))
-            else:
-                style.log_ticks(panel.xaxis, trained[cost].to_numpy())
-            panel.set_xlabel(label)
-        style.value_axis(row[0], metric, of.value.to_numpy(), floor)
-        row[0].set_ylabel(style.LABELS[metric])
-    figure.suptitle(f"{experiment}, {runs.n_train.iloc[0]} training points", fontsize=8.5)
-    style.legend(figure, axes.flat, columns=4)
+            _cost_axis(panel, of[of.run.isin(names) & (of.network_evaluations > 0)], cost)
+        row[0].set_ylabel(style.titled(metric))
+    for panel, label in zip(axes[-1], costs.values(), strict=True):
+        panel.set_xlabel(label)
+    points = f"{runs.n_train.iloc[0]} training points"
+    figure.suptitle(f"{experiment}, {points}: quality against cost; {style.READING}")
+    style.legend(figure, axes.flat)
     return figure
 
 
+def _cost_axis(panel: Axes, runs: pd.DataFrame, cost: str) -> None:
+    panel.set_xscale("log")
+    if cost == SAMPLING:
+        style.plain_ticks(panel.xaxis, FixedLocator([2, 5, 10, 20, 50, 100]))
+    else:
+        style.log_ticks(panel.xaxis, runs[cost].to_numpy())
+
+
 def _line(panel: Axes, rows: pd.DataFrame, cost: str, look: Look, label: str) -> None:
-    """One method: its means over seeds, joined, with a band; a level where it has no network."""
-    label = NULLS if label.endswith(UNTRAINED) else label
+    """One method: its means over seeds, joined; a level where it has no network."""
+    label = style.NULLS if label.endswith(UNTRAINED) else label
     drawn: dict[str, Any] = {"color": look.color, "ls": look.linestyle, "label": label}
     if not rows.network_evaluations.any():
         panel.axhline(rows.value.mean(), lw=0.9, **drawn)
         return
-    over = rows.groupby("run").agg(
-        at=(cost, "mean"), mean=("value", "mean"), low=("value", "min"), high=("value", "max")
-    )
-    over = over.sort_values("at")
+    over = means(rows, ["run"]).assign(at=rows.groupby("run")[cost].mean()).sort_values("at")
     panel.plot(over["at"], over["mean"], marker=look.marker, **drawn)
-    panel.fill_between(over["at"], over.low, over.high, color=look.color, alpha=0.1, lw=0)
+    panel.errorbar(
+        over["at"], over["mean"], over.half, fmt="none", ecolor=look.color, elinewidth=0.8
+    )
 
 
 def varied(kind: str, tables: Path, spec: Spec, look: dict[str, Look], experiment: str) -> Figure:
     """Quality, and where it is measured the distance to the training images, against a setting.
 
     A column for each training size with several runs. A dot is the mean over seeds of a training of
-    its own; the band goes from the best to the worst seed. Beside budgets stand, as lines, the
-    untrained models.
+    its own, with its interval. Beside budgets stand, as lines, the untrained models.
     """
     runs, settings = spec["varied"][experiment][kind], spec["experiments"]
     metrics = read_metrics(tables)
@@ -99,38 +113,86 @@ def varied(kind: str, tables: Path, spec: Spec, look: dict[str, Look], experimen
     measured = settings[experiment]["metrics"]
     shown = [m for m in (measured[0], "nearest_ratio") if m in measured]
     per_method = rows.groupby("method").experiment.nunique()
-    trained = set(per_method.index[per_method > 1]) if kind == "budgets" else set()
-    figure, axes = plt.subplots(
-        len(shown),
-        len(sizes),
-        figsize=(style.WIDTH, 2.2 * len(shown) + 0.6),
-        squeeze=False,
-        sharex=True,
-        sharey="row",
+    varying = set(per_method.index[per_method > 1])
+    size = style.WIDTH, 2.1 * len(shown) + 0.8
+    figure = plt.figure(figsize=size)
+    axes = figure.subfigures(squeeze=False)[0, 0].subplots(
+        len(shown), len(sizes), squeeze=False, sharex=True, sharey="row"
     )
     for row, metric in zip(axes, shown, strict=True):
         of = rows[rows.metric == metric]
         real = metrics[(metrics.experiment == experiment) & (metrics.metric == metric)]
-        floor = real.loc[real.method == FLOOR, "value"].to_numpy()
+        drawn = trained(of[of.method.isin(varying)])
+        ends = seen(means(drawn, ["method", "n_train", "experiment"]))
+        style.value_axis(row[0], metric, ends, floor_of(real))
         for panel, n_train in zip(row, sizes, strict=True):
-            style.draw_floor(panel, floor)
-            for method in settings[experiment]["methods"]:
-                mine = of[(of.method == method) & (of.n_train == n_train)]
-                if mine.experiment.nunique() > 1:
-                    curve(panel, mine, "at", "value", look[method], method)
-                elif len(mine) and method.removesuffix(UNTRAINED) in trained:
-                    ink = {"color": look[method].color, "ls": look[method].linestyle, "lw": 0.9}
-                    panel.axhline(mine.value.mean(), label=NULLS, **ink)
+            style.draw_floor(panel, floor_of(real))
+            at_size = of[of.n_train == n_train]
+            counts = at_size.groupby("method").experiment.nunique()
+            methods = settings[experiment]["methods"]
+            curves(panel, at_size, "at", look, [m for m in methods if counts.get(m, 0) > 1])
+            nulls = [f"{m}{UNTRAINED}" for m in varying] if kind == "budgets" else []
+            for method in [m for m in methods if m in nulls and m in counts]:
+                level = at_size[at_size.method == method].value.mean()
+                ink = {"color": look[method].color, "ls": look[method].linestyle, "lw": 0.9}
+                panel.axhline(level, label=style.NULLS, **ink)
             panel.set_xscale("log")
             style.plain_ticks(panel.xaxis, FixedLocator(sorted(runs.values())))
-        style.value_axis(row[0], metric, of.value.to_numpy(), floor)
         row[0].set_ylabel(style.titled(metric))
     for panel, n_train in zip(axes[0], sizes, strict=True):
         panel.set_title(f"{n_train} training points")
-    for panel in axes[-1]:
-        panel.set_xlabel(VARIED[kind])
-    style.legend(figure, axes.flat, columns=4)
+    figure.suptitle(f"{experiment}: quality against the {VARIED[kind]}; {style.READING}")
+    style.name_below(axes, VARIED[kind])
+    style.legend(figure, axes.flat)
     return figure
 
 
 budgets, components = partial(varied, "budgets"), partial(varied, "components")
+
+
+def cost_quality(tables: Path, spec: Spec, look: dict[str, Look], experiment: str) -> Figure:
+    """The first metric of each experiment with the most training points, against seconds."""
+    metrics = read_metrics(tables)
+    cost = read_table(tables / "cost.csv").set_index(["experiment", "method"])
+    seconds = (cost.drift_seconds + cost.training_seconds) / cost.replicas
+    names = [e for e, s in spec["experiments"].items() if "variant_of" not in s]
+    figure, axes, place = style.panels(len(names), 2.1)
+    for panel, name in zip(axes, names, strict=True):
+        metric = spec["experiments"][name]["metrics"][0]
+        values = metrics[(metrics.experiment == name) & (metrics.metric == metric)]
+        largest = values[values.n_train == values.n_train.max()]
+        drawn = seen(means(trained(largest), ["method"]))
+        style.value_axis(panel, metric, drawn, floor_of(values))
+        style.draw_floor(panel, floor_of(values))
+        shown = []
+        for method in spec["experiments"][name]["methods"]:
+            of, ink = largest.loc[largest.method == method, "value"], look[method]
+            if (name, method) not in cost.index:
+                null = {"color": ink.color, "ls": ink.linestyle, "lw": 0.9}
+                panel.axhline(of.mean(), label=style.NULLS, **null)
+                continue
+            at = seconds[(name, method)]
+            shown.append(at)
+            dot = {"color": ink.color, "marker": ink.marker, "ls": "", "elinewidth": 0.8}
+            panel.errorbar(at, of.mean(), interval(of), label=method, **dot)
+        _seconds_axis(panel, np.array(shown))
+        panel.set_title(f"{name}\n{style.titled(metric)}")
+    figure.suptitle(f"Quality against cost, with the most training points; {style.READING}")
+    style.name_below(axes, "seconds of fit and training for each replica")
+    style.legend(figure, axes, place)
+    return figure
+
+
+def _seconds_axis(panel: Axes, shown: np.ndarray) -> None:
+    """Logarithmic; what costs nothing, as the prior of an autoencoder, stands at the left."""
+    costs = shown[shown > 0]
+    if not costs.size:
+        return
+    if costs.size < shown.size:
+        linear = 10.0 ** np.floor(np.log10(costs.min()))
+        panel.set_xscale("symlog", linthresh=linear, linscale=0.5)
+        decades = 10.0 ** np.arange(np.log10(linear), np.log10(costs.max()) + 1)
+        style.plain_ticks(panel.xaxis, FixedLocator([0, *decades]))
+    else:
+        panel.set_xscale("log")
+        style.log_ticks(panel.xaxis, costs)

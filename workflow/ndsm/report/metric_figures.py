@@ -1,4 +1,4 @@
-"""Figures that show metrics: against training size, departure from symmetry, step size and cost."""
+"""Figures that show metrics: against training size, by seed, departure from symmetry, step size."""
 
 from pathlib import Path
 from typing import Any
@@ -9,13 +9,16 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator
+from matplotlib.transforms import ScaledTranslation
+from scipy import stats
 
 from ndsm.artefacts.reading import read_table
 from ndsm.report import style
-from ndsm.report.style import Look
+from ndsm.report.method_looks import Look, looks
 from ndsm.vocabulary import FLOOR, UNTRAINED
 
-NULLS = "untrained, in the method's colour"  # one entry of the legend for all of them
+CONFIDENCE = 0.95  # of the intervals
+STEP = 1.1  # points, from the interval of one method to that of the next
 
 Spec = dict[str, Any]
 
@@ -25,37 +28,56 @@ def read_metrics(tables: Path) -> pd.DataFrame:
     return read_table(tables / "metrics.csv")
 
 
+def interval(values: pd.Series) -> float:
+    """Half the t interval for the mean of ``values`` (seeds,), at ``CONFIDENCE``; nan of one."""
+    return float(stats.t.ppf((1 + CONFIDENCE) / 2, len(values) - 1) * values.sem())
+
+
+def means(rows: pd.DataFrame, by: list[str], value: str = "value") -> pd.DataFrame:
+    """Mean over seeds and half its interval, in columns ``mean`` and ``half``, by groups."""
+    return rows.groupby(by)[value].agg(mean="mean", half=interval).sort_index()
+
+
+def seen(over: pd.DataFrame) -> np.ndarray:
+    """What an axis has to show of means with their intervals, ends that are far below aside."""
+    low, half = over["mean"] - over.half.fillna(0), over.half.fillna(0)
+    inside = low.where((low > over["mean"] / 4) | (over["mean"] <= 0))
+    return np.concatenate([over["mean"], over["mean"] + half, inside.dropna()])
+
+
+def trained(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows of models that learned: those of the floor and of untrained ones aside."""
+    return rows[(rows.method != FLOOR) & ~rows.method.str.endswith(UNTRAINED)]
+
+
+def floor_of(rows: pd.DataFrame) -> np.ndarray:
+    """Values (draws,) of real data against real data."""
+    return rows.loc[rows.method == FLOOR, "value"].to_numpy()
+
+
 def learning_curve(tables: Path, spec: Spec, look: dict[str, Look], experiment: str) -> Figure:
     """Each metric, and the error of the score where it is measured, against training size.
 
-    A line is the mean over seeds, its band goes from the worst to the best seed.
+    A line is the mean over seeds; a bar is its interval.
     """
     metrics = read_metrics(tables)
     metrics = metrics[metrics.experiment == experiment]
     names = [*spec["experiments"][experiment]["metrics"], "score_error"]
     names = [name for name in names if name in set(metrics.metric)]
-    wide = min(len(names), 3) if len(names) != 4 else 2
-    deep = -(-len(names) // wide)
-    figure, axes = plt.subplots(
-        deep, wide, figsize=(style.WIDTH, 2.3 * deep + 0.5), squeeze=False, sharex=True
-    )
-    for panel, metric in zip(axes.flat, names, strict=False):
+    figure, axes, place = style.panels(len(names), 2.1)
+    for panel, metric in zip(axes, names, strict=True):
         values = metrics[metrics.metric == metric]
-        floor = values.loc[values.method == FLOOR, "value"].to_numpy()
-        style.value_axis(panel, metric, values.value.to_numpy(), floor)
-        style.draw_floor(panel, floor)
-        for method in spec["experiments"][experiment]["methods"]:
-            curve(panel, values[values.method == method], "n_train", "value", look[method], method)
-        sizes = sorted(int(n) for n in values.n_train.dropna().unique())
+        drawn = seen(means(trained(values), ["method", "n_train"]))
+        style.value_axis(panel, metric, drawn, floor_of(values))
+        style.draw_floor(panel, floor_of(values))
+        curves(panel, values, "n_train", look, spec["experiments"][experiment]["methods"])
         panel.set_xscale("log")
+        sizes = sorted(int(n) for n in values.n_train.dropna().unique())
         style.plain_ticks(panel.xaxis, FixedLocator(sizes))
         panel.set_title(style.titled(metric))
-        panel.tick_params(labelbottom=True)
-    for panel in axes.flat[max(0, len(names) - wide) : len(names)]:
-        panel.set_xlabel("training points")
-    for panel in axes.flat[len(names) :]:
-        panel.set_axis_off()
-    style.legend(figure, axes.flat, columns=4)
+    figure.suptitle(f"{experiment}: quality against training size; {style.READING}")
+    style.name_below(axes, "training points")
+    style.legend(figure, axes, place)
     return figure
 
 
@@ -64,30 +86,27 @@ def seeds(tables: Path, spec: Spec, look: dict[str, Look], experiment: str) -> F
     metrics = read_metrics(tables)
     metrics = metrics[metrics.experiment == experiment]
     names, methods = (spec["experiments"][experiment][key] for key in ("metrics", "methods"))
-    wide = min(len(names), 3) if len(names) != 4 else 2
+    wide = min(len(names), 4)
     deep = -(-len(names) // wide)
+    height = deep * (0.17 * len(methods) + 0.7) + 0.3
     figure, axes = plt.subplots(
-        deep,
-        wide,
-        figsize=(style.WIDTH, deep * (0.19 * len(methods) + 0.75)),
-        squeeze=False,
-        sharey=True,
+        deep, wide, figsize=(style.WIDTH, height), squeeze=False, sharey=True
     )
     for panel, metric in zip(axes.flat, names, strict=False):
         values = metrics[metrics.metric == metric]
-        floor = values.loc[values.method == FLOOR, "value"].to_numpy()
-        style.value_axis(panel, metric, values.value.to_numpy(), floor, axis="x")
-        style.draw_floor(panel, floor, axis="x")
+        style.value_axis(panel, metric, values.value.to_numpy(), floor_of(values), axis="x")
+        style.draw_floor(panel, floor_of(values), axis="x")
         for row, method in enumerate(methods):
             of_method = values.loc[values.method == method, "value"]
             at = np.full(len(of_method), row)
             marker = look[method].marker or "."
             panel.plot(of_method, at, marker, color=look[method].color, alpha=0.7)
-            panel.plot(of_method.mean(), row, "|", color="black", ms=11)
+            panel.plot(of_method.mean(), row, "|", color="black", ms=9)
         panel.set_title(style.titled(metric))
         panel.set(yticks=range(len(methods)), yticklabels=methods, ylim=(len(methods) - 0.5, -0.5))
     for panel in axes.flat[len(names) :]:
         panel.set_axis_off()
+    figure.suptitle(f"{experiment}: every seed and the mean; {style.READING}")
     return figure
 
 
@@ -105,10 +124,9 @@ def shares(tables: Path, spec: Spec, look: dict[str, Look], experiment: str) -> 
         deep, wide, figsize=(style.WIDTH, 1.35 * deep), squeeze=False, sharex=True, sharey=True
     )
     for panel, method in zip(axes.flat, methods, strict=False):
-        over = rows[rows.method == method].groupby("digit").value.agg(["mean", "min", "max"])
-        bars = [over["mean"] - over["min"], over["max"] - over["mean"]]
+        over = means(rows[rows.method == method], ["digit"])
         ink = {"elinewidth": 0.7, "ecolor": "0.25"}
-        panel.bar(over.index, over["mean"], color=look[method].color, yerr=bars, error_kw=ink)
+        panel.bar(over.index, over["mean"], color=look[method].color, yerr=over.half, error_kw=ink)
         at = np.arange(len(truth))
         panel.hlines(truth, at - 0.45, at + 0.45, color="black", lw=1.4)
         panel.set_title(method)
@@ -116,8 +134,8 @@ def shares(tables: Path, spec: Spec, look: dict[str, Look], experiment: str) -> 
         panel.tick_params(labelbottom=True)
     for panel in axes.flat[len(methods) :]:
         panel.set_axis_off()
-    for panel in axes[:, 0]:
-        panel.set_ylabel("share")
+    figure.suptitle(f"{experiment}: share of each class among samples; black: the true share")
+    figure.supxlabel("class")
     return figure
 
 
@@ -138,123 +156,95 @@ def departure(tables: Path, spec: Spec, look: dict[str, Look], experiment: str) 
     metrics = metrics.assign(departure=metrics.experiment.map(sizes)).dropna(subset="departure")
     whole = metrics.n_train == metrics.experiment.map(largest)
     metrics = metrics[whole | (metrics.method == FLOOR)]
-    figure, axes = plt.subplots(2, 2, figsize=(style.WIDTH, 5.0), sharex=True)
-    for panel, metric in zip(axes.flat, first["metrics"], strict=False):
+    figure, axes, place = style.panels(len(first["metrics"]), 2.2)
+    for panel, metric in zip(axes, first["metrics"], strict=True):
         values = metrics[metrics.metric == metric]
-        floor = values[values.method == FLOOR]
-        style.value_axis(panel, metric, values.value.to_numpy(), floor.value.to_numpy())
-        over = floor.groupby(["departure", "experiment"]).value.mean().droplevel("experiment")
-        panel.plot(over, color=style.FLOOR_COLOUR, lw=1, ls=(0, (1, 1.5)), label="floor")
-        for method in first["methods"]:
-            rows = values[values.method == method]
-            curve(panel, rows, "departure", "value", look[method], method)
+        over = means(values[values.method == FLOOR], ["departure", "experiment"])["mean"]
+        drawn = seen(means(trained(values), ["method", "experiment"]))
+        style.value_axis(panel, metric, drawn, over.to_numpy())
+        ink = {"color": style.FLOOR_COLOUR, "lw": 1, "ls": (0, (1, 1.5)), "label": "floor"}
+        panel.plot(over.droplevel("experiment"), **ink)
+        curves(panel, values, "departure", look, first["methods"])
         panel.set_title(style.titled(metric))
         panel.set_xticks(sorted(sizes.values()))
-        panel.tick_params(labelbottom=True)
-    for panel in axes[1]:
-        panel.set_xlabel("departure from symmetry")
-    style.legend(figure, axes.flat, columns=4)
+    figure.suptitle(f"Images with an approximate symmetry; {style.READING}")
+    style.name_below(axes, "departure from symmetry")
+    style.legend(figure, axes, place)
     return figure
 
 
-def curve(axes: Axes, rows: pd.DataFrame, x: str, y: str, look: Look, label: str) -> None:
-    """Mean over seeds with a band from the lowest to the highest seed; of a null the mean alone.
+def curves(
+    axes: Axes, rows: pd.DataFrame, x: str, look: dict[str, Look], methods: list[str]
+) -> None:
+    """A curve for each method, its intervals beside those of the others, as they are drawn."""
+    there = [method for method in methods if method in set(trained(rows).method)]
+    for method in methods:
+        k = there.index(method) if method in there else 0
+        own, shift = rows[rows.method == method], STEP * (k - (len(there) - 1) / 2)
+        curve(axes, own, x, "value", look[method], method, shift)
+
+
+def curve(
+    axes: Axes,
+    rows: pd.DataFrame,
+    x: str,
+    y: str,
+    look: Look,
+    label: str,
+    shift: float = 0.0,
+) -> None:
+    """Mean over seeds with its interval; of an untrained model the mean alone.
 
     Two experiments at the same x are two points: their seeds are never pooled.
+
+    Args:
+        axes: the panel.
+        rows: one for each seed, of one method.
+        x: the column that is drawn to the right.
+        y: the column that is drawn upwards.
+        look: of the method.
+        label: the method.
+        shift: of the intervals to the right, in points, so that those of others are seen beside.
     """
-    over = rows.groupby([x, "experiment"])[y].agg(["mean", "min", "max"]).sort_index()
+    over = means(rows, [x, "experiment"], y)
     at = over.index.get_level_values(x).to_numpy(dtype=float)
-    label = NULLS if label.endswith(UNTRAINED) else label
-    axes.plot(
-        at, over["mean"], color=look.color, marker=look.marker, ls=look.linestyle, label=label
-    )
-    if label == NULLS:
+    null = label.endswith(UNTRAINED)
+    ink: Spec = {"color": look.color, "ls": look.linestyle}
+    axes.plot(at, over["mean"], marker=look.marker, label=style.NULLS if null else label, **ink)
+    if null:
         return
-    axes.fill_between(at, over["min"], over["max"], color=look.color, alpha=0.1, lw=0)
+    aside = axes.transData + ScaledTranslation(shift / 72, 0, axes.figure.dpi_scale_trans)
+    bars: Spec = {"ecolor": look.color, "elinewidth": 0.8, "transform": aside, "zorder": 1.9}
+    axes.errorbar(at, over["mean"], over.half, fmt="none", **bars)
 
 
 def variance(tables: Path, spec: Spec, look: dict[str, Look], experiment: str) -> Figure:
     """Variance of the objective and of its gradient, against step size and against time."""
     table = read_table(tables / "gradients.csv")
-    look = style.looks([[*look, *table.objective.unique()]])
-    columns = [
-        (sweep, drift, of_drift)
-        for sweep, of_sweep in table.groupby("sweep", sort=False)
-        for drift, of_drift in of_sweep.groupby("drift", sort=False)
-    ]
-    rows = {"objective_variance": "objective variance", "gradient_variance": "gradient variance"}
-    figure, axes = plt.subplots(
-        2, len(columns), figsize=(style.WIDTH, 4.4), squeeze=False, sharex="col", sharey="row"
-    )
-    for k, (sweep, drift, part) in enumerate(columns):
-        x = "h" if sweep == "step" else "t"
-        for panel, (quantity, label) in zip(axes[:, k], rows.items(), strict=True):
-            for objective, values in part.groupby("objective", sort=False):
-                curve(panel, values, x, quantity, look[objective], objective)
-            panel.set(xscale="log", yscale="log")
-            style.log_ticks(panel.xaxis, part[x].to_numpy())
-            style.log_ticks(panel.yaxis, table[quantity].to_numpy())
-            if k == 0:
-                panel.set_ylabel(label)
-        axes[0, k].set_title(f"{drift} drift, against {'step' if x == 'h' else 'time'}")
-        axes[1, k].set_xlabel("step size h" if x == "h" else "time t")
-    style.legend(figure, axes.flat, columns=6)
+    look = looks(table.objective)
+    noises = {"ou": "linear noise", "gmm": "nonlinear noise"}
+    against = {"step": ("h", "step size h"), "time": ("t", "time t")}
+    shown = {"objective_variance": "variance of the objective"}
+    shown |= {"gradient_variance": "variance of its gradient"}
+    figure = plt.figure(figsize=(style.WIDTH, 4.4))
+    halves = figure.subfigures(1, table.sweep.nunique(), squeeze=False)[0]
+    for half, (sweep, of_sweep) in zip(halves, table.groupby("sweep", sort=False), strict=True):
+        x, label = against[sweep]
+        axes = half.subplots(2, of_sweep.drift.nunique(), squeeze=False, sharex=True, sharey="row")
+        for column, (drift, part) in zip(
+            axes.T, of_sweep.groupby("drift", sort=False), strict=True
+        ):
+            for panel, quantity in zip(column, shown, strict=True):
+                for objective, values in part.groupby("objective", sort=False):
+                    curve(panel, values, x, quantity, look[objective], objective)
+                panel.set(xscale="log", yscale="log")
+                style.log_ticks(panel.xaxis, part[x].to_numpy())
+                style.log_ticks(panel.yaxis, of_sweep[quantity].to_numpy())
+            column[0].set_title(noises.get(drift, drift))
+        half.supxlabel(label, fontsize=8)
+        if half is halves[0]:
+            for panel, quantity in zip(axes[:, 0], shown.values(), strict=True):
+                panel.set_ylabel(quantity)
+    figure.suptitle(f"{table.experiment.iloc[0]}: noise of each objective; lower is better")
+    style.legend(figure, [panel for half in halves for panel in half.axes])
     return figure
-
-
-def cost_quality(tables: Path, spec: Spec, look: dict[str, Look], experiment: str) -> Figure:
-    """Quality with the most training points against seconds and network evaluations."""
-    metrics = read_metrics(tables)
-    cost = read_table(tables / "cost.csv").set_index(["experiment", "method"])
-    cost["seconds"] = (cost.drift_seconds + cost.training_seconds) / cost.replicas
-    names = [e for e, s in spec["experiments"].items() if "variant_of" not in s]
-    deep = -(-len(names) // 5)  # at most five experiments beside one another
-    wide = -(-len(names) // deep)
-    figure, axes = plt.subplots(
-        2 * deep, wide, figsize=(style.WIDTH, 3.6 * deep + 0.6), squeeze=False
-    )
-    pairs = axes.reshape(deep, 2, wide).swapaxes(1, 2).reshape(-1, 2)
-    for panel in pairs[len(names) :].ravel():
-        panel.set_axis_off()
-    for pair, name in zip(pairs, names, strict=False):
-        pair[1].sharey(pair[0])
-        metric = primary(spec["experiments"][name]["metrics"])
-        values = metrics[(metrics.experiment == name) & (metrics.metric == metric)]
-        floor = values.loc[values.method == FLOOR, "value"].to_numpy()
-        largest = values[values.n_train == values.n_train.max()]
-        for panel, x in zip(pair, ["seconds", "training_evaluations"], strict=True):
-            drawn = np.concatenate([largest.value, floor])
-            style.value_axis(panel, metric, drawn, floor)
-            style.draw_floor(panel, floor)
-            methods = [m for m in spec["experiments"][name]["methods"] if (name, m) in cost.index]
-            for null in {*spec["experiments"][name]["methods"]} - {*methods}:
-                y = largest.loc[largest.method == null, "value"].mean()
-                style_of = {"color": look[null].color, "ls": look[null].linestyle, "lw": 0.9}
-                panel.axhline(y, label=NULLS, **style_of)
-            for j, method in enumerate(methods):
-                y = largest.loc[largest.method == method, "value"]
-                at = cost.loc[(name, method), x]
-                if x == "training_evaluations":  # equal by design: spread sideways to be seen
-                    at = at * 1.06 ** (j - len(methods) / 2)
-                bar = [[y.mean() - y.min()], [y.max() - y.mean()]]
-                color, marker = look[method].color, look[method].marker
-                panel.errorbar(at, y.mean(), bar, color=color, marker=marker, ls="", label=method)
-            costs = cost.loc[(name, methods), x].to_numpy()
-            if costs.min() > 0:
-                panel.set_xscale("log")
-                style.log_ticks(panel.xaxis, costs)
-            elif costs.max() > 0:  # zero (no network) stands at the left of a decade's gap
-                linear = 10 ** np.floor(np.log10(costs[costs > 0].min()))
-                panel.set_xscale("symlog", linthresh=linear, linscale=0.5)
-                decades = np.arange(np.log10(linear), np.log10(costs.max()) + 1)
-                style.plain_ticks(panel.xaxis, FixedLocator([0, *10**decades]))
-        pair[0].set_title(f"{name}\n{style.titled(metric)}")
-        for panel, label in zip(pair, ["s per replica", "evaluations"], strict=True):
-            panel.set_xlabel(label)
-    style.legend(figure, axes.flat, columns=4)
-    return figure
-
-
-def primary(metrics: list[str]) -> str:
-    """The metric that stands for quality: FID for images, else the energy distance if measured."""
-    return next((m for m in ("fid", "energy_distance") if m in metrics), metrics[0])

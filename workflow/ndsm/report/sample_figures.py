@@ -13,7 +13,7 @@ from ndsm.artefacts.reading import read_table
 from ndsm.data.datasets import DATASETS
 from ndsm.data.images import is_inverted
 from ndsm.report import style
-from ndsm.report.style import Look
+from ndsm.report.method_looks import Look
 from ndsm.vocabulary import CEILING
 
 GRID = 5  # digits on a side of a mosaic
@@ -35,25 +35,33 @@ def _sample_panels(
     methods += [CEILING] if CEILING in set(table.method) else []
     sizes = sorted({table.n_train.quantile(q, interpolation="lower") for q in shares})
     panels = 1 + len(methods)
-    wide = min(panels, 6)
-    deep = -(-panels // wide)
-    height = len(sizes) * (deep * (style.WIDTH / wide + 0.12) + 0.25)
+    wide, deep, height = _grid(panels, len(sizes))
     figure = plt.figure(figsize=(style.WIDTH, height))
     blocks = figure.subfigures(len(sizes), 1, squeeze=False).ravel()
     data = table.loc[table.method == "data", columns].to_numpy()
     drawn = []
     for block, n_train in zip(blocks, sizes, strict=True):
-        block.suptitle(f"{experiment}, {n_train} training points", fontsize=8.5, weight="bold")
+        block.suptitle(f"{experiment}: data and samples, {n_train} training points")
         axes = block.subplots(deep, wide, squeeze=False).ravel()
         for panel in axes[panels:]:
             panel.set_axis_off()
         for panel, method in zip(axes, ["data", *methods], strict=False):
             rows = table[(table.method == method) & (table.n_train == n_train)]
             x = data if method == "data" else rows[columns].to_numpy()
-            panel.set_title(style.wrapped(method), pad=3.5)
+            panel.set_title(style.wrapped(method, 90 // wide), pad=3.5)
             panel.set(xticks=[], yticks=[])
             drawn.append((panel, method, x))
     return figure, data, drawn
+
+
+def _grid(panels: int, blocks: int) -> tuple[int, int, float]:
+    """Panels beside and below one another in a block, and the height of all blocks in inches."""
+    for wide in range(min(panels, 6), panels + 1):
+        deep = -(-panels // wide)
+        height = blocks * (deep * (style.WIDTH / wide + 0.2) + 0.25)
+        if height <= style.TALLEST:
+            break
+    return wide, deep, height
 
 
 def samples(tables: Path, spec: Spec, look: dict[str, Look], experiment: str) -> Figure:
@@ -105,7 +113,7 @@ def codes(tables: Path, spec: Spec, look: dict[str, Look], experiment: str) -> F
         panel.set(xticks=[], yticks=[], box_aspect=1)
         panel.set(xlim=(low[0] - margin[0], high[0] + margin[0]))
         panel.set(ylim=(low[1] - margin[1], high[1] + margin[1]))
-    figure.suptitle(f"{experiment}, {n_train} training images", fontsize=8.5, weight="bold")
+    figure.suptitle(f"{experiment}: codes of training images and of samples, {n_train} images")
     return figure
 
 
@@ -114,11 +122,13 @@ def digits(tables: Path, spec: Spec, look: dict[str, Look], experiment: str) -> 
 
     With an approximate symmetry the first of either branch, the upright ones above.
     """
-    figure, data, drawn = _sample_panels(tables, spec, experiment, (0, 0.5, 1))
+    figure, data, drawn = _sample_panels(tables, spec, experiment, (0, 1))
+    grey = plt.get_cmap("gray_r").with_extremes(bad="#a9c4e4")  # between the images
     symmetric = "symmetry" in spec["experiments"][experiment]["dataset"]
     for panel, method, points in drawn:
         x = both_branches(points) if symmetric else points
-        panel.imshow(mosaic(x), cmap="gray_r", vmin=data.min(), vmax=data.max())
+        ink = {"cmap": grey, "vmin": data.min(), "vmax": data.max()}
+        panel.imshow(mosaic(x), interpolation="nearest", **ink)
         panel.grid(False)
         color = "black" if method in ("data", CEILING) else look[method].color
         panel.spines[:].set(color=color, linewidth=1.2)
@@ -149,7 +159,7 @@ def forward_process(tables: Path, spec: Spec, look: dict[str, Look], experiment:
     low, high = np.quantile(points, [0.002, 0.998], axis=0)
     half = 1.16 * (high - low).max() / 2
     box = [(centre - half, centre + half) for centre in (high + low) / 2]
-    names = {"ou": "OU", "gmm": "GMM drift"}
+    names = {"ou": "linear noise", "gmm": "nonlinear noise"}
     columns = table.t.nunique()
     width = style.WIDTH / columns
     figure, axes = plt.subplots(2, columns, figsize=(style.WIDTH, 2 * width + 0.35))

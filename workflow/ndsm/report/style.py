@@ -1,95 +1,47 @@
 """The look of every figure: readable in print at column width, and without colour vision.
 
-A method has one colour, one marker and one dash pattern, the same in every figure of a study.
+How each method is drawn: ``method_looks``.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from itertools import chain, count
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
+import matplotlib.pyplot as plt
 import numpy as np
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
-from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter, Locator, LogLocator, NullLocator
+from matplotlib.lines import Line2D
+from matplotlib.ticker import (
+    FixedLocator,
+    FuncFormatter,
+    Locator,
+    LogLocator,
+    MaxNLocator,
+    NullLocator,
+)
 
 from ndsm.artefacts import files
 from ndsm.metrics.registry import METRICS
-from ndsm.vocabulary import UNTRAINED
+from ndsm.report.method_looks import GREY, UNTRAINED_DASHES
 
 WIDTH = 7.0  # inches, two columns of a page
+FITS = 13  # entries of a legend in a panel
+TALLEST = 8.5  # inches: two screens at the width of one
 FLOOR_COLOUR = "0.35"
+NULLS = "untrained"  # one entry of a legend for all of them
+READING = "lower is better unless noted"
 LABELS = {name: metric.label for name, metric in METRICS.items()} | {"score_error": "score error"}
 LINEAR = frozenset(name for name, metric in METRICS.items() if not metric.logarithmic)
-
-
-@dataclass(frozen=True)
-class Look:
-    """How one method is drawn."""
-
-    color: tuple[float, float, float]
-    marker: str
-    linestyle: str | tuple
 
 
 def titled(metric: str) -> str:
     """What a metric is called above a panel: a long name, with what is right, on two lines."""
     name = LABELS.get(metric, metric)
     return name.replace(" (", "\n(") if len(name) > 28 else name
-
-
-def looks(groups: Iterable[Sequence[str]]) -> dict[str, Look]:
-    """A look for each method, its own among those that are drawn together.
-
-    An untrained model is a dotted line, without markers, in the colour of its method.
-
-    Methods of different experiments may share a colour, but no marker. A variant
-    (``ndsm_cv_orbit``) looks like what it varies, where it is never drawn beside it.
-
-    Args:
-        groups: the methods of each experiment, in the order of the study.
-    """
-    palette = sns.color_palette("colorblind")
-    # Without its yellow and its second pink, which print too light or too alike.
-    colours = [palette[k] for k in (0, 1, 2, 3, 4, 9, 5, 7)]
-    colours.append(to_rgb("indigo"))
-    markers = "osD^vPX<>*phd"
-    dashes: list[str | tuple] = [
-        "-",
-        (0, (5, 1.5)),
-        (0, (3, 1, 1, 1)),
-        (0, (1, 1)),
-        (0, (6, 1, 1, 1, 1, 1)),
-    ]
-    names = [list(group) for group in groups]
-    groups = [[name for name in group if not name.endswith(UNTRAINED)] for group in names]
-    number, marker = dict[str, int](), dict[str, int]()
-    for method in dict.fromkeys(chain.from_iterable(groups)):
-        beside = chain.from_iterable(group for group in groups if method in group)
-        used = {number[other] for other in beside if other in number}
-        varied = method.rpartition("_")[0]
-        if varied in number and number[varied] not in used:
-            number[method], marker[method] = number[varied], marker[varied]
-        else:
-            number[method] = next(k for k in count() if k not in used)
-            marker[method] = len(set(marker.values()))
-    looks = {
-        method: Look(
-            colours[k % len(colours)],
-            markers[marker[method] % len(markers)],
-            dashes[k % len(dashes)],
-        )
-        for method, k in number.items()
-    }
-    for name in chain.from_iterable(names):
-        if name not in looks:
-            looks[name] = Look(looks[name.removesuffix(UNTRAINED)].color, "", (0, (1, 2)))
-    return looks
 
 
 def use() -> None:
@@ -105,6 +57,9 @@ def use() -> None:
             "font.size": 8,
             "axes.labelsize": 8,
             "axes.titlesize": 8,
+            "figure.titlesize": 8.5,
+            "figure.titleweight": "bold",
+            "figure.labelsize": 8,
             "xtick.labelsize": 7,
             "ytick.labelsize": 7,
             "legend.fontsize": 7.5,
@@ -138,7 +93,7 @@ def wrapped(method: str, at: int = 16) -> str:
 def value_axis(
     axes: Axes, metric: str, values: np.ndarray, floor: np.ndarray, axis: str = "y"
 ) -> None:
-    """Scales an axis for a metric: logarithmic where that is possible.
+    """Scales an axis for a metric, logarithmic where that is possible, and fits it to ``values``.
 
     An unbiased distance may be zero or negative; the axis is then linear about zero, as far as the
     values reach below it or the floor scatters, and logarithmic beyond.
@@ -146,30 +101,45 @@ def value_axis(
     Args:
         axes: the panel.
         metric: name of the metric.
-        values: everything that is drawn, bands included.
-        floor: values of the floor, maybe none.
+        values: everything that must be seen; what else is drawn may lie outside.
+        floor: values of the floor, maybe none; they are seen as well.
         axis: x or y.
     """
+    values = np.concatenate([values, floor])
     values = values[np.isfinite(values)]
     scale, ticks = (axes.set_xscale, axes.xaxis) if axis == "x" else (axes.set_yscale, axes.yaxis)
-    if metric in LINEAR or not values.size:
+    if not values.size:
         return
-    if values.min() > 0:
+    if metric in LINEAR:
+        ticks.set_major_locator(MaxNLocator(4, steps=[1, 2, 2.5, 5, 10]))
+    elif values.min() > 0:
         scale("log")
         log_ticks(ticks, values)
-        return
-    noise = max(np.abs(values[values <= 0]).max(), floor.std() if floor.size else 0.0)
-    noise = noise or values.max() / 1e3 or 1.0
-    linear = 10.0 ** np.ceil(np.log10(noise))
-    scale("symlog", linthresh=linear, linscale=0.6)
-    decades = 10.0 ** np.arange(np.log10(linear), np.log10(max(values.max(), linear)) + 0.99)
-    below = [-linear] if values.min() < -0.3 * linear else []
-    plain_ticks(ticks, FixedLocator([*below, 0.0, *decades]))
+    else:
+        noise = max(np.abs(values[values <= 0]).max(), floor.std() if floor.size else 0.0)
+        noise = noise or values.max() / 1e3 or 1.0
+        linear = 10.0 ** np.ceil(np.log10(noise))
+        scale("symlog", linthresh=linear, linscale=0.6)
+        decades = 10.0 ** np.arange(np.log10(linear), np.log10(max(values.max(), linear)) + 0.99)
+        below = [-linear] if values.min() < -0.3 * linear else []
+        plain_ticks(ticks, FixedLocator([*below, 0.0, *decades]))
+    _fit(axes, ticks, values)
+
+
+def _fit(axes: Axes, axis: Axis, values: np.ndarray) -> None:
+    """Limits a little beyond ``values``, in the units of the axis's scale."""
+    shown = axis.get_transform().transform(np.array([values.min(), values.max()]))
+    margin = 0.06 * np.ptp(shown) or 0.1
+    ends = axis.get_transform().inverted().transform(shown + [-margin, margin])
+    (axes.set_xlim if axis is axes.xaxis else axes.set_ylim)(*ends)
 
 
 def log_ticks(axis: Axis, values: np.ndarray) -> None:
     """Ticks of a logarithmic axis, closer where the (positive) ``values`` span little."""
     decades = np.log10(values.max() / values.min())
+    if decades < 0.5:
+        plain_ticks(axis, MaxNLocator(4, steps=[1, 2, 5, 10]))
+        return
     between = (1, 2, 5) if decades < 1 else (1, 3) if decades < 2 else (1,)
     plain_ticks(axis, LogLocator(subs=between))
 
@@ -205,28 +175,56 @@ def draw_floor(axes: Axes, floor: np.ndarray, axis: str = "y") -> None:
         span(low, high, color=FLOOR_COLOUR, alpha=0.12, lw=0, zorder=0)
 
 
-def legend(figure: Figure, axes: Iterable[Axes], columns: int) -> None:
-    """One legend below all panels, each entry once."""
+def panels(count: int, height: float) -> tuple[Figure, np.ndarray, Axes | None]:
+    """A grid for ``count`` panels, at most four beside one another.
+
+    Args:
+        count: how many panels.
+        height: of one, in inches.
+
+    Returns:
+        The figure, the panels (count,), and the empty place for a legend, if there is one.
+    """
+    wide = count if count < 4 else 3 if count in (5, 6, 9) else 4
+    wide = 2 if count == 4 else wide
+    deep = -(-count // wide)
+    space = 0 if deep * wide > count else 0.6
+    figure = plt.figure(figsize=(WIDTH, height * deep + space + 0.3))
+    axes = figure.subfigures(squeeze=False)[0, 0].subplots(deep, wide, squeeze=False)
+    for panel in axes.flat[count:]:
+        panel.set_axis_off()
+    return figure, axes.flat[:count], axes.flat[-1] if deep * wide > count else None
+
+
+def name_below(axes: np.ndarray, name: str) -> None:
+    """The name of the axis that all panels of a figure have in common."""
+    axes.flat[0].get_figure().supxlabel(name, fontsize=8)
+
+
+def legend(figure: Figure, axes: Iterable[Axes], place: Axes | None = None) -> None:
+    """One legend, each entry once: in an empty panel, or else below all panels in even rows."""
     entries: dict[str, Any] = {}
     for panel in axes:
         for handle, label in zip(*panel.get_legend_handles_labels(), strict=True):
             entries.setdefault(label, handle)
-    figure.legend(
-        list(entries.values()),
-        list(entries),
-        loc="outside lower center",
-        ncols=columns,
-        handlelength=3.4,
-    )
+    if NULLS in entries:  # of all methods, so in no method's colour
+        entries.pop(NULLS)
+        entries[NULLS] = Line2D([], [], color=GREY, ls=UNTRAINED_DASHES)
+    handles, labels = list(entries.values()), list(entries)
+    if place is not None and len(labels) <= FITS:
+        place.legend(handles, labels, loc="center", handlelength=3.2)
+        return
+    columns = -(-len(labels) // -(-len(labels) // 5))  # rows that are equally full
+    figure.legend(handles, labels, loc="outside lower center", ncols=columns, handlelength=3.2)
 
 
-def save(figure: Figure, path: Path) -> None:
+def save(figure: Figure, path: Path, print_too: bool = True) -> None:
     """Writes ``path``.png (200 dpi) and ``path``.pdf, whole or not at all, and frees the figure."""
     figure.draw_without_rendering()
     figure.set_layout_engine("none")  # the layout is found; finding it again for the PDF is slow
     png: dict[str, Any] = {"dpi": 200, "pil_kwargs": {"compress_level": 4}}
     pdf: dict[str, Any] = {"dpi": 200, "metadata": {"CreationDate": None}}
-    for suffix, options in ((".png", png), (".pdf", pdf)):
+    for suffix, options in ((".png", png), (".pdf", pdf))[: 2 if print_too else 1]:
         with files.atomic(path.with_name(path.name + suffix)) as temporary:
             figure.savefig(temporary, **options)
     figure.clear()

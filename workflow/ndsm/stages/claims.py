@@ -1,4 +1,4 @@
-"""Claims stage: tables/metrics.csv -> claims.{csv,md} and report.rst, the report's front page.
+"""Claims stage: tables/metrics.csv -> claims.csv and claims.md.
 
 Every verdict is computed (``report.verdict``) and none is typed. Each claim has one comparison that
 decides it, which the configuration declares under ``primary``. Beside it stand two further ones of
@@ -35,7 +35,6 @@ from ndsm.report.claim_documents import (
     RIVAL,
     SECONDARY,
     SECONDARY_NULL,
-    front_page,
     markdown,
 )
 from ndsm.report.comparisons import Claim, best_budgets, compared, seconds_to
@@ -51,12 +50,12 @@ COLUMNS = (
 
 def main(
     tables: Annotated[Path, typer.Option(help="folder with metrics.csv")],
-    out: Annotated[Path, typer.Option(help="claims.csv; claims.md and report.rst go beside it")],
+    out: Annotated[Path, typer.Option(help="claims.csv; claims.md goes beside it")],
     spec: Annotated[
         dict, typer.Option(parser=json.loads, help="study, verdict, claims, frontiers")
     ],
 ) -> None:
-    """Computes the verdict of every configured claim and writes the three documents."""
+    """Computes the verdict of every configured claim and writes the two documents."""
     read = {
         name: reading.read_table(tables / f"{name}.csv", columns, spec)
         for name, columns in read_from(spec).items()
@@ -64,7 +63,6 @@ def main(
     table = evaluate(spec["primary"], spec["secondary"], with_derived(**read), **spec["verdict"])
     files.write_table(out, table, files.provenance(spec))
     files.write_text(out.with_suffix(".md"), markdown(table, spec, out))
-    files.write_text(out.with_name("report.rst"), front_page(table, spec, out))
     print(table[["role", "verdict"]].value_counts().to_string(), flush=True)
 
 

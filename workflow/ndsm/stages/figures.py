@@ -1,4 +1,7 @@
-"""Figures stage: tables -> figures/*.png and *.pdf. Reads nothing else, and draws all in one go."""
+"""Figures stage: tables and claims -> figures/*.{png,pdf,html}, pages/*.html and report.rst.
+
+What people see. Reads tables and captions alone, and draws all in one go.
+"""
 
 import json
 import os
@@ -16,8 +19,17 @@ import matplotlib.pyplot as plt
 import typer
 from matplotlib.figure import Figure
 
-from ndsm.artefacts import files
-from ndsm.report import cost_figures, metric_figures, sample_figures, style
+from ndsm.artefacts import files, reading
+from ndsm.report import (
+    claim_figures,
+    cost_figures,
+    front_page,
+    metric_figures,
+    pages,
+    sample_figures,
+    style,
+)
+from ndsm.report.method_looks import looks
 
 WORKERS = 2  # processes that draw; the threads of the rule
 
@@ -25,19 +37,23 @@ Spec = dict[str, Any]
 # Those whose functions ``figure_list`` names.
 MODULES = {
     module.__name__.rpartition(".")[2]: module
-    for module in (cost_figures, metric_figures, sample_figures)
+    for module in (claim_figures, cost_figures, metric_figures, sample_figures)
 }
 
 
 def main(
-    tables: Annotated[Path, typer.Option(help="folder of the tables")],
-    out: Annotated[Path, typer.Option(help="folder of the figures")],
+    tables: Annotated[Path, typer.Option(help="folder of the tables; claims.csv is beside it")],
+    captions: Annotated[Path, typer.Option(help="folder of the captions")],
+    out: Annotated[Path, typer.Option(help="folder of the figures; report.rst goes beside it")],
     spec: Annotated[
         dict,
-        typer.Option(parser=json.loads, help="figures {name: {draw, experiment}}; kinds"),
+        typer.Option(
+            parser=json.loads,
+            help="study, verdict; figures {name: {draw, experiment, caption, title}}; kinds; pages",
+        ),
     ],
 ) -> None:
-    """Draws the figures that ``spec["figures"]`` names.
+    """Draws the figures that ``spec["figures"]`` names, and writes the pages of the report.
 
     Raises:
         MemoryError: a process that draws was killed.
@@ -48,11 +64,30 @@ def main(
     except BrokenProcessPool:
         raise MemoryError("a process that draws was killed") from None
     remove_others(out, spec)
+    write_pages(tables, captions, out, spec)
+
+
+def write_pages(tables: Path, captions: Path, out: Path, spec: Spec) -> None:
+    """A page for each figure and table, that of the claims, and the front page of the report."""
+    for name, own in spec["figures"].items():
+        caption = (captions / f"{own['caption']}.rst").read_text(encoding="utf-8")
+        files.write_text(
+            out / f"{name}.html", pages.figure(out / f"{name}.png", own["title"], caption)
+        )
+    for name, title in spec["pages"].items():
+        caption = (captions / f"{name}.rst").read_text(encoding="utf-8")
+        body = pages.paragraphs(caption) + pages.table(reading.read_table(tables / f"{name}.csv"))
+        files.write_text(out.parent / "pages" / f"{name}.html", pages.page(title, body))
+    claims = reading.read_table(tables.parent / "claims.csv")
+    text = front_page.claims_page(claims, spec)
+    files.write_text(out.parent / "pages" / "claims.html", text)
+    text = front_page.front_page(claims, spec["study"], out / "forest.png")
+    files.write_text(out.parent / "report.rst", text)
 
 
 def remove_others(folder: Path, spec: Spec) -> None:
     """Removes figures that an earlier run drew, and that the study no longer has."""
-    for path in sorted(folder.glob("*.p[nd][gf]")):
+    for path in sorted(folder.glob("*.[ph]*")):
         drawn = any(path.stem == kind or path.stem.startswith(f"{kind}_") for kind in spec["kinds"])
         if drawn and path.stem not in spec["figures"]:
             path.unlink()
@@ -74,7 +109,7 @@ def in_processes(work: Callable[[str], str], names: Iterable[str]) -> Iterator[s
 def draw(tables: Path, out: Path, spec: Spec, name: str) -> str:
     """Draws one figure, and gives its name back."""
     style.use()
-    look = style.looks([e["methods"] for e in spec["experiments"].values()])
+    look = looks(method for e in spec["experiments"].values() for method in e["methods"])
     own = spec["figures"][name]
     module, _, function = own["draw"].partition(".")
     figure: Figure = getattr(MODULES[module], function)(tables, spec, look, own["experiment"])

@@ -95,6 +95,7 @@ KINDS = {
 }
 # Of which a study has one.
 SINGLE = {
+    "forest": Kind("claim_figures.forest", "effects of the claims", lambda study: True),
     "departure": Kind(
         "metric_figures.departure",
         "metrics against the departure from symmetry",
@@ -110,8 +111,10 @@ SINGLE = {
         "variance of objectives and gradients",
         lambda study: bool(jobs(study, "gradients")),
     ),
-    "cost_quality": Kind("metric_figures.cost_quality", "cost against quality", lambda study: True),
+    "cost_quality": Kind("cost_figures.cost_quality", "cost against quality", lambda study: True),
 }
+# Tables that the report has as pages.
+PAGES = {"summary": "Mean and deviation over seeds", "cost": "What each method costs"}
 SIDE = {"forward_process": "forward", "variance": "gradients"}  # whose experiment they show
 
 

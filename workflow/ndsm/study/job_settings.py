@@ -11,7 +11,7 @@ from ndsm.artefacts.files import digest
 from ndsm.study import reach
 from ndsm.study.code_dependencies import digests
 from ndsm.study.configuration import ConfigError
-from ndsm.study.figure_list import KINDS, SINGLE, figures, varied
+from ndsm.study.figure_list import KINDS, PAGES, SINGLE, figures, varied
 from ndsm.study.methods import null_of
 from ndsm.study.plan import (
     along,
@@ -98,7 +98,8 @@ def spec(study: Study, stage: str, **wildcards: str) -> dict[str, Any]:
             given |= {"options": wildcards.get("options", ""), "made_from": made}
             return {key: study[key] for key in keys} | given
         case "figures":
-            return {
+            return {key: study[key] for key in ("study", "verdict")} | {
+                "pages": PAGES,
                 "experiments": {name: _drawn(study, name) for name in study["experiments"]},
                 "frontiers": _frontiers(study),
                 "varied": {e: varied(study, e) for e in bases(study)},
@@ -184,9 +185,14 @@ def _made(study: Study, stage: str, **names: str) -> str:
 
 
 def _figures(study: Study) -> dict[str, dict[str, str]]:
-    """What draws each figure, and of which experiment."""
+    """What draws each figure, of which experiment, and what the report says of it."""
     return {
-        figure.name: {"draw": figure.draw, "experiment": figure.labels["experiment"]}
+        figure.name: {
+            "draw": figure.draw,
+            "experiment": figure.labels["experiment"],
+            "caption": figure.caption,
+            "title": f"{figure.labels['experiment']}: {figure.labels['shows']}",
+        }
         for figure in figures(study)
     }
 

@@ -1,0 +1,109 @@
+"""What the report says of the claims: its front page, on one screen, and the page behind it."""
+
+import html
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from ndsm.report import pages
+from ndsm.report.claim_documents import (
+    CLAIMS,
+    NOT_RUN,
+    PRIMARY,
+    RIVAL,
+    TITLES,
+    answers,
+    effect_of,
+    reading,
+)
+from ndsm.report.verdict import CONTRADICTED, INCONCLUSIVE, SUPPORTED
+
+STAGES = "data drift train sample evaluate aggregate claims figures".split()
+
+
+def summary(table: pd.DataFrame) -> str:
+    """The answer in a sentence, from the claims table."""
+
+    def counted(role: str, verdict: str) -> str:
+        ids = sorted(table.id[(table.role == role) & (table.verdict == verdict)])
+        return f"{len(ids)} ({', '.join(ids)})" if ids else "none"
+
+    decided, asked = (table.role == PRIMARY).sum(), (table.role == RIVAL).sum()
+    return (
+        f"Of {decided} claims that are tested, supported: {counted(PRIMARY, SUPPORTED)}; "
+        f"contradicted: {counted(PRIMARY, CONTRADICTED)}; undecided: "
+        f"{counted(PRIMARY, INCONCLUSIVE)}. Nonlinear noise adds to what the same mixture gives "
+        f"under linear noise in {counted(RIVAL, SUPPORTED)} of the {asked} that ask it."
+    )
+
+
+def matrix(table: pd.DataFrame) -> str:
+    """A row for each claim: its words, its verdict, the effect that decides it, as HTML."""
+    lines = ["<table><tr><th>claim</th><th>verdict</th><th>effect (interval)</th></tr>"]
+    for id_, title in TITLES.items():
+        own = table[(table.id == id_) & (table.role == PRIMARY)]
+        words, whole = f"<b>{id_}</b> {html.escape(title)}", html.escape(CLAIMS[id_])
+        if own.empty:
+            found = f"<td>{NOT_RUN}</td><td></td>"
+        else:
+            row = own.iloc[0]
+            found = f"<td><strong>{row.verdict}</strong></td><td>{effect_of(row)}</td>"
+        lines.append(f'<tr><td title="{whole}">{words}</td>{found}</tr>')
+    return "\n".join([*lines, "</table>"])
+
+
+def front_page(table: pd.DataFrame, study: str, forest: Path) -> str:
+    """report.rst: the answer in a sentence, the claims, the forest plot, links.
+
+    Args:
+        table: the claims, as in claims.csv.
+        study: its name.
+        forest: the forest plot, a PNG file.
+    """
+    words = "Effect of each claim's three comparisons with its interval"
+    picture = pages.image(forest, words)
+    block = f'<div id="answers"><div>{matrix(table)}</div><div>{picture}</div></div>'
+    raw = [f"   {line}" for line in block.splitlines()]
+    title = "Nonlinear denoising score matching: do the claims hold?"
+    return "\n".join(
+        [
+            title,
+            "=" * len(title),
+            "",
+            f"Study *{study}* tests the abstract of arXiv:2405.15625. {summary(table)} An effect "
+            "above zero is in favour of the claim.",
+            "",
+            ".. raw:: html",
+            "",
+            *raw,
+            "",
+            "Behind this page: `Claims`_ with every comparison and how to read it, `Figures`_ with "
+            "captions, `Tables`_. None of the numbers is the paper's.",
+            "",
+            ".. raw:: html",
+            "",
+            f"   <p>How it was made, rule by rule: {_rules()}</p>",
+            "",
+        ]
+    )
+
+
+def _rules() -> str:
+    """The rules in the order of the pipeline; a click shows what Snakemake knows of one."""
+    shown = "javascript:app.setView({{navbarMode: 'ruleinfo', ruleinfo: '{}'}})"
+    return " → ".join(f'<a href="{shown.format(name)}">{name}</a>' for name in STAGES)
+
+
+def claims_page(table: pd.DataFrame, spec: dict[str, Any]) -> str:
+    """claims.html: the three questions, how to read them, every comparison of each claim."""
+    heads = ["claim", "in words", "decided by", "effect (interval)", "verdict"]
+    heads += ["adds to its own mixture", "nonlinear noise adds to the same mixture"]
+    rows = [[cell.replace("**", "") for cell in row] for row in answers(table)]
+    body = [pages.table(pd.DataFrame(rows, columns=heads)), "<h2>How to read it</h2>"]
+    body += [pages.paragraphs("\n\n".join(reading(table, spec)))]
+    run = table[table.verdict != NOT_RUN]
+    for id_ in run.id.unique():
+        own = run[run.id == id_].drop(columns=["id", "claim"]).dropna(axis=1, how="all")
+        body += [f"<h2>{id_}: {html.escape(CLAIMS[id_])}</h2>", pages.table(own)]
+    return pages.page(f"Claims: study {spec['study']}", "\n".join(body))
