@@ -223,7 +223,8 @@ def caption(name):
 def captions():
     """The captions of the figures and of the tables that are pages."""
     names = [figure.caption for figure in figure_list.figures(STUDY)]
-    return [local(caption(name)) for name in dict.fromkeys([*names, *figure_list.PAGES])]
+    files = [caption(name) for name in dict.fromkeys([*names, *figure_list.PAGES])]
+    return [local(os.path.relpath(file)) for file in files]
 
 
 def shown():

@@ -15,10 +15,10 @@ from ndsm.artefacts.reading import read_table
 from ndsm.report import style
 from ndsm.report.method_looks import Look
 from ndsm.report.metric_figures import (
+    averaged,
     curves,
     floor_of,
     interval,
-    means,
     read_metrics,
     seen,
     trained,
@@ -56,7 +56,7 @@ def frontier(tables: Path, spec: Spec, look: dict[str, Look], experiment: str) -
     for row, metric in zip(axes, shown, strict=True):
         of = runs[runs.metric == metric]
         measured = real[real.metric == metric]
-        style.value_axis(row[0], metric, seen(means(trained(of), RUNS)), floor_of(measured))
+        style.value_axis(row[0], metric, seen(averaged(trained(of), RUNS)), floor_of(measured))
         at_size = measured[(measured.method == CEILING) & (measured.n_train == of.n_train.iloc[0])]
         for panel, cost in zip(row, costs, strict=True):
             names = own["steps" if cost == SAMPLING else "budgets"]
@@ -92,7 +92,7 @@ def _line(panel: Axes, rows: pd.DataFrame, cost: str, look: Look, label: str) ->
     if not rows.network_evaluations.any():
         panel.axhline(rows.value.mean(), lw=0.9, **drawn)
         return
-    over = means(rows, ["run"]).assign(at=rows.groupby("run")[cost].mean()).sort_values("at")
+    over = averaged(rows, ["run"]).assign(at=rows.groupby("run")[cost].mean()).sort_values("at")
     panel.plot(over["at"], over["mean"], marker=look.marker, **drawn)
     panel.errorbar(
         over["at"], over["mean"], over.half, fmt="none", ecolor=look.color, elinewidth=0.8
@@ -123,7 +123,7 @@ def varied(kind: str, tables: Path, spec: Spec, look: dict[str, Look], experimen
         of = rows[rows.metric == metric]
         real = metrics[(metrics.experiment == experiment) & (metrics.metric == metric)]
         drawn = trained(of[of.method.isin(varying)])
-        ends = seen(means(drawn, ["method", "n_train", "experiment"]))
+        ends = seen(averaged(drawn, ["method", "n_train", "experiment"]))
         style.value_axis(row[0], metric, ends, floor_of(real))
         for panel, n_train in zip(row, sizes, strict=True):
             style.draw_floor(panel, floor_of(real))
@@ -161,7 +161,7 @@ def cost_quality(tables: Path, spec: Spec, look: dict[str, Look], experiment: st
         metric = spec["experiments"][name]["metrics"][0]
         values = metrics[(metrics.experiment == name) & (metrics.metric == metric)]
         largest = values[values.n_train == values.n_train.max()]
-        drawn = seen(means(trained(largest), ["method"]))
+        drawn = seen(averaged(trained(largest), ["method"]))
         style.value_axis(panel, metric, drawn, floor_of(values))
         style.draw_floor(panel, floor_of(values))
         shown = []

@@ -33,7 +33,7 @@ def interval(values: pd.Series) -> float:
     return float(stats.t.ppf((1 + CONFIDENCE) / 2, len(values) - 1) * values.sem())
 
 
-def means(rows: pd.DataFrame, by: list[str], value: str = "value") -> pd.DataFrame:
+def averaged(rows: pd.DataFrame, by: list[str], value: str = "value") -> pd.DataFrame:
     """Mean over seeds and half its interval, in columns ``mean`` and ``half``, by groups."""
     return rows.groupby(by)[value].agg(mean="mean", half=interval).sort_index()
 
@@ -67,7 +67,7 @@ def learning_curve(tables: Path, spec: Spec, look: dict[str, Look], experiment: 
     figure, axes, place = style.panels(len(names), 2.1)
     for panel, metric in zip(axes, names, strict=True):
         values = metrics[metrics.metric == metric]
-        drawn = seen(means(trained(values), ["method", "n_train"]))
+        drawn = seen(averaged(trained(values), ["method", "n_train"]))
         style.value_axis(panel, metric, drawn, floor_of(values))
         style.draw_floor(panel, floor_of(values))
         curves(panel, values, "n_train", look, spec["experiments"][experiment]["methods"])
@@ -124,7 +124,7 @@ def shares(tables: Path, spec: Spec, look: dict[str, Look], experiment: str) -> 
         deep, wide, figsize=(style.WIDTH, 1.35 * deep), squeeze=False, sharex=True, sharey=True
     )
     for panel, method in zip(axes.flat, methods, strict=False):
-        over = means(rows[rows.method == method], ["digit"])
+        over = averaged(rows[rows.method == method], ["digit"])
         ink = {"elinewidth": 0.7, "ecolor": "0.25"}
         panel.bar(over.index, over["mean"], color=look[method].color, yerr=over.half, error_kw=ink)
         at = np.arange(len(truth))
@@ -159,8 +159,8 @@ def departure(tables: Path, spec: Spec, look: dict[str, Look], experiment: str) 
     figure, axes, place = style.panels(len(first["metrics"]), 2.2)
     for panel, metric in zip(axes, first["metrics"], strict=True):
         values = metrics[metrics.metric == metric]
-        over = means(values[values.method == FLOOR], ["departure", "experiment"])["mean"]
-        drawn = seen(means(trained(values), ["method", "experiment"]))
+        over = averaged(values[values.method == FLOOR], ["departure", "experiment"])["mean"]
+        drawn = seen(averaged(trained(values), ["method", "experiment"]))
         style.value_axis(panel, metric, drawn, over.to_numpy())
         ink = {"color": style.FLOOR_COLOUR, "lw": 1, "ls": (0, (1, 1.5)), "label": "floor"}
         panel.plot(over.droplevel("experiment"), **ink)
@@ -206,7 +206,7 @@ def curve(
         label: the method.
         shift: of the intervals to the right, in points, so that those of others are seen beside.
     """
-    over = means(rows, [x, "experiment"], y)
+    over = averaged(rows, [x, "experiment"], y)
     at = over.index.get_level_values(x).to_numpy(dtype=float)
     null = label.endswith(UNTRAINED)
     ink: Spec = {"color": look.color, "ls": look.linestyle}
