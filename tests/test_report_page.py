@@ -9,8 +9,8 @@ import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from conftest import ROOT, snakemake
-from ndsm.report import front_page, pages
-from ndsm.report.claim_documents import TITLES
+from ndsm.report import pages
+from ndsm.report.claim_documents import TITLES, summary
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 browsed = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")
@@ -109,9 +109,9 @@ def test_the_sentence_counts_the_verdicts():
     roles = ["primary", "rival", "primary", "primary"]
     verdicts = ["supported", "supported", "contradicted", "supported"]
     table = pd.DataFrame({"id": ["C1", "C1", "C2", "C7"], "role": roles, "verdict": verdicts})
-    said = front_page.summary(table)
-    assert "Of 3 claims that are tested, supported: 2 (C1, C7); contradicted: 1 (C2); " in said
-    assert "undecided: none. " in said and "linear noise in 1 (C1) of the 1 that ask it" in said
+    said = summary(table.assign(p_value=0.01))
+    assert "Of 1 claims" in said and "linear noise in 1 (C1), takes away in none, " in said
+    assert "Of the 3 claims of the abstract themselves 2 (C1, C7) are supported, 1 (C2) " in said
 
 
 def test_a_table_has_its_numbers_and_no_markup_of_others():

@@ -32,9 +32,10 @@ from ndsm.report.claim_documents import (
     amount,
     answers,
     effect_of,
+    summary,
 )
 from ndsm.report.kept_studies import FIGURES, commits, gathered, keep, kept
-from ndsm.report.verdict import CONTRADICTED, INCONCLUSIVE, SUPPORTED
+from ndsm.report.verdict import INCONCLUSIVE, SUPPORTED
 from ndsm.vocabulary import POINTS, SECONDS
 
 PART = re.compile(
@@ -103,7 +104,7 @@ def results(reference: Path) -> str:
         "With five seeds they are too narrow, so that a verdict also asks for the p-value of a t "
         "test.",
         "",
-        _summary(whole),
+        summary(whole) + _cautions(whole),
         "",
         *(f"| {' | '.join(line)} |" for line in table),
         "",
@@ -195,47 +196,26 @@ def _budget(row: Any, folder: Path) -> list[str]:
     ]
 
 
-def _summary(whole: pd.DataFrame) -> str:
-    """The answers in two sentences."""
-
-    def named(role: str, outcome: str) -> str:
-        rows = whole[(whole.role == role) & (whole.verdict == outcome) & whole.p_value.notna()]
-        return f"{len(rows)} ({', '.join(sorted(rows.id))})" if len(rows) else "none"
-
-    rivals = whole[whole.role == RIVAL]
+def _cautions(whole: pd.DataFrame) -> str:
+    """Which claims do not hold against their control, and which rest on the same trainings."""
     controls = whole[(whole.role == CONTROL) & (whole.verdict != SUPPORTED)]
-    alone = "".join(
+    decides = whole[whole.role == PRIMARY].groupby(["experiment", "method"]).id
+    lines = [
         f" That of {row.id} is not supported against its control, `{row.baseline}`."
         for row in controls.itertuples()
-    )
-    untested = sorted(rivals.id[rivals.p_value.isna()])
-    rest = f", and {', '.join(untested)} cannot be tested" if untested else ""
-    return (
-        f"Of {len(rivals)} claims where the question can be asked, *nonlinear* noise adds to what "
-        f"the same mixture gives under linear noise in {named(RIVAL, SUPPORTED)}, takes away in "
-        f"{named(RIVAL, CONTRADICTED)}, and the seeds do not decide in "
-        f"{named(RIVAL, INCONCLUSIVE)}{rest}. Of the {(whole.role == PRIMARY).sum()} claims of the "
-        f"abstract themselves {named(PRIMARY, SUPPORTED)} are supported, "
-        f"{named(PRIMARY, CONTRADICTED)} contradicted, {named(PRIMARY, INCONCLUSIVE)} inconclusive."
-        + alone
-        + _together(whole)
-    )
-
-
-def _together(whole: pd.DataFrame) -> str:
-    """Which claims rest on the same trainings, and so are not findings of their own."""
-    decides = whole[whole.role == PRIMARY].groupby(["experiment", "method"]).id
-    return "".join(
+    ]
+    lines += [
         f" {', '.join(sorted(ids))} rest on the same trainings of `{method}` on {experiment}."
         for (experiment, method), ids in decides
         if len(ids) > 1
-    )
+    ]
+    return "".join(lines)
 
 
 def parts(reference: Path) -> dict[str, str]:
     """The README's parts by name: the answers in two sentences, and tables of them and of means."""
     whole, folders = gathered(reference)
-    summary = kept(reference / "default" / "summary.csv")
+    means = kept(reference / "default" / "summary.csv")
     lines = ["| claim | verdict | effect (interval) |", "| --- | --- | --- |"]
     for id_, words, _, effect, found, *_ in answers(whole):
         if id_ in folders:
@@ -243,9 +223,9 @@ def parts(reference: Path) -> dict[str, str]:
     heads = [title for _, _, title in SHOWN]
     lines += ["", f"| | {' | '.join(heads)} |", f"|{' --- |' * (len(heads) + 1)}"]
     for method, words in METHODS.items():
-        cells = [_mean(summary, method, *column[:2]) for column in SHOWN]
+        cells = [_mean(means, method, *column[:2]) for column in SHOWN]
         lines.append(f"| {words} | {' | '.join(cells)} |")
-    return {"answer": _summary(whole), "tables": "\n".join(lines)}
+    return {"answer": summary(whole) + _cautions(whole), "tables": "\n".join(lines)}
 
 
 def readme(text: str, reference: Path) -> str:

@@ -41,6 +41,7 @@ TITLES = {
 }
 NOT_RUN = "not run"
 VERDICTS = (SUPPORTED, CONTRADICTED, INCONCLUSIVE)
+COLOURS = {SUPPORTED: "#00618a", CONTRADICTED: "#b8400e", INCONCLUSIVE: "#6f6f6f"}
 PRIMARY, NULL, RIVAL, SECONDARY = "primary", "untrained", "rival", "secondary"
 CONTROL = "control"
 SECONDARY_NULL = "secondary untrained"
@@ -50,6 +51,26 @@ def command(spec: dict[str, Any], out: Path) -> str:
     """The shell command that computes the claims table anew, with the options that it had."""
     words = ["snakemake --cores all", spec["options"], "--force --", shlex.quote(str(out))]
     return " ".join(filter(None, words))
+
+
+def summary(table: pd.DataFrame) -> str:
+    """The answers of a claims table in two sentences, the sharper question first."""
+
+    def named(role: str, outcome: str) -> str:
+        rows = table[(table.role == role) & (table.verdict == outcome) & table.p_value.notna()]
+        return f"{len(rows)} ({', '.join(sorted(rows.id))})" if len(rows) else "none"
+
+    rivals = table[table.role == RIVAL]
+    untested = sorted(rivals.id[rivals.p_value.isna()])
+    rest = f", and {', '.join(untested)} cannot be tested" if untested else ""
+    return (
+        f"Of {len(rivals)} claims where the question can be asked, *nonlinear* noise adds to what "
+        f"the same mixture gives under linear noise in {named(RIVAL, SUPPORTED)}, takes away in "
+        f"{named(RIVAL, CONTRADICTED)}, and the seeds do not decide in "
+        f"{named(RIVAL, INCONCLUSIVE)}{rest}. Of the {(table.role == PRIMARY).sum()} claims of the "
+        f"abstract themselves {named(PRIMARY, SUPPORTED)} are supported, "
+        f"{named(PRIMARY, CONTRADICTED)} contradicted, {named(PRIMARY, INCONCLUSIVE)} inconclusive."
+    )
 
 
 def answers(table: pd.DataFrame) -> list[list[str]]:

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from ndsm.artefacts.reading import read_table
 from ndsm.metrics.registry import DIFFERENCES
-from ndsm.report.claim_documents import NULL, PRIMARY, RIVAL, TITLES, amount
+from ndsm.report.claim_documents import COLOURS, NULL, PRIMARY, RIVAL, TITLES, amount
 from ndsm.report.method_looks import Look
 from ndsm.report.verdict import CONTRADICTED, INCONCLUSIVE, SUPPORTED
 from ndsm.vocabulary import BEST
@@ -22,8 +22,7 @@ QUESTIONS = {
     NULL: "Does its network add\nto its own mixture?",
     RIVAL: "Does nonlinear noise add\nto the same mixture?",
 }
-# By colour, by shape and by word.
-INK = {SUPPORTED: "#00618a", CONTRADICTED: "#b8400e", INCONCLUSIVE: "#6f6f6f"}
+# Beside the colour and the word.
 SHAPES = {SUPPORTED: "o", CONTRADICTED: "X", INCONCLUSIVE: "s"}
 WIDTH, ROW = 5.8, 0.4  # inches; it is shown at half a page
 
@@ -65,7 +64,7 @@ def forest_of(table: pd.DataFrame) -> Figure:
 
 
 def _column(panel: Axes, rows: pd.DataFrame, unit: str) -> None:
-    """The effects of one question, from above; a claim that it was not asked of has a dash."""
+    """The effects of one question, from above; or that it was not asked."""
     panel.axvline(0, color="black", lw=0.8)
     panel.grid(axis="y", visible=False)
     panel.tick_params(axis="y", length=0)
@@ -74,7 +73,7 @@ def _column(panel: Axes, rows: pd.DataFrame, unit: str) -> None:
         if pd.isna(row.effect):
             panel.text(0.5, y, "not asked", color="0.6", ha="center", **_words(panel))
             continue
-        color, shape = INK[row.verdict], SHAPES[row.verdict]
+        color, shape = COLOURS[row.verdict], SHAPES[row.verdict]
         hollow = "white" if row.verdict == INCONCLUSIVE else color
         panel.plot([scale * row.ci_low, scale * row.ci_high], [y, y], color=color, lw=1.6)
         panel.plot(scale * row.effect, y, shape, color=color, mfc=hollow, ms=5)

@@ -11,31 +11,14 @@ from ndsm.report.claim_documents import (
     CLAIMS,
     NOT_RUN,
     PRIMARY,
-    RIVAL,
     TITLES,
     answers,
     effect_of,
     reading,
+    summary,
 )
-from ndsm.report.verdict import CONTRADICTED, INCONCLUSIVE, SUPPORTED
 
 STAGES = "data drift train sample evaluate aggregate claims figures".split()
-
-
-def summary(table: pd.DataFrame) -> str:
-    """The answer in a sentence, from the claims table."""
-
-    def counted(role: str, verdict: str) -> str:
-        ids = sorted(table.id[(table.role == role) & (table.verdict == verdict)])
-        return f"{len(ids)} ({', '.join(ids)})" if ids else "none"
-
-    decided, asked = (table.role == PRIMARY).sum(), (table.role == RIVAL).sum()
-    return (
-        f"Of {decided} claims that are tested, supported: {counted(PRIMARY, SUPPORTED)}; "
-        f"contradicted: {counted(PRIMARY, CONTRADICTED)}; undecided: "
-        f"{counted(PRIMARY, INCONCLUSIVE)}. Nonlinear noise adds to what the same mixture gives "
-        f"under linear noise in {counted(RIVAL, SUPPORTED)} of the {asked} that ask it."
-    )
 
 
 def matrix(table: pd.DataFrame) -> str:

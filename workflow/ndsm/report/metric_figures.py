@@ -245,6 +245,6 @@ def variance(tables: Path, spec: Spec, look: dict[str, Look], experiment: str) -
         if half is halves[0]:
             for panel, quantity in zip(axes[:, 0], shown.values(), strict=True):
                 panel.set_ylabel(quantity)
-    figure.suptitle(f"{table.experiment.iloc[0]}: noise of each objective; lower is better")
+    figure.suptitle(f"{table.experiment.iloc[0]}: variance of each objective; lower is better")
     style.legend(figure, [panel for half in halves for panel in half.axes])
     return figure

@@ -10,6 +10,8 @@ from pathlib import Path
 import pandas as pd
 from docutils.core import publish_parts
 
+from ndsm.report.claim_documents import COLOURS
+
 LOOK = """
 body { font: 15px/1.5 system-ui, sans-serif; color: #1a1a1a; margin: 1.5rem auto; padding: 0 1rem;
        max-width: 72rem; }
@@ -21,10 +23,8 @@ table { border-collapse: collapse; font-size: 13px; }
 th, td { padding: .2rem .6rem; text-align: left; border-bottom: 1px solid #ddd; max-width: 22rem; }
 th { position: sticky; top: 0; background: white; border-bottom: 2px solid #888; }
 tbody tr:nth-child(even) { background: #f6f6f6; }
-.supported { color: #00618a; font-weight: bold; }
-.contradicted { color: #b8400e; font-weight: bold; }
-.inconclusive { color: #555; }
 """
+LOOK += "\n".join(f".{verdict} {{ color: {ink}; }}" for verdict, ink in COLOURS.items())
 
 
 def page(title: str, body: str) -> str:
@@ -69,6 +69,6 @@ def table(frame: pd.DataFrame) -> str:
     marks = {name: frame[name].map({True: "yes", False: ""}) for name in frame.select_dtypes(bool)}
     frame = frame.assign(**marks)
     cells = frame.to_html(index=False, na_rep="", border=0, float_format="{:.4g}".format)
-    for verdict in ("supported", "contradicted", "inconclusive"):
+    for verdict in COLOURS:
         cells = cells.replace(f"<td>{verdict}</td>", f'<td class="{verdict}">{verdict}</td>')
     return f'<div class="wide">{cells}</div>'
