@@ -44,6 +44,7 @@ CLAIMS = pd.DataFrame(
     ],
     columns="id role metric effect ci_low ci_high verdict".split(),
 ).assign(experiment="rings", method="ndsm_cv", baseline="dsm", n_train=50, note="", claim="")
+CLAIMS["p_value"] = 0.01
 KINDS = figure_list.KINDS | figure_list.SINGLE
 FIGURES = {
     f"{kind}_{e}": {"draw": KINDS[kind].draw, "experiment": e, "caption": kind, "title": kind}
