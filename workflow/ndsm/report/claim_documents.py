@@ -54,7 +54,7 @@ def command(spec: dict[str, Any], out: Path) -> str:
 
 
 def summary(table: pd.DataFrame) -> str:
-    """The answers of a claims table in two sentences, the sharper question first."""
+    """The answers of a claims table in short sentences, the sharper question first."""
 
     def named(role: str, outcome: str) -> str:
         rows = table[(table.role == role) & (table.verdict == outcome) & table.p_value.notna()]
@@ -62,14 +62,14 @@ def summary(table: pd.DataFrame) -> str:
 
     rivals = table[table.role == RIVAL]
     untested = sorted(rivals.id[rivals.p_value.isna()])
-    rest = f", and {', '.join(untested)} cannot be tested" if untested else ""
+    rest = f" {', '.join(untested)} cannot be tested." if untested else ""
     return (
-        f"Of {len(rivals)} claims where the question can be asked, *nonlinear* noise adds to what "
-        f"the same mixture gives under linear noise in {named(RIVAL, SUPPORTED)}, takes away in "
-        f"{named(RIVAL, CONTRADICTED)}, and the seeds do not decide in "
-        f"{named(RIVAL, INCONCLUSIVE)}{rest}. Of the {(table.role == PRIMARY).sum()} claims of the "
-        f"abstract themselves {named(PRIMARY, SUPPORTED)} are supported, "
-        f"{named(PRIMARY, CONTRADICTED)} contradicted, {named(PRIMARY, INCONCLUSIVE)} inconclusive."
+        "Does *nonlinear* noise add to what the same mixture gives under linear noise? Of "
+        f"{len(rivals)} claims it does in {named(RIVAL, SUPPORTED)} and takes away in "
+        f"{named(RIVAL, CONTRADICTED)}. The seeds do not decide in {named(RIVAL, INCONCLUSIVE)}."
+        f"{rest} Of the {(table.role == PRIMARY).sum()} claims of the abstract themselves "
+        f"{named(PRIMARY, SUPPORTED)} are supported, {named(PRIMARY, CONTRADICTED)} contradicted, "
+        f"{named(PRIMARY, INCONCLUSIVE)} inconclusive."
     )
 
 
