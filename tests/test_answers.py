@@ -111,7 +111,24 @@ def test_words_have_the_tables_numbers(reference):
     assert text.count("The trained network adds to its own mixture: +") == 2
     page = answers.readme(PAGE, reference)
     assert "old" not in page and "| nonlinear noise, the paper's (`ndsm_cv`) | 1.00 |" in page
+    assert "| the best mixture alone (`gmm`) | **0.500** |" in page
+    assert "A mixture without any network has the best mean of 1 of the 7 columns: weight" in page
     assert answers.readme(page, reference) == page
+
+
+def test_the_best_mean_is_bold_and_a_mixture_that_has_it_is_named():
+    def lines(**means):
+        rows = {"method": list(means), "mean": list(means.values()), "n_train": 9}
+        return answers._means(pd.DataFrame(rows).assign(experiment="rings", metric="kl"))
+
+    columns = [("rings", "kl", "rings, KL")]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(answers, "SHOWN", columns)
+        trained = lines(dsm=2.001, ndsm_cv=1.0004, gmm=1.0006, another=0.1)
+        assert "| linear noise (`dsm`) | 2.00 |" in trained
+        assert "| nonlinear noise, the paper's (`ndsm_cv`) | **1.00** |" in trained
+        assert trained[-1] == "| nonlinear noise, exact (`ndsm_flow_best`) |  |"
+        assert "has the best mean of 1 of the 1 columns: rings" in lines(dsm=2.0, gmm=1.5)[-1]
 
 
 @pytest.mark.parametrize(

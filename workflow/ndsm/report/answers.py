@@ -65,6 +65,7 @@ METHODS = {
     "dsm_mixture_best": "its score known, linear noise (`dsm_mixture_best`)",
     "ndsm_flow_best": "nonlinear noise, exact (`ndsm_flow_best`)",
 }
+MIXTURES = ("gmm", "gmm_tempered", "gmm_drift")  # the methods among them without a network
 
 
 def sentence(row: Any) -> str:
@@ -220,11 +221,7 @@ def parts(reference: Path) -> dict[str, str]:
     for id_, words, _, effect, found, *_ in answers(whole):
         if id_ in folders:
             lines.append(f"| {id_}: {words} | {found} | {effect} |")
-    heads = [title for _, _, title in SHOWN]
-    lines += ["", f"| | {' | '.join(heads)} |", f"|{' --- |' * (len(heads) + 1)}"]
-    for method, words in METHODS.items():
-        cells = [_mean(means, method, *column[:2]) for column in SHOWN]
-        lines.append(f"| {words} | {' | '.join(cells)} |")
+    lines += ["", *_means(means)]
     return {"answer": summary(whole) + _cautions(whole), "tables": "\n".join(lines)}
 
 
@@ -241,11 +238,31 @@ def readme(text: str, reference: Path) -> str:
     return PART.sub(lambda found: found[1] + written[found[2]] + found[3], text)
 
 
-def _mean(summary: pd.DataFrame, method: str, experiment: str, metric: str) -> str:
-    """The mean with the largest training size, to three digits; empty where there is none."""
-    rows = summary[(summary.experiment == experiment) & (summary.metric == metric)]
-    rows = rows[rows.method == method]
-    return f"{rows.loc[rows.n_train.idxmax(), 'mean']:#.3g}".rstrip(".") if len(rows) else ""
+def _means(table: pd.DataFrame) -> list[str]:
+    """The means with the most training points, the best of each column in bold, and whose it is."""
+    columns, alone = {}, []
+    for experiment, metric, title in SHOWN:
+        rows = table[(table.experiment == experiment) & (table.metric == metric)]
+        rows = rows[rows.method.isin(METHODS) & (rows.n_train == rows.n_train.max())]
+        columns[title] = means = rows.set_index("method")["mean"]
+        if len(means) and means.idxmin() in MIXTURES:
+            alone.append(title)
+    shown = pd.DataFrame(columns, index=list(METHODS))
+    lines = [f"| | {' | '.join(columns)} |", f"|{' --- |' * (len(columns) + 1)}"]
+    for method, words in METHODS.items():
+        texts = [_digits(value) for value in shown.loc[method]]
+        best = [_digits(shown[title].min()) for title in columns]
+        texts = [f"**{t}**" if t and t == b else t for t, b in zip(texts, best, strict=True)]
+        lines.append(f"| {words} | {' | '.join(texts)} |")
+    if alone:
+        words = "A mixture without any network has the best mean of"
+        lines += ["", f"{words} {len(alone)} of the {len(columns)} columns: {'; '.join(alone)}."]
+    return lines
+
+
+def _digits(value: float) -> str:
+    """Three digits; empty where there is no value."""
+    return "" if pd.isna(value) else f"{value:#.3g}".rstrip(".")
 
 
 def main(
