@@ -6,6 +6,7 @@ import pytest
 from scipy import stats
 
 from ndsm.artefacts import files
+from ndsm.artefacts.gathered_study import GatheredStudy
 from ndsm.artefacts.result_paths import place
 from ndsm.report import comparisons, experiment_tables, frontier
 from ndsm.report.frontier import time_to_quality
@@ -17,6 +18,7 @@ BUDGETS = {"e_250": 250, "e_500": 500, "e": 1000}
 FIDS = {"dsm": [40.0, 20.0, 10.0], "jump": [8.0, 8.0, 6.0], "mixture": [12.0] * 3}
 SEEDS = range(3)
 SPEC = {
+    "study": "made_up",
     "methods": {
         "mixture": {"objective": "none", "drift": "gmm"},
         "dsm": {"objective": "dsm", "drift": "ou"},
@@ -24,7 +26,8 @@ SPEC = {
     },
     "experiments": {
         run: {"methods": list(FIDS), "metrics": ["fid"], "parts": 1, "n_train": [50]}
-        | {"seeds": 3, "autoencoders": "subset"}
+        | {"seeds": 3, "autoencoders": "subset", "dataset": {"name": "e"}, "made": {}}
+        | {"latent": True}
         | ({"variant_of": "e"} if run != "e" else {})
         for run in BUDGETS
     },
@@ -35,6 +38,7 @@ SPEC = {
     },
     "nulls": {"e": {"edm_untrained": "dsm_untrained"}},
 }
+STUDY = GatheredStudy.model_validate(SPEC)
 FIT, RATE = {"ou": 0.0, "gmm": 2.0}, ["rate_error", "budgets"]
 
 
@@ -75,7 +79,7 @@ METRICS = pd.DataFrame(
 
 @pytest.fixture
 def runs(results):
-    return frontier.frontier(results, METRICS, SPEC)
+    return frontier.frontier(results, METRICS, STUDY)
 
 
 def test_costs_are_those_of_a_replica(runs):
@@ -89,7 +93,7 @@ def test_costs_are_those_of_a_replica(runs):
 
 
 def test_time_to_quality_by_hand(runs):
-    table = time_to_quality(runs, SPEC).set_index(["method", "threshold", "seed"]).sort_index()
+    table = time_to_quality(runs, STUDY).set_index(["method", "threshold", "seed"]).sort_index()
     assert len(table) == 3 * 2 * 3
     # dsm, seed 0: FID 40, 20, 10 halve as seconds and evaluations double: 30 = 40 · 2^−x.
     x = np.log2(40 / 30)
@@ -112,7 +116,7 @@ def test_time_to_quality_by_hand(runs):
 
 def test_claims_on_seconds(runs):
     """Who never arrives has the cost of its largest budget, or the other's where that is more."""
-    reached = time_to_quality(runs, SPEC)
+    reached = time_to_quality(runs, STUDY)
     metrics = pd.concat([METRICS, comparisons.seconds_to(reached, runs)], ignore_index=True)
 
     def row(metric, method, baseline):
@@ -151,11 +155,12 @@ def test_seconds_are_evaluations_at_a_rate_whose_error_all_seeds_share(runs):
         assert rate == pytest.approx(1 / 300 / 64, rel=1e-3) and budgets == 3
         assert error == pytest.approx(np.log(1.25) / np.sqrt(3), rel=1e-3)
     assert frontier.rate_of(own[own.method == "mixture"]) == (0.0, 0.0, 0)
-    even, uneven = (time_to_quality(table, SPEC) for table in (runs, own))
+    even, uneven = (time_to_quality(table, STUDY) for table in (runs, own))
     np.testing.assert_allclose(uneven.seconds, even.seconds, rtol=1e-3)
 
 
-KL = {"frontiers": {"e": {"budgets": ["a", "b", "c", "e"], "thresholds": {"kl": ["dsm"]}}}}
+RUNS = {"budgets": ["a", "b", "c", "e"], "steps": [], "thresholds": {"kl": ["dsm"]}}
+KL = GatheredStudy.model_validate(SPEC | {"frontiers": {"e": RUNS}})
 
 
 def alike(rng, jitter):
@@ -219,7 +224,7 @@ def test_best_budget_is_that_of_the_best_mean(runs):
 def test_the_quality_of_a_method_is_its_mean_with_the_whole_budget(runs):
     """Of dsm FIDs are 9.8, 10 and 10.2: two of three seeds get to their mean."""
     spec = SPEC | {"frontiers": {"e": SPEC["frontiers"]["e"] | {"thresholds": {"fid": ["dsm"]}}}}
-    table = time_to_quality(runs, spec)
+    table = time_to_quality(runs, GatheredStudy.model_validate(spec))
     whole = runs[(runs.run == "e") & (runs.method == "dsm")]
     assert set(table.quality) == {"dsm"}
     assert np.allclose(table.threshold, whole.value.mean()) and len(set(table.threshold)) == 1
@@ -236,7 +241,7 @@ def test_a_baseline_in_another_experiment():
 
 
 def test_variants_are_marked_where_they_differ():
-    lines = experiment_tables.variant_tables(METRICS, SPEC)
+    lines = experiment_tables.variant_tables(METRICS, STUDY)
     rows = {line.split("|")[1].strip(): line for line in lines if line.startswith("| ")}
     assert rows["fid, n = 50"].split("|")[2:5] == [" mixture ", " dsm ", " jump "]
     assert "▲" not in rows["as above"] and "▼" not in rows["as above"]
@@ -246,9 +251,9 @@ def test_variants_are_marked_where_they_differ():
 
 
 def test_reached_table_says_never_and_how_many(runs):
-    some = time_to_quality(runs, SPEC)
+    some = time_to_quality(runs, STUDY)
     some.loc[(some.method == "jump") & (some.seed == 2), "seconds"] = np.nan
-    text = "\n".join(experiment_tables.reached_table(some, SPEC))
+    text = "\n".join(experiment_tables.reached_table(some, STUDY))
     row = next(line for line in text.splitlines() if line.startswith("| dsm"))
     assert row.endswith("| never |") and "(×1)" in row
     mixture = next(line for line in text.splitlines() if line.startswith("| mixture"))
@@ -258,10 +263,10 @@ def test_reached_table_says_never_and_how_many(runs):
 
 
 def test_a_place_is_that_of_the_job_that_serves():
-    assert str(place(SPEC, "drift", "e_250", "ou", 0)) == "drift/e/ou/0.safetensors"
-    assert str(place(SPEC, "train", "e_250", "dsm", 0)) == "train/e_250/dsm/0.safetensors"
+    assert str(place(STUDY, "drift", "e_250", "ou", 0)) == "drift/e/ou/0.safetensors"
+    assert str(place(STUDY, "train", "e_250", "dsm", 0)) == "train/e_250/dsm/0.safetensors"
 
 
 def test_a_place_of_an_untrained_model_is_that_of_its_first_name():
     null = "edm_untrained", 0
-    assert str(place(SPEC, "sample", "e", *null)) == "sample/e/dsm_untrained/0.safetensors"
+    assert str(place(STUDY, "sample", "e", *null)) == "sample/e/dsm_untrained/0.safetensors"

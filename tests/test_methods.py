@@ -9,6 +9,7 @@ import pytest
 
 from changed import DELETED, SMOKE, changed, refusal
 from ndsm.artefacts import result_paths
+from ndsm.artefacts.gathered_study import GatheredStudy
 from ndsm.study import configuration, job_settings, plan
 from ndsm.study.methods import is_trained, null_of, settings_of
 
@@ -307,12 +308,12 @@ def test_results_of_one_untrained_model_are_found_by_all_its_names() -> None:
     raw["methods"]["edm2"] = raw["methods"]["edm"] | {"weight": 0}
     raw["experiments"]["digits_latent"]["methods"] = ["vae_prior", "edm", "edm2"]
     study = configuration.resolve(raw | {"primary": {}, "secondary": []})
-    told = job_settings.spec(study, "aggregate")
+    gathered = GatheredStudy.model_validate(job_settings.spec(study, "aggregate"))
     for stage in ("sample", "evaluate"):
         expected = f"{stage}/digits_latent/edm_untrained/0"
         job = {"experiment": "digits_latent", "method": "edm2_untrained", "part": 0}
         assert plan.place(study, stage, job) == expected
-        found = result_paths.place(told, stage, *map(str, job.values()))
+        found = result_paths.place(gathered, stage, *map(str, job.values()))
         assert found == Path(f"{expected}.safetensors")
         there = {plan.place(study, stage, each) for each in plan.jobs(study, stage)}
         assert expected in there

@@ -13,6 +13,7 @@ import yaml
 from changed import DELETED, SMOKE, changed
 from conftest import ROOT
 from ndsm.artefacts import files, result_paths
+from ndsm.artefacts.gathered_study import GatheredStudy
 from ndsm.study import code_dependencies, configuration, figure_list, job_settings, plan, stacks
 from ndsm.vocabulary import JOB_ALONE
 
@@ -111,13 +112,14 @@ def test_what_aggregate_is_told_leads_to_the_results_of_every_variant() -> None:
         base["variants"] = {"v": changes, "short": changes | {"training": {"evaluations": 20}}}
         study = configuration.resolve(raw)
         told = job_settings.spec(study, "aggregate")
+        gathered = GatheredStudy.model_validate(told)
         for stage in plan.PLACES:
             own = [job for job in plan.jobs(study, stage) if job["experiment"] == "digits_latent"]
             assert own == plan.own_jobs(study, stage, "digits_latent")  # and no part that it lacks
             for experiment in study["experiments"]:
                 for job in plan.own_jobs(study, stage, experiment):
                     steps = [value for key, value in job.items() if key != "experiment"]
-                    place = result_paths.place(told, stage, experiment, *steps).with_suffix("")
+                    place = result_paths.place(gathered, stage, experiment, *steps).with_suffix("")
                     assert str(place) == plan.place(study, stage, job)
                     places.add((experiment, place.parts[1]))
                     if stage == "evaluate":

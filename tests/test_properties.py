@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from conftest import ROOT, snakemake
 from ndsm.artefacts import result_paths
+from ndsm.artefacts.gathered_study import GatheredStudy
 from ndsm.method.forward_process import grid_of
 from ndsm.method.registry import OBJECTIVES
 from ndsm.method.settings import ProcessSettings
@@ -223,11 +224,10 @@ def inputs(study: dict[str, Any], stage: str, job: dict[str, Any]) -> Iterable[s
 
 def gathered(study: dict[str, Any]) -> list[str]:
     """The places where the stages that gather results look for them: those of the plan."""
-    whole = job_settings.spec(study, "aggregate")
-    told, found = {key: whole[key] for key in ("shared", "nulls")}, []
+    own, found = GatheredStudy.model_validate(job_settings.spec(study, "aggregate")), []
     for stage in plan.PLACES:
         for job in (job for e in study["experiments"] for job in plan.own_jobs(study, stage, e)):
-            found.append(str(result_paths.place(told, stage, *job.values()).with_suffix("")))
+            found.append(str(result_paths.place(own, stage, *job.values()).with_suffix("")))
             assert found[-1] == plan.place(study, stage, job)
     return found
 

@@ -1,53 +1,50 @@
 """Where the results of other jobs lie, for the stages that gather them."""
 
 from pathlib import Path
-from typing import Any
 
+from ndsm.artefacts.gathered_study import GatheredStudy
 from ndsm.artefacts.reading import read_record
 from ndsm.vocabulary import FLOOR
 
 
-def place(spec: dict[str, Any], stage: str, experiment: str, *steps: str | int) -> Path:
+def place(study: GatheredStudy, stage: str, experiment: str, *steps: str | int) -> Path:
     """A job's result below the study's folder; that of another experiment if it shares it.
 
     Args:
-        spec: with ``nulls``: for each experiment those methods whose results are another's, and
-            whose; and with ``shared``: for each variant of an experiment this ``base``, those
-            ``results`` of it that serve (stage/name, or the stage for all), and the number of the
-            part there, or none, for each of its ``parts``.
+        study: whose results are gathered.
         stage: whose result.
         experiment: the job's.
         steps: what else names the job: the autoencoder, or method or drift, and part.
     """
     path = [stage, experiment, *map(str, steps)]
     if len(path) > 2:
-        path[2] = spec["nulls"].get(experiment, {}).get(path[2], path[2])
-    shared = spec["shared"].get(experiment, {"results": []})
-    if {stage, "/".join([stage, *path[2:3]])} & {*shared["results"]}:
+        path[2] = study.nulls.get(experiment, {}).get(path[2], path[2])
+    shared = study.shared.get(experiment)
+    if shared and {stage, "/".join([stage, *path[2:3]])} & {*shared.results}:
         match steps:
             case (name, int(part)) if name != FLOOR:
-                if (twin := shared["parts"][part]) is not None:
-                    path[1], path[3] = shared["base"], str(twin)
+                if (twin := shared.parts[part]) is not None:
+                    path[1], path[3] = shared.base, str(twin)
             case _:  # the floor has one part
-                path[1] = shared["base"]
+                path[1] = shared.base
     return Path("/".join(path) + ".safetensors")
 
 
 def fit_seconds(
-    results: Path, spec: dict[str, Any], experiment: str, method: str, part: int
+    results: Path, study: GatheredStudy, experiment: str, method: str, part: int
 ) -> list[float]:
     """What the fits behind a method took, for each replica of a part: its drift, and what it knows.
 
     Args:
         results: the study's folder.
-        spec: with ``methods`` and what ``place`` needs.
+        study: whose results are gathered.
         experiment: the part's experiment.
         method: its method.
         part: its number.
     """
-    own = spec["methods"][method]
+    own = study.methods[method]
     names = [own[key] for key in ("drift", "known") if key in own]
-    paths = [results / place(spec, "drift", experiment, name, part) for name in names]
+    paths = [results / place(study, "drift", experiment, name, part) for name in names]
     return [sum(each) for each in zip(*(fits_of(path) for path in paths), strict=True)]
 
 
@@ -56,7 +53,7 @@ def fits_of(path: Path) -> list[float]:
     return read_record(path)["measured"]["fit_seconds"]
 
 
-def autoencoder(spec: dict[str, Any], experiment: str, n_train: int, seed: int) -> Path:
+def autoencoder(study: GatheredStudy, experiment: str, n_train: int, seed: int) -> Path:
     """The autoencoder behind a replica: one for all, or for its training subset alone."""
-    sees = spec["experiments"][experiment]["autoencoders"]
-    return place(spec, "latent", experiment, sees if sees == "all" else f"{n_train}-{seed}")
+    sees = study.experiments[experiment].autoencoders
+    return place(study, "latent", experiment, sees if sees == "all" else f"{n_train}-{seed}")

@@ -1,15 +1,12 @@
 """Tables of summary.md that compare experiments: variants with what they vary, times to quality."""
 
-from typing import Any
-
 import pandas as pd
 
+from ndsm.artefacts.gathered_study import GatheredStudy
 from ndsm.metrics.registry import DIAGNOSTIC, MAXIMISED
 from ndsm.report.summary import cell
 from ndsm.report.verdict import CONTRADICTED, SUPPORTED, compare, verdict
 from ndsm.vocabulary import CEILING, FLOOR
-
-Spec = dict[str, Any]
 
 READING = (
     "Mean ± standard deviation over seeds. ▲ is better and ▼ worse than the same method in the "
@@ -21,23 +18,23 @@ LEVEL = 0.05
 MARKS = {SUPPORTED: " ▲", CONTRADICTED: " ▼"}
 
 
-def variant_tables(metrics: pd.DataFrame, spec: Spec) -> list[str]:
+def variant_tables(metrics: pd.DataFrame, study: GatheredStudy) -> list[str]:
     """For each experiment with variants a table of its first metric: variants by methods."""
     lines = []
-    for base, settings in spec["experiments"].items():
-        names = [e for e, s in spec["experiments"].items() if s.get("variant_of") == base]
+    for base, settings in study.experiments.items():
+        names = [e for e, s in study.experiments.items() if s.variant_of == base]
         names.sort(key=lambda e: _natural(e.removeprefix(f"{base}_")))
         if not names:
             continue
         lines += [f"## {base}: variants", "", READING, ""]
-        metric = settings["metrics"][0]
+        metric = settings.metrics[0]
         of = metrics[(metrics.metric == metric) & (metrics.method != FLOOR)]
-        sizes = sorted({n for e in names for n in spec["experiments"][e]["n_train"]})
+        sizes = sorted({n for e in names for n in study.experiments[e].n_train})
         for n_train in sizes:
             at = of[of.n_train == n_train]
-            rows = [e for e in [base, *names] if n_train in spec["experiments"][e]["n_train"]]
+            rows = [e for e in [base, *names] if n_train in study.experiments[e].n_train]
             present = set(at[at.experiment.isin(set(rows) - {base})].method)
-            methods = [m for m in [*spec["methods"], CEILING] if m in present]
+            methods = [m for m in [*study.methods, CEILING] if m in present]
             lines.append(f"| {metric}, n = {n_train} | {' | '.join(methods)} |")
             lines.append("| --- |" + " ---: |" * len(methods))
             for e in rows:
@@ -78,7 +75,7 @@ def _marked(values: pd.Series, base: pd.Series, maximise: bool, varied: bool) ->
     return text + MARKS.get(verdict(found.p_value, *ends, LEVEL), "")
 
 
-def reached_table(reached: pd.DataFrame, spec: Spec) -> list[str]:
+def reached_table(reached: pd.DataFrame, study: GatheredStudy) -> list[str]:
     """How long each method takes to pass each threshold, mean over those seeds that do."""
     lines = []
     for (experiment, metric), of in reached.groupby(["experiment", "metric"], sort=False):
@@ -91,21 +88,21 @@ def reached_table(reached: pd.DataFrame, spec: Spec) -> list[str]:
             "With not all seeds there, how many.",
             "",
         ]
-        runs = [spec["experiments"][e] for e in spec["frontiers"][experiment]["budgets"]]
-        varied = {n for run in runs if "variant_of" in run for n in run["n_train"]}
+        runs = [study.experiments[e] for e in study.frontiers[experiment].budgets]
+        varied = {n for run in runs if run.variant_of for n in run.n_train}
         for n_train, rows in of.groupby("n_train"):
             if varied and n_train not in varied:  # of one budget alone: nothing but bounds
                 continue
             qualities = rows.drop_duplicates("quality").set_index("quality").threshold
             names = [
-                f"{metric} {value:.3g}" + (f" ({quality})" if quality in spec["methods"] else "")
+                f"{metric} {value:.3g}" + (f" ({quality})" if quality in study.methods else "")
                 for quality, value in qualities.items()
             ]
             lines += [
                 f"| n = {n_train} | {' | '.join(names)} |",
                 "| --- |" + " ---: |" * len(names),
             ]
-            for method in [m for m in spec["methods"] if m in set(rows.method)]:
+            for method in [m for m in study.methods if m in set(rows.method)]:
                 mine = rows[rows.method == method]
                 reference = rows[rows.method == REFERENCE]
                 texts = [

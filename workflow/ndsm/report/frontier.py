@@ -11,25 +11,22 @@ scatter gives the rate's error, which all seeds share, since a stack trains them
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
+from ndsm.artefacts.gathered_study import GatheredStudy
 from ndsm.artefacts.reading import read_record
 from ndsm.artefacts.result_paths import autoencoder, fit_seconds, place
 from ndsm.metrics.registry import MAXIMISED
-from ndsm.vocabulary import is_trained
-
-Spec = dict[str, Any]
 
 RUN = ["experiment", "run", "method", "n_train", "seed"]
 REACHED = ["seconds", "network_evaluations", "sampling_steps", "autoencoder_seconds", "early"]
 COSTS = ["seconds", "fit_seconds", "network_evaluations", "sampling_steps", "sampling_evaluations"]
 
 
-def frontier(results: Path, metrics: pd.DataFrame, spec: Spec) -> pd.DataFrame:
+def frontier(results: Path, metrics: pd.DataFrame, study: GatheredStudy) -> pd.DataFrame:
     """Cost and quality of every run of the experiments with several budgets.
 
     Columns: experiment; run, it or one of its variants; method, n_train, seed; seconds, of its
@@ -39,33 +36,33 @@ def frontier(results: Path, metrics: pd.DataFrame, spec: Spec) -> pd.DataFrame:
     """
     rows = [
         (experiment, run, *costs)
-        for experiment, runs in spec["frontiers"].items()
-        for run in dict.fromkeys([*runs["budgets"], *runs["steps"]])
-        for costs in _costs(results, run, spec)
+        for experiment, runs in study.frontiers.items()
+        for run in dict.fromkeys([*runs.budgets, *runs.steps])
+        for costs in _costs(results, run, study)
     ]
     table = pd.DataFrame(rows, columns=[*RUN, *COSTS, "autoencoder_seconds"])
     measured = metrics.rename(columns={"experiment": "run"})
     return table.merge(measured, on=RUN[1:]).astype({"n_train": int, "seed": int})
 
 
-def _costs(results: Path, run: str, spec: Spec) -> Iterator[tuple]:
+def _costs(results: Path, run: str, study: GatheredStudy) -> Iterator[tuple]:
     """What each replica of each method cost."""
-    settings = spec["experiments"][run]
-    for method in settings["methods"]:
-        for part in range(settings["parts"]):
-            sample = read_record(results / place(spec, "sample", run, method, part))
+    settings = study.experiments[run]
+    for method in settings.methods:
+        for part in range(settings.parts):
+            sample = read_record(results / place(study, "sample", run, method, part))
             replicas = sample["spec"]["replicas"]
-            fits = fit_seconds(results, spec, run, method, part)
-            path = results / place(spec, "train", run, method, part)
+            fits = fit_seconds(results, study, run, method, part)
+            path = results / place(study, "train", run, method, part)
             share, evaluations = 0.0, 0
-            if is_trained(spec, method):
+            if study.is_trained(method):
                 measured = read_record(path)["measured"]
                 share = measured["seconds"] / len(replicas)
                 evaluations = measured["network_evaluations"]
             per_sample = sample["measured"].get("network_evaluations", 0)
             steps = sample["spec"]["sampling"]["steps"] if evaluations else 0
             for (n_train, seed), seconds in zip(replicas, fits, strict=True):
-                latent_seconds = _autoencoder_seconds(results, run, n_train, seed, spec)
+                latent_seconds = _autoencoder_seconds(results, run, n_train, seed, study)
                 cost = (
                     round(seconds + share, 4),
                     seconds,
@@ -77,15 +74,17 @@ def _costs(results: Path, run: str, spec: Spec) -> Iterator[tuple]:
                 yield method, n_train, seed, *cost
 
 
-def _autoencoder_seconds(results: Path, run: str, n_train: int, seed: int, spec: Spec) -> float:
+def _autoencoder_seconds(
+    results: Path, run: str, n_train: int, seed: int, study: GatheredStudy
+) -> float:
     """What the replica's autoencoder took to train."""
-    if not spec["experiments"][run]["autoencoders"]:
+    if not study.experiments[run].autoencoders:
         return 0.0
-    path = results / autoencoder(spec, run, n_train, seed)
+    path = results / autoencoder(study, run, n_train, seed)
     return read_record(path)["measured"]["seconds"]
 
 
-def time_to_quality(table: pd.DataFrame, spec: Spec) -> pd.DataFrame:
+def time_to_quality(table: pd.DataFrame, study: GatheredStudy) -> pd.DataFrame:
     """When each replica first passes each threshold, in seconds and network evaluations.
 
     Between two budgets by interpolation (``first_passage``); a run that is there with the smallest
@@ -95,9 +94,9 @@ def time_to_quality(table: pd.DataFrame, spec: Spec) -> pd.DataFrame:
     error of its logarithm, and budgets, from how many it is.
     """
     rows = []
-    for experiment, runs in spec["frontiers"].items():
-        trained = table[(table.experiment == experiment) & table.run.isin(runs["budgets"])]
-        for metric, qualities in runs["thresholds"].items():
+    for experiment, runs in study.frontiers.items():
+        trained = table[(table.experiment == experiment) & table.run.isin(runs.budgets)]
+        for metric, qualities in runs.thresholds.items():
             measured = trained[trained.metric == metric]
             for (n_train, method), own in measured.groupby(["n_train", "method"], sort=False):
                 rate = rate_of(own)

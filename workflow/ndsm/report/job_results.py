@@ -9,13 +9,14 @@ import pandas as pd
 from safetensors import safe_open
 
 from ndsm.artefacts import files
+from ndsm.artefacts.gathered_study import GatheredStudy
 from ndsm.artefacts.metric_table import COLUMNS, Cell, read_cells, refuse_gaps
 from ndsm.artefacts.reading import checked, read_record, unusable
 from ndsm.artefacts.result_paths import autoencoder, fit_seconds, place
 from ndsm.data.datasets import DATASETS
 from ndsm.metrics.registry import METRICS
-from ndsm.report.summary import RECONSTRUCTION, Spec
-from ndsm.vocabulary import CEILING, FIT_SHARE, FLOOR, JOB_ALONE, UNTRAINED, is_trained
+from ndsm.report.summary import RECONSTRUCTION
+from ndsm.vocabulary import CEILING, FIT_SHARE, FLOOR, JOB_ALONE, UNTRAINED
 
 POINTS, IMAGES = 2000, 100  # how much of each sample the figures get
 
@@ -32,19 +33,19 @@ def of_study(path: Path, made: str) -> Path:
     return path
 
 
-def _parts(spec: Spec, stage: str, experiment: str, name: str) -> list[Path]:
+def _parts(study: GatheredStudy, stage: str, experiment: str, name: str) -> list[Path]:
     """The results of a stage for the parts of a method or drift, below the study's folder."""
-    numbers = range(spec["experiments"][experiment]["parts"])
-    return [place(spec, stage, experiment, name, p) for p in numbers]
+    numbers = range(study.experiments[experiment].parts)
+    return [place(study, stage, experiment, name, p) for p in numbers]
 
 
-def _methods(spec: Spec, experiment: str) -> list[str]:
+def _methods(study: GatheredStudy, experiment: str) -> list[str]:
     """The methods of an experiment, and in latent space the ceiling."""
-    settings = spec["experiments"][experiment]
-    return [*settings["methods"], *[CEILING] * settings["latent"]]
+    settings = study.experiments[experiment]
+    return [*settings.methods, *[CEILING] * settings.latent]
 
 
-def collect_metrics(results: Path, spec: Spec) -> pd.DataFrame:
+def collect_metrics(results: Path, study: GatheredStudy) -> pd.DataFrame:
     """Every metric value of the study, tidy (``COLUMNS``), n_train nullable.
 
     Raises:
@@ -52,69 +53,69 @@ def collect_metrics(results: Path, spec: Spec) -> pd.DataFrame:
     """
     tables: list[pd.DataFrame] = []
     derived: list[tuple] = []
-    for experiment, settings in spec["experiments"].items():
+    for experiment, settings in study.experiments.items():
         # A result may be another experiment's or method's, which it shares.
-        paths = [(FLOOR, place(spec, "evaluate", experiment, FLOOR, 0))]
-        for method in _methods(spec, experiment):
-            paths += [(method, path) for path in _parts(spec, "evaluate", experiment, method)]
-            for part in range(settings["parts"]):
-                derived += _drift_share(results, experiment, method, part, spec)
-        derived += _reconstruction(results, experiment, spec)
+        paths = [(FLOOR, place(study, "evaluate", experiment, FLOOR, 0))]
+        for method in _methods(study, experiment):
+            paths += [(method, path) for path in _parts(study, "evaluate", experiment, method)]
+            for part in range(settings.parts):
+                derived += _drift_share(results, experiment, method, part, study)
+        derived += _reconstruction(results, experiment, study)
         tables += [
-            read_cells(
-                of_study(results / path.with_suffix(".csv"), settings["made"][method])
-            ).assign(experiment=experiment, method=method)
+            read_cells(of_study(results / path.with_suffix(".csv"), settings.made[method])).assign(
+                experiment=experiment, method=method
+            )
             for method, path in paths
         ]
-    tables += _scores(results, spec)
+    tables += _scores(results, study)
     tables += [
         read_cells(of_study(results / "gradients" / f"{e}.metrics.csv", made))
-        for e, made in spec.get("gradients", {}).items()
+        for e, made in study.gradients.items()
     ]
     if derived:
         tables.append(pd.DataFrame(derived, columns=COLUMNS).astype({"n_train": "Int64"}))
     metrics = pd.concat(tables, ignore_index=True)[COLUMNS]
-    refuse_gaps(metrics, _planned(spec))
+    refuse_gaps(metrics, _planned(study))
     return metrics
 
 
-def _planned(spec: Spec) -> set[Cell]:
+def _planned(study: GatheredStudy) -> set[Cell]:
     """The cells that the evaluation fills, the floor aside."""
     return {
         (experiment, method, n_train, seed, metric)
-        for experiment, settings in spec["experiments"].items()
-        for method in _methods(spec, experiment)
-        for n_train in settings["n_train"]
-        for seed in range(settings["seeds"])
-        for metric in settings["metrics"]
+        for experiment, settings in study.experiments.items()
+        for method in _methods(study, experiment)
+        for n_train in settings.n_train
+        for seed in range(settings.seeds)
+        for metric in settings.metrics
         if method != CEILING or METRICS[metric].of != "model"
     }
 
 
-def _scores(results: Path, spec: Spec) -> list[pd.DataFrame]:
+def _scores(results: Path, study: GatheredStudy) -> list[pd.DataFrame]:
     """The errors of the trained scores, where they are studied."""
-    if not (score := spec.get("score")):
+    if not (score := study.score):
         return []
-    experiment = score["experiment"]
-    parts = range(spec["experiments"][experiment]["parts"])
+    experiment = score.experiment
+    parts = range(study.experiments[experiment].parts)
     return [
         read_cells(of_study(results / "score" / experiment / method / f"{part}.csv", made)).assign(
             experiment=experiment
         )
-        for method, made in score["methods"].items()
+        for method, made in score.methods.items()
         for part in parts
     ]
 
 
-def _reconstruction(results: Path, experiment: str, spec: Spec) -> list[tuple]:
+def _reconstruction(results: Path, experiment: str, study: GatheredStudy) -> list[tuple]:
     """Rows of the errors of an experiment's autoencoders, per pixel of held-out and seen images."""
-    settings = spec["experiments"][experiment]
-    if not settings["autoencoders"]:
+    settings = study.experiments[experiment]
+    if not settings.autoencoders:
         return []
     rows = []
-    seeds = range(1 if settings["autoencoders"] == "all" else settings["seeds"])
-    for n_train, seed in itertools.product(settings["n_train"], seeds):
-        path = results / autoencoder(spec, experiment, n_train, seed)
+    seeds = range(1 if settings.autoencoders == "all" else settings.seeds)
+    for n_train, seed in itertools.product(settings.n_train, seeds):
+        path = results / autoencoder(study, experiment, n_train, seed)
         measured = read_record(path)["measured"]
         rows += [
             (experiment, CEILING, n_train, seed, metric, measured[metric])
@@ -123,26 +124,28 @@ def _reconstruction(results: Path, experiment: str, spec: Spec) -> list[tuple]:
     return rows
 
 
-def _drift_share(results: Path, experiment: str, method: str, part: int, spec: Spec) -> list[tuple]:
+def _drift_share(
+    results: Path, experiment: str, method: str, part: int, study: GatheredStudy
+) -> list[tuple]:
     """Rows of ``FIT_SHARE``: a replica's drift fit over its training, in seconds.
 
     The replicas of a stack train together, so each is charged an equal share of the stack's time.
     Alone it would train for longer; the ratio errs against the drift.
     """
-    train = results / place(spec, "train", experiment, method, part)
-    if not is_trained(spec, method):
+    train = results / place(study, "train", experiment, method, part)
+    if not study.is_trained(method):
         return []
     record = read_record(train)
     replicas = record["spec"]["replicas"]
     share = record["measured"]["seconds"] / len(replicas)
-    seconds = fit_seconds(results, spec, experiment, method, part)
+    seconds = fit_seconds(results, study, experiment, method, part)
     return [
         (experiment, method, n_train, seed, FIT_SHARE, fit / share)
         for (n_train, seed), fit in zip(replicas, seconds, strict=True)
     ]
 
 
-def collect_cost(results: Path, spec: Spec) -> pd.DataFrame:
+def collect_cost(results: Path, study: GatheredStudy) -> pd.DataFrame:
     """Cost per (experiment, method), over all its replicas unless said otherwise.
 
     Columns: replicas; drift_seconds, training_seconds, sampling_seconds (sums); peak_memory_mb (the
@@ -151,18 +154,18 @@ def collect_cost(results: Path, spec: Spec) -> pd.DataFrame:
     a method does not have (a network) is 0. runaways: samples beyond 100 deviations of the data.
     """
     rows = []
-    for experiment, settings in spec["experiments"].items():
-        for method in [m for m in settings["methods"] if not m.endswith(UNTRAINED)]:
+    for experiment, settings in study.experiments.items():
+        for method in [m for m in settings.methods if not m.endswith(UNTRAINED)]:
             fits = [
                 seconds
-                for part in range(settings["parts"])
-                for seconds in fit_seconds(results, spec, experiment, method, part)
+                for part in range(settings.parts)
+                for seconds in fit_seconds(results, study, experiment, method, part)
             ]
-            sample = _measured(results, _parts(spec, "sample", experiment, method))
+            sample = _measured(results, _parts(study, "sample", experiment, method))
             train = []
-            if is_trained(spec, method):
-                train = _measured(results, _parts(spec, "train", experiment, method))
-            first = results / place(spec, "sample", experiment, method, 0)
+            if study.is_trained(method):
+                train = _measured(results, _parts(study, "train", experiment, method))
+            first = results / place(study, "sample", experiment, method, 0)
             drawn = len(fits) * read_record(first)["spec"]["sampling"]["samples"]
             seconds = sum(part["seconds"] for part in sample)
             rows.append(
@@ -190,23 +193,23 @@ def _measured(results: Path, parts: list[Path]) -> list[dict[str, Any]]:
 
 
 def collect_samples(
-    results: Path, experiment: str, spec: Spec, name: str = "samples"
+    results: Path, experiment: str, study: GatheredStudy, name: str = "samples"
 ) -> pd.DataFrame:
     """Points for the figures: method (``data``: held out), n_train, seed and x0, x1 and so on.
 
     The first points of seed 0 of each training size: not chosen by how they look. Of
     ``codes``, the data are those of the training images (``decoded``): each replica has its own.
     """
-    dataset = DATASETS[spec["experiments"][experiment]["dataset"]["name"]]
+    dataset = DATASETS[study.experiments[experiment].dataset["name"]]
     count = IMAGES if dataset.image and name == "samples" else POINTS
     frames = []
     if name == "samples":
-        with safe_open(checked(results / place(spec, "data", experiment)), "numpy") as data:
+        with safe_open(checked(results / place(study, "data", experiment)), "numpy") as data:
             held_out = data.get_slice("held_out")
             shown = min(count, held_out.get_shape()[0])
             frames.append(_points(held_out[:shown], "data", None, None))
-    for method in _methods(spec, experiment):
-        for part in _parts(spec, "sample", experiment, method):
+    for method in _methods(study, experiment):
+        for part in _parts(study, "sample", experiment, method):
             replicas = read_record(path := results / part)["spec"]["replicas"]
             firsts = {r: n_train for r, (n_train, seed) in enumerate(replicas) if seed == 0}
             if not firsts:

@@ -1,20 +1,17 @@
 """The summary of a study, mean and deviation over seeds: for people (Markdown), papers (LaTeX)."""
 
-from typing import Any
-
 import numpy as np
 import pandas as pd
 
+from ndsm.artefacts.gathered_study import GatheredStudy
 from ndsm.metrics.registry import DIAGNOSTIC, MAXIMISED
 from ndsm.vocabulary import CEILING, FLOOR
 
 # Root mean square errors of the autoencoder per pixel, where there is one.
 RECONSTRUCTION = ["rmse_held_out", "rmse_seen"]
 
-Spec = dict[str, Any]
 
-
-def summarise(metrics: pd.DataFrame, spec: Spec) -> pd.DataFrame:
+def summarise(metrics: pd.DataFrame, study: GatheredStudy) -> pd.DataFrame:
     """Mean and standard deviation over seeds, and the best method of each column.
 
     Columns: experiment, metric, n_train, method, mean, std (n - 1; empty for one seed), seeds,
@@ -25,11 +22,11 @@ def summarise(metrics: pd.DataFrame, spec: Spec) -> pd.DataFrame:
         (experiment, metric): k
         for k, (experiment, metric) in enumerate(
             (e, m)
-            for e, settings in spec["experiments"].items()
-            for m in [*settings["metrics"], *RECONSTRUCTION]
+            for e, settings in study.experiments.items()
+            for m in [*settings.metrics, *RECONSTRUCTION]
         )
     }
-    methods = [*spec["methods"], CEILING, FLOOR]
+    methods = [*study.methods, CEILING, FLOOR]
     shown = metrics[pd.MultiIndex.from_frame(metrics[["experiment", "metric"]]).isin(order)]
     keys = ["experiment", "metric", "n_train", "method"]
     grouped = shown.groupby(keys, dropna=False, sort=False)["value"]

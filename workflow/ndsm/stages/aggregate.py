@@ -13,6 +13,7 @@ import pandas as pd
 import typer
 
 from ndsm.artefacts import files
+from ndsm.artefacts.gathered_study import GatheredStudy
 from ndsm.artefacts.reading import read_record, read_table
 from ndsm.report.experiment_tables import reached_table, variant_tables
 from ndsm.report.frontier import frontier, time_to_quality
@@ -23,39 +24,31 @@ from ndsm.report.summary import latex, markdown, summarise
 def main(
     results: Annotated[Path, typer.Option(help="the study's folder, results/<study>")],
     out: Annotated[Path, typer.Option(help="folder of the tables")],
-    spec: Annotated[
-        dict,
-        typer.Option(
-            parser=json.loads,
-            help="study; methods {M: {objective, drift}}; classifiers [I]; experiments {E: "
-            "{dataset, methods, n_train, seeds, parts, metrics, autoencoders, made {M: digest}}}; "
-            "shared; frontiers; score {experiment, methods {M: digest}}; gradients, forward "
-            "{E: digest}, of the settings that made them",
-        ),
-    ],
+    spec: Annotated[dict[str, Any], typer.Option(parser=json.loads, help="see ``GatheredStudy``")],
 ) -> None:
     """Writes metrics, summary, cost, gradients, forward and samples tables."""
-    metrics = collect_metrics(results, spec)
-    summary = summarise(metrics, spec)
-    tables = {"metrics": metrics, "summary": summary, "cost": collect_cost(results, spec)}
-    for name in ("gradients", "forward"):
-        if experiments := spec.get(name):
+    study = GatheredStudy.model_validate(spec)
+    metrics = collect_metrics(results, study)
+    summary = summarise(metrics, study)
+    tables = {"metrics": metrics, "summary": summary, "cost": collect_cost(results, study)}
+    for name, experiments in (("gradients", study.gradients), ("forward", study.forward)):
+        if experiments:
             tables[name] = _side_study(results / name, experiments)
-    if spec["frontiers"]:
-        tables["frontier"] = frontier(results, metrics, spec)
-        tables["time_to_quality"] = time_to_quality(tables["frontier"], spec)
-    variants = [e for e, settings in spec["experiments"].items() if "variant_of" in settings]
-    for experiment, settings in spec["experiments"].items():
-        for what in ("samples", "codes") if settings["latent"] else ("samples",):
+    if study.frontiers:
+        tables["frontier"] = frontier(results, metrics, study)
+        tables["time_to_quality"] = time_to_quality(tables["frontier"], study)
+    variants = [e for e, settings in study.experiments.items() if settings.variant_of]
+    for experiment, settings in study.experiments.items():
+        for what in ("samples", "codes") if settings.latent else ("samples",):
             if experiment not in variants:
-                drawn = collect_samples(results, experiment, spec, what)
+                drawn = collect_samples(results, experiment, study, what)
                 tables[f"{what}/{experiment}"] = drawn
-    accuracies = {name: _accuracy(results, name) for name in spec.get("classifiers", [])}
+    accuracies = {name: _accuracy(results, name) for name in study.classifiers}
 
     whole = summary[~summary.experiment.isin(variants)]
-    lines = [markdown(whole, spec["study"], accuracies), *variant_tables(metrics, spec)]
+    lines = [markdown(whole, study.study, accuracies), *variant_tables(metrics, study)]
     if "time_to_quality" in tables:
-        lines += reached_table(tables["time_to_quality"], spec)
+        lines += reached_table(tables["time_to_quality"], study)
     record = files.provenance(spec)  # when all is read that the tables are made from
     for name, table in tables.items():
         files.write_table(out / f"{name}.csv", table, record)

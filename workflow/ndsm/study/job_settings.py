@@ -169,10 +169,10 @@ def _gathered(study: Study, experiment: str) -> dict[str, Any]:
     }
 
 
-def _scored(study: Study) -> dict[str, Any]:
+def _scored(study: Study) -> dict[str, Any] | None:
     """Whose score errors are studied, and in what."""
     if not (own := study.get("score")):
-        return {}
+        return None
     e = own["experiment"]
     methods = {name: _made(study, "score", experiment=e, method=name) for name in own["methods"]}
     return {"experiment": e, "methods": methods}
