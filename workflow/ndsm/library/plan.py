@@ -127,7 +127,7 @@ def mixture_settings(given: Mapping[str, Any], n: int, d: int) -> FitSettings:
     wanted = given["n_components"]
     if wanted is None:
         wanted = [k for k in grid if 2 * k <= n] or [1]
-    elif isinstance(wanted, Integral) or not hasattr(wanted, "__iter__"):
+    elif isinstance(wanted, str) or not hasattr(wanted, "__iter__"):
         wanted = [wanted]
     numbers = [of_number({"n_components": k}, "n_components", True) for k in wanted]
     if not [k for k in numbers if 2 * k <= n]:
