@@ -22,6 +22,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from conftest import ROOT
 from ndsm import NDSM
+from ndsm.data.laws import rings
 from ndsm.errors import Refused
 from ndsm.library import tuned
 from ndsm.library.own_drift import OwnDrift
@@ -57,9 +58,10 @@ def test_the_usual_settings_are_those_of_the_study() -> None:
     assert given.model.stride == study["methods"]["ndsm_cv"]["stride"]
     assert given.model.process.T == process["T"]
     assert given.training.evaluations * 256 == tuned.EVALUATIONS
-    assert given.fit.model_dump().items() >= usual["drifts"]["gmm"].items()
     best = plan(NDSM(covariance="full").get_params(), 2000, 2).fit
-    assert best and best.model_dump().items() >= usual["drifts"]["mixture"].items()
+    for fit, drift in ((given.fit, "gmm"), (best, "mixture")):
+        assert fit and {*fit.n_components} > {*usual["drifts"][drift].pop("n_components")}
+        assert fit.model_dump().items() >= usual["drifts"][drift].items()
     sampling, own_sampling = NDSM().get_params(), usual["sampling"]
     assert {key: sampling[key] for key in ("sampler", "steps")}.items() <= own_sampling.items()
 
@@ -113,6 +115,23 @@ def test_a_trained_model_is_better_than_its_mixture() -> None:
     assert model.score(held_out) > null + 0.1
     assert model.score(model.sample(1000)) == pytest.approx(model.score(held_out), abs=0.15)
     assert model.n_components_ == 5 and len(model.loss_curve_) >= 20
+
+
+def test_the_number_of_components_is_the_best_of_all() -> None:
+    """Whatever the order of the rows, and beyond a number that is worse than the one before."""
+    x = rings().sample(1000, np.random.default_rng(0))[0]
+    x = x[np.argsort(x[:, 0])]
+    for covariance, numbers in (("tied", [5, 10, 40]), ("full", [1, 2, 20])):
+        alone = {
+            k: NDSM(objective="none", covariance=covariance, n_components=k, random_state=0)
+            for k in numbers
+        }
+        scores = {k: model.fit(x).score(x) for k, model in alone.items()}
+        model = clone(alone[numbers[0]]).set_params(n_components=numbers).fit(x)
+        assert model.n_components_ == numbers[-1]
+        assert model.score(x) == pytest.approx(scores[numbers[-1]])
+    gaussian = np.random.default_rng(0).normal(size=(500, 2))
+    assert NDSM(objective="none", random_state=0).fit(gaussian).n_components_ == 1
 
 
 def test_what_comes_in_as_one_kind_goes_out_as_it() -> None:

@@ -1,4 +1,4 @@
-"""Images: 1,400 handwritten digits of 8 × 8 pixels; the nearest training image under each sample."""
+"""Images: 1,400 handwritten digits of 8 × 8 pixels, and below them the nearest of training."""
 
 import matplotlib.pyplot as plt
 import numpy as np

@@ -7,7 +7,7 @@ from look import COLOURS, keep
 from ndsm import NDSM
 from ndsm.data.laws import pinwheel, rings
 
-POINTS, SHOWN = 2000, 3000
+POINTS, SHOWN = 2000, 2000
 
 figure, rows = plt.subplots(2, 3, figsize=(6.3, 4.4), sharex="row", sharey="row")
 for panels, law in zip(rows, (pinwheel(), rings()), strict=True):

@@ -114,16 +114,14 @@ def drift_of(given: Mapping[str, Any]) -> Any:
     return drift
 
 
-def mixture_settings(given: Mapping[str, Any], n: int, d: int) -> FitSettings:
-    """How a mixture is fitted to n points of d dimensions.
+def mixture_settings(given: Mapping[str, Any], n: int) -> FitSettings:
+    """How a mixture is fitted to n points.
 
     The number of components is chosen by BIC, as that of the study's drift, and where each has its
     own covariance by held-out likelihood, as that of the study's best mixture.
     """
     covariance = of_name("covariance", given["covariance"], COVARIANCES)
     grid = study.GRIDS.get(covariance, study.BEST_GRID)
-    if covariance == "tied" and d > 2:
-        grid = study.GRID_ABOVE
     wanted = given["n_components"]
     if wanted is None:
         wanted = [k for k in grid if 2 * k <= n] or [1]
@@ -156,7 +154,7 @@ def plan(given: Mapping[str, Any], n: int, d: int) -> Plan:
         of_name("known", known, ["gmm"])
         if objective != "dsm":
             refuse("known", known, f"with objective {objective!r}; give objective='dsm'")
-    mixture = mixture_settings(given, n, d)
+    mixture = mixture_settings(given, n)
     has_centre = drift == "ou" or (drift == "gmm" and mixture.covariance in ISOTROPIC)
     sampling(given["sampler"], given["steps"], objective, has_centre)
     by_column = mixture.covariance != "spherical"
@@ -214,9 +212,11 @@ def training_settings(
 ) -> TrainingSettings:
     """How the network is trained on n points of d dimensions."""
     objective = given["objective"]
-    usual = study.EVALUATIONS if d <= 2 else study.EVALUATIONS_ABOVE
+    usual, each = study.EVALUATIONS, study.FOR_EACH
+    if d > 2:
+        usual, each = study.EVALUATIONS_ABOVE, study.FOR_EACH_ABOVE
     if given["known"] or not OBJECTIVES[objective].linear:
-        usual = min(usual, study.FOR_EACH * n)
+        usual = min(usual, each * n)
     batch = of_number(given, "batch", True, tuned.batch)
     evaluations = of_number(given, "evaluations", True, max(usual, 20 * batch))
     least = batch * OBJECTIVES[objective].evaluations

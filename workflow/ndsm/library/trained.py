@@ -14,11 +14,10 @@ import torch
 from torch import Tensor
 
 from ndsm.errors import Refused
-from ndsm.library import own_drift
+from ndsm.library import choice, own_drift
 from ndsm.library.plan import Plan
 from ndsm.library.surroundings import Progress
 from ndsm.method import likelihood, samplers, training
-from ndsm.method.drift_fits import fit_part
 from ndsm.method.fitted_drift import Fitted, data_sampler
 from ndsm.method.forward_process import Chain
 from ndsm.method.mixture import Mixture
@@ -133,7 +132,7 @@ def fit(
     z = (x - mean) / scale
 
     def fitted(settings: FitSettings) -> Fitted:
-        return fit_part(z, settings, seed).to(device, torch.float32)
+        return choice.fitted(z, settings, seed).to(device, torch.float32)
 
     known = fitted(plan.known) if plan.known else None
     if plan.fit:
