@@ -25,7 +25,7 @@ def test_the_page_of_the_configuration_is_that_of_the_schema() -> None:
             assert all(cell.strip() for cell in line.replace("\\|", "").split("|")[1:4]), line
 
 
-PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("config/*.md")]
+PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("config/*.md")]
 PAGES += [
     *ROOT.glob("bench/*.md"),
     *ROOT.glob(".github/**/*.md"),

@@ -248,3 +248,14 @@ def test_the_examples_of_a_page_run(
     space: dict[str, Any] = {"x": make_moons(400, noise=0.1, random_state=0)[0]}
     for block in blocks:
         exec(block, space)
+
+
+def test_the_gallery_shows_a_small_picture_for_each_script() -> None:
+    folder = ROOT / "docs" / "gallery"
+    page, make = (folder / "README.md").read_text("utf-8"), (ROOT / "Makefile").read_text("utf-8")
+    scripts = {path.stem for path in folder.glob("*.py")} - {"look"}
+    assert scripts == {path.stem for path in folder.glob("*.png")} and len(scripts) >= 3
+    for name in scripts:
+        assert f"]({name}.png)" in page and f"]({name}.py)" in page
+        assert (folder / f"{name}.png").stat().st_size < 150_000
+        assert re.search(rf"for script in [\w ]*\b{name}\b", make)
