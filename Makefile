@@ -41,7 +41,7 @@ SNAKEMAKE := $(BIN)/python -m snakemake --config $(CONFIG) --workflow-profile wo
 # Without a graphics card torch's CPU build is enough, and a tenth of the download.
 TORCH_CPU := https://download.pytorch.org/whl/cpu
 
-.PHONY: help study smoke mnist figures report reference docs touch test lint bench unlock clean
+.PHONY: help study smoke mnist figures report reference docs gallery touch test lint bench unlock clean
 
 help: ## show this help
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "%-10s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -74,6 +74,9 @@ reference: study ## keep the study's tables, claims and some figures; write RESU
 
 docs: .venv/installed ## write docs/configuration.md from the schema and config.yaml
 	$(BIN)/python docs/configuration.py
+
+gallery: .venv/installed ## draw the pictures of docs/gallery: 1 minute
+	cd docs/gallery && for script in shapes wine digits; do ../../$(BIN)/python $$script.py; done
 
 # All of them, so that Snakemake notices later changes of the settings behind each.
 touch: .venv/installed ## take results copied here without .snakemake as up to date

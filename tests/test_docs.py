@@ -25,7 +25,7 @@ def test_the_page_of_the_configuration_is_that_of_the_schema() -> None:
             assert all(cell.strip() for cell in line.replace("\\|", "").split("|")[1:4]), line
 
 
-PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("config/*.md")]
+PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("config/*.md")]
 PAGES += [
     *ROOT.glob("bench/*.md"),
     *ROOT.glob(".github/**/*.md"),
@@ -88,7 +88,7 @@ def test_files_that_a_page_names_are_there(page: Path) -> None:
 
 
 def test_the_readme_is_short() -> None:
-    assert (ROOT / "README.md").read_text(encoding="utf-8").count("\n") <= 130
+    assert (ROOT / "README.md").read_text(encoding="utf-8").count("\n") <= 147
 
 
 def test_a_wrong_path_is_found() -> None:

@@ -12,7 +12,7 @@ from conftest import ROOT
 PACKAGE = ROOT / "workflow" / "ndsm"
 # From top to bottom; those of one floor do not import each other.
 FLOORS = [
-    {"stages"},
+    {"library", "stages"},
     {"report", "study"},
     {"metrics"},
     {"data"},

@@ -30,7 +30,9 @@ KEPT = "reference"  # of results/: what make reference keeps of studies
 
 def schema() -> dict[str, Any]:
     """The JSON schema of a configuration, with the names that the registries have."""
-    found = yaml.safe_load((WORKFLOW / "schemas" / "config.schema.yaml").read_text("utf-8"))
+    own = Path(__file__).with_name("config.schema.yaml")  # a wheel has no other
+    path = WORKFLOW / "schemas" / own.name
+    found = yaml.safe_load((path if path.exists() else own).read_text("utf-8"))
     named = {"objective": ["none", *OBJECTIVES], "sampler": [*SAMPLERS], "fit": [*FITS]}
     for name, names in named.items():
         found["$defs"][name]["enum"] = names

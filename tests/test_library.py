@@ -1,0 +1,446 @@
+"""``from ndsm import NDSM``: numbers, manners, and what it leaves as it was."""
+
+import re
+import sys
+import threading
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+import yaml
+from scipy.sparse import csr_array
+from scipy.stats import norm
+from sklearn.base import clone
+from sklearn.datasets import make_moons
+from sklearn.mixture import GaussianMixture
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from conftest import ROOT
+from ndsm import NDSM
+from ndsm.data.laws import rings
+from ndsm.errors import Refused
+from ndsm.library import tuned
+from ndsm.library.own_drift import OwnDrift
+from ndsm.library.plan import plan
+
+QUICK: dict[str, Any] = {"evaluations": 400, "batch": 50, "width": 8, "depth": 1, "random_state": 0}
+SMALL = QUICK | {"n_components": 2}
+MOONS = make_moons(300, noise=0.1, random_state=0)[0]
+
+# Left out: check_array_api_input, which scikit-learn skips unless SCIPY_ARRAY_API is set before it
+# starts. The others hold for the mixture alone and for a network.
+CHECKED = [NDSM(**QUICK | {"n_components": [1, 2]}), NDSM(objective="none", n_components=1)]
+
+
+@parametrize_with_checks(CHECKED)
+def test_scikit_learn_finds_its_manners(estimator: NDSM, check: Any) -> None:
+    check(estimator)
+
+
+def test_the_usual_settings_are_those_of_the_study() -> None:
+    study = yaml.safe_load((ROOT / "config.yaml").read_text())
+    usual, experiment = study["defaults"], study["experiments"]["weighted_modes"]
+    for objective, method in tuned.PLANE.items():
+        own = experiment["tuned"]["dsm_mixture" if objective == tuned.KNOWN else objective]
+        found = own["training"] | own["process"] | {"weight": own.get("weight", 0)}
+        assert found == vars(method), objective
+    training, network, process = usual["training"], usual["network"], usual["process"]
+    assert training["evaluations"] * training["batch"] == tuned.EVALUATIONS
+    assert training["pool"] == tuned.POOL and process["steps"] == tuned.GRID_STEPS
+    given = plan(NDSM("gmm", "ndsm_cv").get_params(), 2000, 2)
+    assert given.model and given.training and given.fit
+    assert given.model.network.model_dump() == network
+    assert given.model.stride == study["methods"]["ndsm_cv"]["stride"]
+    assert given.model.process.T == process["T"]
+    assert given.training.evaluations * 256 == tuned.EVALUATIONS
+    best = plan(NDSM(covariance="full").get_params(), 2000, 2).fit
+    for fit, drift in ((given.fit, "gmm"), (best, "mixture")):
+        assert fit and {*fit.n_components} > {*usual["drifts"][drift].pop("n_components")}
+        assert fit.model_dump().items() >= usual["drifts"][drift].items()
+    sampling, own_sampling = NDSM().get_params(), usual["sampling"]
+    assert {key: sampling[key] for key in ("sampler", "steps")}.items() <= own_sampling.items()
+
+
+@pytest.mark.parametrize(("points", "each"), [(200, 320), (1000, 320), (3000, 128)])
+def test_few_points_are_not_trained_on_for_long(points: int, each: int) -> None:
+    """But linear noise, which starts from nothing, always is."""
+    for objective, evaluations in (("ndsm_cv", points * each), ("dsm", 384_000)):
+        found = plan(NDSM(objective=objective).get_params(), points, 2).training
+        assert found and abs(found.evaluations * found.batch - evaluations) <= found.batch
+
+
+def test_the_mixture_alone_is_that_of_scikit_learn() -> None:
+    x = MOONS * [30, 0.01] + [5, -2]
+    model = NDSM(objective="none", n_components=3, covariance="full", random_state=3).fit(x)
+    z = (x - x.mean(0)) / x.std(0)
+    of_z = GaussianMixture(3, random_state=3).fit(z / 1.0)
+    expected = of_z.score_samples(z) - np.log(x.std(0)).sum()
+    np.testing.assert_allclose(model.log_prob(x), expected, atol=1e-4)
+    drawn = model.sample(20_000)
+    np.testing.assert_allclose(drawn.mean(0), x.mean(0), atol=0.05 * x.std(0).max())
+    np.testing.assert_allclose(np.cov(drawn.T), np.cov(x.T), rtol=0.05, atol=0.01)
+
+
+@pytest.mark.parametrize("objective", ["ndsm_flow", "ndsm_cv", "dsm", "flow_matching"])
+def test_the_density_of_one_column_integrates_to_one(objective: str) -> None:
+    x = np.concatenate([MOONS[:, :1], 3 + 0.2 * MOONS[:, 1:]]) * 40 + 7
+    model = NDSM(objective=objective, **SMALL | {"evaluations": 4000}).fit(x)
+    grid = np.linspace(x.min() - 200, x.max() + 200, 2000)[:, None]
+    assert np.trapezoid(np.exp(model.log_prob(grid)), grid[:, 0]) == pytest.approx(1, abs=0.02)
+
+
+def test_units_change_a_density_by_their_determinant_alone() -> None:
+    """Also with one scale for all columns, where both have the same unit."""
+    for covariance, units in (("tied", np.array([200, 0.03])), ("spherical", np.array([50, 50]))):
+        one = NDSM(covariance=covariance, **SMALL).fit(MOONS)
+        other = NDSM(covariance=covariance, **SMALL).fit(MOONS * units + 3)
+        expected = one.log_prob(MOONS) - np.log(units).sum()
+        np.testing.assert_allclose(other.log_prob(MOONS * units + 3), expected, atol=5e-3)
+        np.testing.assert_allclose(
+            other.sample(50), one.sample(50) * units + 3, rtol=0.01, atol=0.05
+        )
+
+
+def test_a_trained_model_is_better_than_its_mixture() -> None:
+    """And samples where it says that they are: the entropy both ways."""
+    x, held_out = make_moons(2000, noise=0.05, random_state=1)[0].reshape(2, 1000, 2)
+    settings = {"n_components": 5, "random_state": 0}
+    null = NDSM(objective="none", **settings).fit(x).score(held_out)
+    model = NDSM(evaluations=80_000, batch=128, **settings).fit(x)
+    assert model.score(held_out) > null + 0.1
+    assert model.score(model.sample(1000)) == pytest.approx(model.score(held_out), abs=0.15)
+    assert model.n_components_ == 5 and len(model.loss_curve_) >= 20
+
+
+def test_the_number_of_components_is_the_best_of_all() -> None:
+    """Whatever the order of the rows, and beyond a number that is worse than the one before."""
+    x = rings().sample(1000, np.random.default_rng(0))[0]
+    x = x[np.argsort(x[:, 0])]
+    for covariance, numbers in (("tied", [5, 10, 40]), ("full", [1, 2, 20])):
+        alone = {
+            k: NDSM(objective="none", covariance=covariance, n_components=k, random_state=0)
+            for k in numbers
+        }
+        scores = {k: model.fit(x).score(x) for k, model in alone.items()}
+        model = clone(alone[numbers[0]]).set_params(n_components=numbers).fit(x)
+        assert model.n_components_ == numbers[-1]
+        assert model.score(x) == pytest.approx(scores[numbers[-1]])
+    gaussian = np.random.default_rng(0).normal(size=(500, 2))
+    assert NDSM(objective="none", random_state=0).fit(gaussian).n_components_ == 1
+
+
+def test_what_comes_in_as_one_kind_goes_out_as_it() -> None:
+    as_tensor = torch.as_tensor(MOONS, dtype=torch.float32)
+    kinds = {
+        "float32": (MOONS.astype("float32"), np.ndarray, np.float32),
+        "float64": (MOONS, np.ndarray, np.float64),
+        "integers": ((10 * MOONS).astype(int), np.ndarray, np.float64),
+        "frame": (pd.DataFrame(MOONS, columns=["a", "b"]), np.ndarray, np.float64),
+        "tensor": (as_tensor, torch.Tensor, torch.float32),
+        "double tensor": (as_tensor.double(), torch.Tensor, torch.float64),
+    }
+    for name, (x, kind, dtype) in kinds.items():
+        model = NDSM(**SMALL).fit(x)
+        for given in (model.sample(4), model.log_prob(x), model.score_samples(x)):
+            assert isinstance(given, kind) and given.dtype == dtype, name
+        assert model.sample(4).shape == (4, 2) and model.log_prob(x).shape == (300,)
+    frame = NDSM(**SMALL).fit(kinds["frame"][0])
+    assert frame.feature_names_in_.tolist() == ["a", "b"]
+    with torch.no_grad(), torch.inference_mode():
+        inside = NDSM(**SMALL).fit(as_tensor).sample(5)
+    np.testing.assert_array_equal(inside, NDSM(**SMALL).fit(as_tensor).sample(5))
+
+
+def test_a_seed_gives_the_same_samples_and_none_gives_new_ones() -> None:
+    model, again = NDSM(**SMALL).fit(MOONS), clone(NDSM(**SMALL)).fit(MOONS)
+    np.testing.assert_array_equal(model.sample(20), again.sample(20))
+    np.testing.assert_array_equal(model.sample(20), model.sample(20, random_state=0))
+    assert not np.allclose(model.sample(20), model.sample(20, random_state=1))
+    other = clone(model).set_params(random_state=np.random.RandomState(1)).fit(MOONS)
+    assert not np.allclose(model.sample(20), other.sample(20))
+    new = clone(model).set_params(random_state=None).fit(MOONS)
+    assert not np.allclose(new.sample(20), new.sample(20))
+
+
+@pytest.fixture
+def unusual() -> Iterator[None]:
+    """Settings of the caller's that are not the usual ones."""
+    threads, dtype = torch.get_num_threads(), torch.get_default_dtype()
+    torch.set_num_threads(3)
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_num_threads(threads)
+    torch.set_default_dtype(dtype)
+
+
+def surroundings() -> list[Any]:
+    """What a library must leave as it was."""
+    random = [torch.random.get_rng_state().tolist(), str(np.random.get_state())]
+    hooks = [sys.excepthook, sys.stdout, sys.stderr, list(warnings.filters), np.geterr()]
+    printed = [torch.get_printoptions() if hasattr(torch, "get_printoptions") else None]
+    modes = [torch.is_grad_enabled(), torch.are_deterministic_algorithms_enabled()]
+    return [
+        torch.get_num_threads(),
+        torch.get_num_interop_threads(),
+        torch.get_default_dtype(),
+        torch.get_default_device(),
+        *random,
+        *hooks,
+        *printed,
+        *modes,
+    ]
+
+
+@pytest.mark.usefixtures("unusual")
+def test_use_changes_nothing_global(capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    before = surroundings()
+    model = NDSM(**SMALL | {"random_state": None}, objective="ndsm_cv").fit(MOONS)
+    model.sample(10)
+    model.log_prob(MOONS)
+    model.save(tmp_path / "model")
+    NDSM.load(tmp_path / "model").sample(3)
+    with pytest.raises(
+        Refused, match="^training diverged .*: lower learning_rate .* or raise t_min"
+    ):
+        NDSM(**SMALL | {"learning_rate": 1e9}).fit(MOONS)
+    assert surroundings() == before
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.usefixtures("unusual")
+def test_the_surroundings_change_no_number() -> None:
+    inside = NDSM(**SMALL, objective="ndsm_cv").fit(MOONS)
+    torch.set_num_threads(1)
+    torch.set_default_dtype(torch.float32)
+    usual = NDSM(**SMALL, objective="ndsm_cv").fit(MOONS)
+    np.testing.assert_array_equal(inside.sample(50), usual.sample(50))
+    np.testing.assert_array_equal(inside.log_prob(MOONS), usual.log_prob(MOONS))
+
+
+def test_fits_in_several_threads_do_not_disturb_each_other(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    before, found = surroundings(), dict[int, Any]()
+
+    def run(seed: int) -> None:
+        found[seed] = NDSM(**SMALL | {"random_state": seed}).fit(MOONS).sample(10)
+
+    workers = [threading.Thread(target=run, args=(seed,)) for seed in range(4)]
+    for worker in workers:
+        worker.start()
+    for k in range(20):
+        print(f"mine {k}")
+    for worker in workers:
+        worker.join()
+    assert surroundings() == before
+    assert capfd.readouterr().out == "".join(f"mine {k}\n" for k in range(20))
+    np.testing.assert_array_equal(
+        found[2], NDSM(**SMALL | {"random_state": 2}).fit(MOONS).sample(10)
+    )
+
+
+BAR = """
+import sys
+
+
+class tqdm:
+    def __init__(self, total, **_):
+        self.total, self.done = total, 0
+    def update(self):
+        self.done += 1
+    def close(self):
+        print(f"bar {self.done} of {self.total}", file=sys.stderr)
+"""
+
+
+def test_a_fit_shows_how_far_it_is_if_asked(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ndsm.library.surroundings.has_tqdm", lambda: False)
+    NDSM(**SMALL, verbose=True, objective="ndsm_cv").fit(MOONS)
+    said = capsys.readouterr().out
+    assert "pool of " in said and re.search(r"^100 %  step 4/4  loss ", said, re.MULTILINE)
+    (tmp_path / "tqdm").mkdir()
+    (tmp_path / "tqdm" / "__init__.py").touch()
+    (tmp_path / "tqdm" / "auto.py").write_text(BAR)
+    monkeypatch.undo()
+    for name in [name for name in sys.modules if name.split(".")[0] == "tqdm"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.syspath_prepend(tmp_path)
+    NDSM(**SMALL, verbose=True).fit(MOONS)
+    assert capsys.readouterr() == ("", "bar 8 of 8\n")
+    for name in [name for name in sys.modules if name.split(".")[0] == "tqdm"]:
+        monkeypatch.delitem(sys.modules, name)
+
+
+class Wells:
+    """Two Gaussian wells at ±3 along the first axis, of deviation 1/2: a drift of the user's."""
+
+    def log_prob(self, x: np.ndarray) -> np.ndarray:
+        wells = [norm.logpdf(x, [c, 0], 0.5).sum(1) for c in (-3, 3)]
+        return np.logaddexp(*wells) - np.log(2)
+
+    def score(self, x: np.ndarray) -> np.ndarray:
+        side = np.tanh(x[:, :1] * 3 / 0.25)
+        return (np.concatenate([3 * side, 0 * side], 1) - x) / 0.25
+
+    def sample(self, n: int, random_state: int) -> np.ndarray:
+        generator = np.random.default_rng(random_state)
+        centres = generator.choice([-3, 3], (n, 1)) * [1, 0]
+        return centres + 0.5 * generator.standard_normal((n, 2))
+
+
+def test_any_object_with_score_log_prob_and_sample_is_a_drift() -> None:
+    wells = Wells()
+    x, held_out = wells.sample(400, 1), wells.sample(400, 2)
+    settings: dict[str, Any] = SMALL | {"evaluations": 4000}
+    model = NDSM(wells, "ndsm_cv", **settings).fit(x)
+    # The drift is the law of the data: there is nothing to learn, and little is.
+    assert model.score(held_out) == pytest.approx(wells.log_prob(held_out).mean(), abs=0.15)
+    drawn = model.sample(500)
+    assert abs((drawn[:, 0] > 0).mean() - 0.5) < 0.08
+    np.testing.assert_allclose(np.abs(drawn[:, 0]).mean(), 3, atol=0.2)
+    # In working coordinates its score is the gradient of its log-density, of mean square one.
+    own = model.model_.fit.mixture
+    assert isinstance(own, OwnDrift)
+    y = model.model_.fit.to_working(
+        torch.as_tensor((x - model.model_.mean) / model.model_.scale)[None]
+    )
+    step = torch.zeros_like(y)
+    step[..., 0] = 1e-5
+    slope = (own.log_prob(y + step) - own.log_prob(y - step)) / 2e-5
+    torch.testing.assert_close(slope, own.score(y)[..., 0], rtol=1e-4, atol=1e-4)
+    assert float(own.score(y).square().mean()) == pytest.approx(1, rel=1e-5)
+
+
+def test_the_known_mixture_is_what_linear_noise_starts_from() -> None:
+    """With hardly a step of training the rival is its mixture, and ``dsm`` a Gaussian."""
+    none = NDSM(objective="none", **SMALL).fit(MOONS).score(MOONS)
+    few = {"learning_rate": 1e-9}
+    assert NDSM(objective="dsm", known="gmm", **SMALL | few).fit(MOONS).score(MOONS) == (
+        pytest.approx(none, abs=0.01)
+    )
+    gaussian = NDSM("ou", "none", **SMALL).fit(MOONS).score(MOONS)
+    linear = NDSM(objective="dsm", **SMALL | few).fit(MOONS).score(MOONS)
+    assert linear == pytest.approx(gaussian, abs=0.02) and gaussian < none - 0.05
+
+
+LINES = [
+    ({"objective": "ndsm_vc"}, r"objective: 'ndsm_vc' is unknown; .* \(did you mean 'ndsm_cv'\?\)"),
+    ({"sampler": "adam"}, r"sampler: 'adam' is unknown; .* \(did you mean 'adams'\?\)"),
+    ({"covariance": "tide"}, r"covariance: 'tide' is unknown; .* \(did you mean 'tied'\?\)"),
+    ({"device": "gpu"}, "device: 'gpu' is unknown; allowed: auto, cpu, cuda"),
+    ({"drift": "gmn"}, r"drift: 'gmn' is unknown; .* \(did you mean 'gmm'\?\)"),
+    ({"drift": 3}, "drift: 3 has no score; give 'gmm', 'ou' or an object with score and log_prob"),
+    (
+        {"drift": "gmm", "objective": "dsm"},
+        "drift: 'gmm' is not linear.*drift='ou', and known='gmm'",
+    ),
+    (
+        {"drift": Wells(), "objective": "ndsm_flow"},
+        "objective: 'ndsm_flow' with a drift of your own",
+    ),
+    ({"drift": Wells(), "objective": "ndsm", "stride": 5}, "stride: 5 with a drift of your own"),
+    (
+        {"drift": Wells(), "objective": "ndsm", "sampler": "exponential"},
+        "sampler: 'exponential' needs",
+    ),
+    (
+        {"drift": Wells(), "objective": "ndsm", "T": 200.0},
+        "T: 200.0 makes Euler steps of 8.7; give a smaller one",
+    ),
+    ({"known": "gmm"}, "known: 'gmm' with objective 'ndsm_flow'; give objective='dsm'"),
+    ({"known": "x", "objective": "dsm"}, "known: 'x' is unknown; allowed: gmm"),
+    ({"covariance": "full", "objective": "ndsm_cv"}, "covariance: 'full' with objective 'ndsm_cv'"),
+    (
+        {"sampler": "euler"},
+        "sampler: 'euler' with objective 'ndsm_flow'; allowed: adams, edm, heun",
+    ),
+    ({"n_components": 400}, "n_components: 400 with 300 points; give at most 150"),
+    ({"n_components": [0, 2]}, "n_components: 0 is out of range; give a whole number above zero"),
+    ({"n_components": "five"}, "n_components: 'five' is not a whole number"),
+    ({"batch": -3}, "batch: -3 is out of range"),
+    ({"steps": 0}, "steps: 0 is out of range"),
+    ({"width": 2.5}, "width: 2.5 is not a whole number"),
+    ({"learning_rate": float("nan")}, "learning_rate: nan is out of range"),
+    ({"learning_rate": "fast"}, "learning_rate: 'fast' is not a number"),
+    ({"stride": 5}, "stride: 5 with objective 'ndsm_flow'; give 1 or None"),
+    (
+        {"stride": 101, "objective": "ndsm"},
+        "stride: 101 is more than the grid has; give at most 100",
+    ),
+    ({"t_min": 5}, "t_min: 5.0 is not below T; give less than 4"),
+    (
+        {"evaluations": 60, "objective": "ndsm_cv"},
+        "evaluations: 60 make no step with batch 50; give 100",
+    ),
+    ({"random_state": "a"}, "random_state: 'a' is no seed"),
+    ({"random_state": -1}, "random_state: -1 is no seed"),
+]
+
+
+@pytest.mark.parametrize(("wrong", "line"), LINES, ids=[line for _, line in LINES])
+def test_a_wrong_parameter_is_one_line(wrong: dict[str, Any], line: str) -> None:
+    with pytest.raises(Refused, match=f"^{line}") as refusal:
+        NDSM(**SMALL | wrong).fit(MOONS)
+    assert "\n" not in str(refusal.value)
+
+
+holes = MOONS.copy()
+holes[7, 1] = np.nan
+infinite = np.where(np.isnan(holes), np.inf, holes)
+POINTS = [
+    (holes, "x: contains NaN in row 7, column 1; leave out or fill such rows"),
+    (infinite, r"x: contains infinity \(inf\) in row 7, column 1"),
+    (MOONS[:, 0], r"x: Expected 2D array, got 1D array instead, shape \(300,\); give \(n, d\)"),
+    (MOONS[None], "x: Expected 2D array, got 3D array"),
+    (MOONS[:1], r"x: Found array with 1 sample\(s\)"),
+    (MOONS[:0], r"x: Found array with 0 sample\(s\)"),
+    (MOONS[:, :0], r"x: Found array with 0 feature\(s\)"),
+    (MOONS + 1j, "x: Complex data not supported"),
+    (torch.as_tensor(MOONS + 1j), "x: Complex data not supported"),
+    (csr_array(MOONS), "Sparse data was passed"),
+    (torch.as_tensor(MOONS).to_sparse(), "x: is a sparse tensor"),
+    (0 * MOONS + 3, "x: all 300 points are equal; give points that differ"),
+    ([["a", "b"]] * 5, "x: could not convert string to float"),
+]
+
+
+@pytest.mark.parametrize(("x", "line"), POINTS, ids=[line for _, line in POINTS])
+def test_wrong_points_are_one_line(x: Any, line: str) -> None:
+    with pytest.raises((Refused, TypeError), match=f"^{line}") as refusal:
+        NDSM(**SMALL).fit(x)
+    assert "\n" not in str(refusal.value)
+
+
+def test_a_fitted_model_refuses_what_does_not_fit_it() -> None:
+    model = NDSM(**SMALL).fit(MOONS)
+    with pytest.raises(Refused, match="^x: X has 3 features, but NDSM is expecting 2 features"):
+        model.log_prob(np.ones((4, 3)))
+    for number in (0, -2, 1.5, "many"):
+        with pytest.raises(Refused, match=f"^n_samples: {number!r} is "):
+            model.sample(number)
+    with pytest.raises(Refused, match="^sampler: 'euler' with objective 'ndsm_flow'"):
+        model.set_params(sampler="euler").sample(3)
+
+
+def test_a_drift_that_gives_nonsense_is_refused() -> None:
+    for name, wrong, line in [
+        (
+            "score",
+            lambda x: x[:, :1],
+            r"its score gives the shape \(300, 1\); let it give \(300, 2\)",
+        ),
+        ("score", lambda x: np.nan * x, "its score is not finite"),
+        ("score", lambda x: 0 * x, "its score is zero at all points"),
+        ("sample", lambda n, random_state: np.ones(n), "its sample gives the shape"),
+    ]:
+        wells = Wells()
+        setattr(wells, name, wrong)
+        with pytest.raises(Refused, match=f"^drift: {line}"):
+            NDSM(wells, "ndsm", **SMALL).fit(MOONS)

@@ -1,0 +1,1 @@
+"""The method for one's own data, in scikit-learn's manner: ``from ndsm import NDSM``."""

@@ -1,0 +1,123 @@
+"""What the method's code meets when a library calls it: as in a job of the study, then put back.
+
+One thread: on many cores a small network takes up to 80 times longer with torch's default. What the
+code prints are lines for whoever asked for them. Calls from several threads wait for each other,
+since all this belongs to the process.
+"""
+
+import contextlib
+import io
+import re
+import sys
+import threading
+import warnings
+from collections.abc import Iterator
+from importlib.util import find_spec
+from typing import Any, Self, TextIO
+
+import torch
+from sklearn.exceptions import ConvergenceWarning
+from threadpoolctl import threadpool_limits
+
+from ndsm.errors import Refused
+
+LOCK = threading.RLock()
+KEY = re.compile(r"\b(training|process|sampling)\.(?=\w)")  # of the configuration of a study
+
+
+class Lines(io.TextIOBase):
+    """In place of the standard output: what this thread prints is shown or not, all else is."""
+
+    def __init__(self, shown: bool, usual: TextIO) -> None:
+        self.shown, self.usual, self.owner = shown, usual, threading.get_ident()
+
+    def write(self, text: str) -> int:
+        """Writes text, or drops it."""
+        if self.shown or threading.get_ident() != self.owner:
+            return self.usual.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Flushes the usual output."""
+        self.usual.flush()
+
+
+@contextlib.contextmanager
+def undisturbed(verbose: bool = False) -> Iterator[None]:
+    """Runs a block as a job of the study would, whatever the caller has set, and puts it back.
+
+    Args:
+        verbose: whether lines are shown, those of the training only where there is no tqdm. That
+            EM has not converged for some number of components is one of them, no warning: the
+            choice among the numbers is made all the same.
+
+    Raises:
+        Refused: what the block refuses, without the prefixes of a study's configuration.
+    """
+    usual = sys.stdout
+    with LOCK:
+        threads, dtype = torch.get_num_threads(), torch.get_default_dtype()
+        try:
+            with (
+                threadpool_limits(1),
+                torch.device("cpu"),
+                torch.inference_mode(False),
+                warnings.catch_warnings(record=True) as caught,
+                contextlib.redirect_stdout(Lines(verbose and not has_tqdm(), usual)),
+            ):
+                warnings.simplefilter("always")
+                torch.set_num_threads(1)
+                torch.set_default_dtype(torch.float32)
+                yield
+        except Refused as problem:
+            raise Refused(KEY.sub("", str(problem))) from None
+        finally:
+            torch.set_default_dtype(dtype)
+            torch.set_num_threads(threads)
+    for each in {str(warning.message): warning for warning in caught}.values():
+        if not issubclass(each.category, ConvergenceWarning):
+            warnings.warn(each.message, stacklevel=3)
+        elif verbose:
+            print(f"warning: {each.message}", flush=True)
+
+
+def has_tqdm() -> bool:
+    """Whether tqdm is installed."""
+    return find_spec("tqdm") is not None
+
+
+class Progress:
+    """A bar of tqdm that follows a training: a ``training.Keeper`` that keeps nothing.
+
+    Args:
+        steps: of the training.
+        shown: whether there is a bar, if tqdm is installed.
+    """
+
+    def __init__(self, steps: int, shown: bool) -> None:
+        self.bar: Any = None
+        if shown and has_tqdm():
+            from tqdm.auto import tqdm
+
+            self.bar = tqdm(total=steps, desc="NDSM", unit=" steps")
+
+    def __enter__(self) -> Self:
+        """Itself."""
+        return self
+
+    def __exit__(self, *problem: object) -> None:
+        """Ends the bar."""
+        if self.bar is not None:
+            self.bar.close()
+
+    def due(self) -> bool:
+        """Asked once in each step; nothing is kept."""
+        if self.bar is not None:
+            self.bar.update()
+        return False
+
+    def save(self, tensors: dict[str, torch.Tensor]) -> None:
+        """Never asked to."""
+
+    def load(self, device: torch.device) -> None:
+        """There is nothing to go on from."""
