@@ -155,6 +155,7 @@ def mosaic(x: np.ndarray) -> np.ndarray:
 def forward_process(tables: Path, spec: Spec, look: dict[str, Look], experiment: str) -> Figure:
     """Densities over time under linear and under nonlinear noising, and the latter's limit."""
     table = read_table(tables / "forward.csv", t=str)
+    table = table[table.shows == "snapshot"]
     points = table[["x0", "x1"]].to_numpy()
     low, high = np.quantile(points, [0.002, 0.998], axis=0)
     half = 1.16 * (high - low).max() / 2

@@ -3,7 +3,8 @@
 How each method is drawn: ``method_looks``.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 import seaborn as sns
+from matplotlib.animation import PillowWriter
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
@@ -28,6 +30,7 @@ from ndsm.artefacts import files
 from ndsm.metrics.registry import METRICS
 from ndsm.report.method_looks import GREY, UNTRAINED_DASHES
 
+FRAMES_PER_SECOND, SCREEN_DPI = 10, 100  # of what moves
 WIDTH = 7.0  # inches, two columns of a page
 FITS = 13  # entries of a legend in a panel
 TALLEST = 8.5  # inches: two screens at the width of one
@@ -90,10 +93,15 @@ def wrapped(method: str, at: int = 16) -> str:
     return "\n".join(lines)
 
 
+def logarithmic(metric: str, values: np.ndarray) -> bool:
+    """Whether a metric's axis is logarithmic: all its ``values``, of each seed, are above zero."""
+    return metric not in LINEAR and bool((values > 0).all())
+
+
 def value_axis(
-    axes: Axes, metric: str, values: np.ndarray, floor: np.ndarray, axis: str = "y"
+    axes: Axes, metric: str, values: np.ndarray, floor: np.ndarray, log: bool, axis: str = "y"
 ) -> None:
-    """Scales an axis for a metric, logarithmic where that is possible, and fits it to ``values``.
+    """Scales an axis for a metric and fits it to ``values``.
 
     An unbiased distance may be zero or negative; the axis is then linear about zero, as far as the
     values reach below it or the floor scatters, and logarithmic beyond.
@@ -103,6 +111,7 @@ def value_axis(
         metric: name of the metric.
         values: everything that must be seen; what else is drawn may lie outside.
         floor: values of the floor, maybe none; they are seen as well.
+        log: what ``logarithmic`` says.
         axis: x or y.
     """
     values = np.concatenate([values, floor])
@@ -112,17 +121,18 @@ def value_axis(
         return
     if metric in LINEAR:
         ticks.set_major_locator(MaxNLocator(4, steps=[1, 2, 2.5, 5, 10]))
-    elif values.min() > 0:
+    elif log:
         scale("log")
         log_ticks(ticks, values)
     else:
-        noise = max(np.abs(values[values <= 0]).max(), floor.std() if floor.size else 0.0)
+        below = np.abs(values[values <= 0])
+        noise = max(below.max(initial=0.0), floor.std() if floor.size else 0.0)
         noise = noise or values.max() / 1e3 or 1.0
         linear = 10.0 ** np.ceil(np.log10(noise))
         scale("symlog", linthresh=linear, linscale=0.6)
         decades = 10.0 ** np.arange(np.log10(linear), np.log10(max(values.max(), linear)) + 0.99)
-        below = [-linear] if values.min() < -0.3 * linear else []
-        plain_ticks(ticks, FixedLocator([*below, 0.0, *decades]))
+        negative = [-linear] if values.min() < -0.3 * linear else []
+        plain_ticks(ticks, FixedLocator([*negative, 0.0, *decades]))
     _fit(axes, ticks, values)
 
 
@@ -169,10 +179,13 @@ def draw_floor(axes: Axes, floor: np.ndarray, axis: str = "y") -> None:
     line, span = (axes.axvline, axes.axvspan) if axis == "x" else (axes.axhline, axes.axhspan)
     if not floor.size:
         return
-    line(floor.mean(), color=FLOOR_COLOUR, lw=1, ls=(0, (1, 1.5)), zorder=1, label="floor")
-    if floor.size > 1:
-        low, high = floor.mean() - floor.std(ddof=1), floor.mean() + floor.std(ddof=1)
-        span(low, high, color=FLOOR_COLOUR, alpha=0.12, lw=0, zorder=0)
+    log = (axes.get_xscale() if axis == "x" else axes.get_yscale()) == "log"
+    values = np.log(floor) if log else floor
+    spread = values.std(ddof=1) if floor.size > 1 else 0.0
+    ends = values.mean() + spread * np.array([-1, 0, 1])
+    low, middle, high = np.exp(ends) if log else ends
+    line(middle, color=FLOOR_COLOUR, lw=1, ls=(0, (1, 1.5)), zorder=1, label="floor")
+    span(low, high, color=FLOOR_COLOUR, alpha=0.12, lw=0, zorder=0)
 
 
 def panels(count: int, height: float) -> tuple[Figure, np.ndarray, Axes | None]:
@@ -216,6 +229,33 @@ def legend(figure: Figure, axes: Iterable[Axes], place: Axes | None = None) -> N
         return
     columns = -(-len(labels) // -(-len(labels) // 5))  # rows that are equally full
     figure.legend(handles, labels, loc="outside lower center", ncols=columns, handlelength=3.2)
+
+
+@dataclass(frozen=True)
+class Moving:
+    """A figure that moves.
+
+    Attributes:
+        figure: as it is before the first moment.
+        moments: all that it shows, in order.
+        draw: changes the figure to one of them.
+    """
+
+    figure: Figure
+    moments: list[Any]
+    draw: Callable[[Any], None]
+
+
+def save_moving(moving: Moving, path: Path) -> None:
+    """Writes ``path``.gif, whole or not at all; a frame like the one before only lasts longer."""
+    moving.figure.draw_without_rendering()
+    moving.figure.set_layout_engine("none")  # so that nothing but the points moves
+    writer = PillowWriter(fps=FRAMES_PER_SECOND)
+    with files.atomic(path.with_name(f"{path.name}.gif")) as temporary:
+        with writer.saving(moving.figure, temporary, SCREEN_DPI):
+            for moment in moving.moments:
+                moving.draw(moment)
+                writer.grab_frame()
 
 
 def save(figure: Figure, path: Path, print_too: bool = True) -> None:

@@ -19,6 +19,7 @@ from ndsm.study.plan import (
     bases,
     example_of,
     forward_drifts,
+    forward_methods,
     forward_part,
     frontiers,
     is_latent,
@@ -117,7 +118,12 @@ def spec(study: Study, stage: str, **wildcards: str) -> dict[str, Any]:
             own, drifts = study["experiments"][name], forward_drifts(study)
             given = reach.settings(study, "data", name) | study["forward"] | drifts
             given |= {"fits": {drift: own["drifts"][drift] for drift in drifts.values()}}
-            return given | {"seed": 0, "process": own["process"], "replicas": part}
+            methods = {
+                process: reach.settings(study, "train", name, method=method)
+                for process, method in forward_methods(study).items()
+            }
+            given |= {"seed": 0, "process": own["process"], "replicas": part}
+            return given | {"methods": methods}
         case "classifier":
             example = study["experiments"][example_of(study, wildcards["images"])]
             own = example["dataset"].items()
@@ -189,6 +195,7 @@ def _figures(study: Study) -> dict[str, dict[str, str]]:
     return {
         figure.name: {
             "draw": figure.draw,
+            **({"moves": figure.moves} if figure.moves else {}),
             "experiment": figure.labels["experiment"],
             "caption": figure.caption,
             "title": f"{figure.labels['experiment']}: {figure.labels['shows']}",
