@@ -120,7 +120,7 @@ def test_editing_objectives_reruns_training_and_what_follows(edited: Path) -> No
     edit(edited, "method/objectives")
     rules = planned(edited)
     assert {"train", "sample", "evaluate", "aggregate", "claims", "figures"} <= set(rules)
-    assert not {"data", "drift", "classifier", "forward"} & set(rules)
+    assert not {"data", "drift", "classifier"} & set(rules)
 
 
 def test_a_setting_reruns_only_what_it_reaches(edited: Path) -> None:

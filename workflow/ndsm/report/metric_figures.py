@@ -18,6 +18,7 @@ from ndsm.report.method_looks import Look, looks
 from ndsm.vocabulary import FLOOR, UNTRAINED
 
 CONFIDENCE = 0.95  # of the intervals
+FAR = 8  # times the mean: an end of an interval there is not what decides on an axis
 STEP = 1.1  # points, from the interval of one method to that of the next
 
 Spec = dict[str, Any]
@@ -57,7 +58,7 @@ def fit_axis(
 ) -> None:
     """Scales the vertical axis of a metric and fits it to the means of trained models.
 
-    And to the ends of their intervals, but for those far from the mean, by a factor of four.
+    And to the ends of their intervals, but for those far from the mean, by a factor of ``FAR``.
 
     Args:
         panel: where the metric is drawn.
@@ -68,9 +69,9 @@ def fit_axis(
     """
     log = style.logarithmic(metric, rows["value"].to_numpy())
     over = averaged(trained(rows), by, log=log)
-    far = 4 * over["mean"].abs()
-    low = over.low.where((over.low > far / 16) | (over["mean"] <= 0))
-    high = over.high.where((over.high < far) | (over["mean"] <= 0) | (not log))
+    below = over["mean"] <= 0
+    low = over.low.where((over.low > over["mean"] / FAR) | below)
+    high = over.high.where((over.high < over["mean"] * FAR) | below)
     style.value_axis(panel, metric, np.concatenate([over["mean"], low, high]), floor, log)
 
 
@@ -269,15 +270,19 @@ def variance(tables: Path, spec: Spec, look: dict[str, Look], experiment: str) -
     for half, (sweep, of_sweep) in zip(halves, table.groupby("sweep", sort=False), strict=True):
         x, label = against[sweep]
         axes = half.subplots(2, of_sweep.drift.nunique(), squeeze=False, sharex=True, sharey="row")
+        for row, quantity in zip(axes, shown, strict=True):
+            over = averaged(of_sweep, ["objective", "drift", x], quantity, log=True)
+            ends = over.to_numpy()[over.notna()]
+            row[0].set(xscale="log", yscale="log")
+            style.log_ticks(row[0].xaxis, of_sweep[x].to_numpy())
+            style.log_ticks(row[0].yaxis, ends)
+            style.fit(row[0], row[0].yaxis, ends)
         for column, (drift, part) in zip(
             axes.T, of_sweep.groupby("drift", sort=False), strict=True
         ):
             for panel, quantity in zip(column, shown, strict=True):
-                panel.set(xscale="log", yscale="log")
                 for objective, values in part.groupby("objective", sort=False):
                     curve(panel, values, x, quantity, look[objective], objective)
-                style.log_ticks(panel.xaxis, part[x].to_numpy())
-                style.log_ticks(panel.yaxis, of_sweep[quantity].to_numpy())
             column[0].set_title(noises.get(drift, drift))
         half.supxlabel(label, fontsize=8)
         if half is halves[0]:

@@ -133,10 +133,10 @@ def value_axis(
         decades = 10.0 ** np.arange(np.log10(linear), np.log10(max(values.max(), linear)) + 0.99)
         negative = [-linear] if values.min() < -0.3 * linear else []
         plain_ticks(ticks, FixedLocator([*negative, 0.0, *decades]))
-    _fit(axes, ticks, values)
+    fit(axes, ticks, values)
 
 
-def _fit(axes: Axes, axis: Axis, values: np.ndarray) -> None:
+def fit(axes: Axes, axis: Axis, values: np.ndarray) -> None:
     """Limits a little beyond ``values``, in the units of the axis's scale."""
     shown = axis.get_transform().transform(np.array([values.min(), values.max()]))
     margin = 0.06 * np.ptp(shown) or 0.1
