@@ -216,6 +216,7 @@ def curves(
 ) -> None:
     """A curve for each method, its intervals beside those of the others, as they are drawn."""
     there = [method for method in methods if method in set(trained(rows).method)]
+    axes.margins(x=0.1)  # room for the intervals beside the first and the last point
     for method in methods:
         k = there.index(method) if method in there else 0
         own, shift = rows[rows.method == method], STEP * (k - (len(there) - 1) / 2)

@@ -96,7 +96,10 @@ def modes(tables: Path, spec: dict[str, Any], look: dict[str, Look], experiment:
     low, high = np.quantile(x, [0.001, 0.999], axis=0)
     ends = np.array([low, high]) + 0.08 * np.outer([-1, 1], high - low)
     axes[0, 0].set(xticks=[], yticks=[], xlim=ends[:, 0], ylim=ends[:, 1])
-    figure.suptitle(f"{experiment}, {size} training points, seed 0: what has the network learnt?")
+    figure.suptitle(
+        f"{experiment}, {size} training points, seed 0: what has the network learnt? "
+        "Lower is better"
+    )
     entries = [
         Line2D([], [], color="black", lw=0.7, ls=DASHES, label=f"true mode, {SIGMAS} deviations"),
         Line2D([], [], color=GREY, lw=1.3, label="the same of the samples, in the method's colour"),
