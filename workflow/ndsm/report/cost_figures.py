@@ -198,3 +198,4 @@ def _seconds_axis(panel: Axes, shown: np.ndarray) -> None:
     else:
         panel.set_xscale("log")
         style.log_ticks(panel.xaxis, costs)
+        style.fit(panel, panel.xaxis, costs)

@@ -19,6 +19,7 @@ from ndsm.vocabulary import FLOOR, UNTRAINED
 
 CONFIDENCE = 0.95  # of the intervals
 FAR = 8  # times the mean: an end of an interval there is not what decides on an axis
+ALONE = "_"  # marks a point of a line without markers, where that has no other point
 STEP = 1.1  # points, from the interval of one method to that of the next
 
 Spec = dict[str, Any]
@@ -156,11 +157,10 @@ def shares(tables: Path, spec: Spec, look: dict[str, Look], experiment: str) -> 
     truth = np.array(spec["experiments"][experiment]["dataset"]["shares"])
     rows = rows[rows.digit < len(truth)]
     methods = spec["experiments"][experiment]["methods"]
-    wide = 4
+    wide = min(4, len(methods))
     deep = -(-len(methods) // wide)
-    figure, axes = plt.subplots(
-        deep, wide, figsize=(style.WIDTH, 1.35 * deep), squeeze=False, sharex=True, sharey=True
-    )
+    size = style.WIDTH, 1.2 * deep + 0.6
+    figure, axes = plt.subplots(deep, wide, figsize=size, squeeze=False, sharex=True, sharey=True)
     for panel, method in zip(axes.flat, methods, strict=False):
         over = averaged(rows[rows.method == method], ["digit"])
         ink = {"elinewidth": 0.7, "ecolor": "0.25"}
@@ -201,7 +201,7 @@ def departure(tables: Path, spec: Spec, look: dict[str, Look], experiment: str) 
         real, log = values[values.method == FLOOR], panel.get_yscale() == "log"
         over = averaged(real, ["departure", "experiment"], log=log)["mean"]
         ink = {"color": style.FLOOR_COLOUR, "lw": 1, "ls": (0, (1, 1.5)), "label": "floor"}
-        panel.plot(over.droplevel("experiment"), **ink)
+        panel.plot(over.droplevel("experiment"), marker=ALONE if len(over) == 1 else "", **ink)
         curves(panel, values, "departure", look, first["methods"])
         panel.set_title(style.titled(metric))
         panel.set_xticks(sorted(sizes.values()))
@@ -250,7 +250,8 @@ def curve(
     at = over.index.get_level_values(x).to_numpy(dtype=float)
     null = label.endswith(UNTRAINED)
     ink: Spec = {"color": look.color, "ls": look.linestyle}
-    axes.plot(at, over["mean"], marker=look.marker, label=style.NULLS if null else label, **ink)
+    marker = ALONE if null and len(at) == 1 else look.marker
+    axes.plot(at, over["mean"], marker=marker, label=style.NULLS if null else label, **ink)
     if null:
         return
     aside = axes.transData + ScaledTranslation(shift / 72, 0, axes.figure.dpi_scale_trans)

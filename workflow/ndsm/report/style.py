@@ -3,6 +3,7 @@
 How each method is drawn: ``method_looks``.
 """
 
+import textwrap
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +22,6 @@ from matplotlib.ticker import (
     FixedLocator,
     FuncFormatter,
     Locator,
-    LogLocator,
     MaxNLocator,
     NullLocator,
 )
@@ -33,6 +33,8 @@ from ndsm.report.method_looks import GREY, UNTRAINED_DASHES
 FRAMES_PER_SECOND, SCREEN_DPI = 10, 100  # of what moves
 WIDTH = 7.0  # inches, two columns of a page
 FITS = 13  # entries of a legend in a panel
+NARROW = 22  # letters above a panel of a fourth of the width
+LETTER, ENTRY = 0.062, 0.66  # inches: of a letter in a legend, and what an entry has besides
 TALLEST = 8.5  # inches: two screens at the width of one
 FLOOR_COLOUR = "0.35"
 NULLS = "untrained"  # one entry of a legend for all of them
@@ -42,9 +44,12 @@ LINEAR = frozenset(name for name, metric in METRICS.items() if not metric.logari
 
 
 def titled(metric: str) -> str:
-    """What a metric is called above a panel: a long name, with what is right, on two lines."""
+    """What a metric is called above a panel, on as many lines as a narrow one needs."""
     name = LABELS.get(metric, metric)
-    return name.replace(" (", "\n(") if len(name) > 28 else name
+    head, bracket, _ = name.partition(" (")
+    if bracket and len(head) <= NARROW < len(name):
+        return name.replace(" (", "\n(")
+    return textwrap.fill(name, NARROW, break_on_hyphens=False)
 
 
 def use() -> None:
@@ -145,13 +150,15 @@ def fit(axes: Axes, axis: Axis, values: np.ndarray) -> None:
 
 
 def log_ticks(axis: Axis, values: np.ndarray) -> None:
-    """Ticks of a logarithmic axis, closer where the (positive) ``values`` span little."""
-    decades = np.log10(values.max() / values.min())
-    if decades < 0.5:
-        plain_ticks(axis, MaxNLocator(4, steps=[1, 2, 5, 10]))
-        return
-    between = (1, 2, 5) if decades < 1 else (1, 3) if decades < 2 else (1,)
-    plain_ticks(axis, LogLocator(subs=between))
+    """Ticks of a logarithmic axis: at decades, or closer, until three are among the ``values``."""
+    low, high = values.min(), values.max()
+    decades = 10.0 ** np.arange(np.floor(np.log10(low)), np.ceil(np.log10(high)) + 1)
+    for between in ((1,), (1, 3), (1, 2, 5), (1, 1.5, 2, 3, 5, 7)):
+        ticks = np.outer(decades, between).ravel()
+        if ((ticks > 0.95 * low) & (ticks < 1.05 * high)).sum() >= 3:
+            plain_ticks(axis, FixedLocator(ticks))
+            return
+    plain_ticks(axis, MaxNLocator(4, steps=[1, 2, 5, 10]))
 
 
 def plain_ticks(axis: Axis, locator: Locator) -> None:
@@ -227,7 +234,8 @@ def legend(figure: Figure, axes: Iterable[Axes], place: Axes | None = None) -> N
     if place is not None and len(labels) <= FITS:
         place.legend(handles, labels, loc="center", handlelength=3.2)
         return
-    columns = -(-len(labels) // -(-len(labels) // 5))  # rows that are equally full
+    most = int(WIDTH // (LETTER * max(map(len, labels)) + ENTRY))
+    columns = -(-len(labels) // -(-len(labels) // min(5, most)))  # rows that are equally full
     figure.legend(handles, labels, loc="outside lower center", ncols=columns, handlelength=3.2)
 
 
