@@ -31,7 +31,7 @@ VARIED = {"budgets": "network evaluations", "components": "components of the dri
 SAMPLING = "sampling_evaluations"
 RUNS = ["method", "n_train", "run"]
 COSTS = {
-    "seconds": "s of training and fit",
+    "seconds": "seconds of training and fit",
     "network_evaluations": "network evaluations",
     SAMPLING: "evaluations per sample",
 }
@@ -198,4 +198,4 @@ def _seconds_axis(panel: Axes, shown: np.ndarray) -> None:
     else:
         panel.set_xscale("log")
         style.log_ticks(panel.xaxis, costs)
-        style.fit(panel, panel.xaxis, costs)
+    style.fit(panel, panel.xaxis, shown)

@@ -98,7 +98,8 @@ def learning_curve(tables: Path, spec: Spec, look: dict[str, Look], experiment: 
     A line is the mean over seeds; a bar is its interval.
     """
     metrics = read_metrics(tables)
-    metrics = metrics[metrics.experiment == experiment]
+    methods = spec["experiments"][experiment]["methods"]
+    metrics = metrics[(metrics.experiment == experiment) & metrics.method.isin([*methods, FLOOR])]
     names = [*spec["experiments"][experiment]["metrics"], "score_error"]
     names = [name for name in names if name in set(metrics.metric)]
     figure, axes, place = style.panels(len(names), 2.1)
@@ -106,7 +107,7 @@ def learning_curve(tables: Path, spec: Spec, look: dict[str, Look], experiment: 
         values = metrics[metrics.metric == metric]
         fit_axis(panel, metric, values, floor_of(values), ["method", "n_train"])
         style.draw_floor(panel, floor_of(values))
-        curves(panel, values, "n_train", look, spec["experiments"][experiment]["methods"])
+        curves(panel, values, "n_train", look, methods)
         panel.set_xscale("log")
         sizes = sorted(int(n) for n in values.n_train.dropna().unique())
         style.plain_ticks(panel.xaxis, FixedLocator(sizes))
@@ -141,7 +142,7 @@ def seeds(tables: Path, spec: Spec, look: dict[str, Look], experiment: str) -> F
             panel.plot(of_method, at, marker, color=look[method].color, alpha=0.7)
             middle = np.exp(np.log(of_method).mean()) if log else of_method.mean()
             panel.plot(middle, row, "|", color="black", ms=9)
-        panel.set_title(style.titled(metric))
+        panel.set_title(style.titled(metric, 20))  # the names of the methods take of the width
         panel.set(yticks=range(len(methods)), yticklabels=methods, ylim=(len(methods) - 0.5, -0.5))
     for panel in axes.flat[len(names) :]:
         panel.set_axis_off()

@@ -77,7 +77,7 @@ def modes(tables: Path, spec: dict[str, Any], look: dict[str, Look], experiment:
     table = table[(table.n_train == size) | (table.method == "data")]
     values = read_metrics(tables).query("experiment == @experiment and n_train == @size")
     values = values[values.seed == 0].set_index(["method", "metric"])["value"]
-    shown = methods_of(own["methods"], look)
+    shown = foremost(own["methods"], set(table.method), look)
     figure, axes = plt.subplots(
         2, 1 + len(shown), figsize=(style.WIDTH, 4.1), sharex=True, sharey=True, squeeze=False
     )
@@ -108,10 +108,9 @@ def modes(tables: Path, spec: dict[str, Any], look: dict[str, Look], experiment:
     return figure
 
 
-def methods_of(methods: list[str], look: dict[str, Look]) -> list[str]:
-    """Those with a network that stand in the foreground, at most ``MOST``."""
-    nulls = {name.removesuffix(UNTRAINED) for name in look if name.endswith(UNTRAINED)}
-    learned = [name for name in methods if name in nulls]
+def foremost(methods: list[str], there: set[str], look: dict[str, Look]) -> list[str]:
+    """Those with an untrained model ``there``: ones in colour, or else all, up to ``MOST``."""
+    learned = [name for name in methods if f"{name}{UNTRAINED}" in there]
     coloured = [name for name in learned if look[name].color not in (GREY, BROWN)]
     return (coloured or learned)[:MOST]
 

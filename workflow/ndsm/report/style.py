@@ -33,8 +33,9 @@ from ndsm.report.method_looks import GREY, UNTRAINED_DASHES
 FRAMES_PER_SECOND, SCREEN_DPI = 10, 100  # of what moves
 WIDTH = 7.0  # inches, two columns of a page
 FITS = 13  # entries of a legend in a panel
-NARROW = 22  # letters above a panel of a fourth of the width
-LETTER, ENTRY = 0.062, 0.66  # inches: of a letter in a legend, and what an entry has besides
+NARROW = 23  # letters above a panel of a fourth of the width
+# Inches in a legend: a letter, what an entry has besides; a row.
+LETTER, ENTRY, ROW = 0.054, 0.52, 0.155
 TALLEST = 8.5  # inches: two screens at the width of one
 FLOOR_COLOUR = "0.35"
 NULLS = "untrained"  # one entry of a legend for all of them
@@ -43,13 +44,13 @@ LABELS = {name: metric.label for name, metric in METRICS.items()} | {"score_erro
 LINEAR = frozenset(name for name, metric in METRICS.items() if not metric.logarithmic)
 
 
-def titled(metric: str) -> str:
-    """What a metric is called above a panel, on as many lines as a narrow one needs."""
+def titled(metric: str, letters: int = NARROW) -> str:
+    """What a metric is called above a panel, in lines that are as short as a narrow one needs."""
     name = LABELS.get(metric, metric)
     head, bracket, _ = name.partition(" (")
-    if bracket and len(head) <= NARROW < len(name):
+    if bracket and len(head) <= letters < len(name):
         return name.replace(" (", "\n(")
-    return textwrap.fill(name, NARROW, break_on_hyphens=False)
+    return textwrap.fill(name, letters, break_on_hyphens=False)
 
 
 def use() -> None:
@@ -135,10 +136,20 @@ def value_axis(
         noise = noise or values.max() / 1e3 or 1.0
         linear = 10.0 ** np.ceil(np.log10(noise))
         scale("symlog", linthresh=linear, linscale=0.6)
-        decades = 10.0 ** np.arange(np.log10(linear), np.log10(max(values.max(), linear)) + 0.99)
-        negative = [-linear] if values.min() < -0.3 * linear else []
-        plain_ticks(ticks, FixedLocator([*negative, 0.0, *decades]))
+        plain_ticks(ticks, FixedLocator(_ticks_about_zero(values, linear)))
     fit(axes, ticks, values)
+
+
+def _ticks_about_zero(values: np.ndarray, linear: float) -> list[float]:
+    """Zero, and decades from where an axis is no more linear; closer if there are but two."""
+    high = max(values.max(), linear)
+    negative = [-linear] if values.min() < -0.3 * linear else []
+    decades = 10.0 ** np.arange(np.log10(linear), np.log10(high) + 0.99)
+    for between in ((1,), (1, 3), (0.5, 1)):
+        above = np.outer(decades, between).ravel()
+        if len(negative) + (above <= 1.05 * high).sum() >= 2:
+            break
+    return [*negative, 0.0, *above]
 
 
 def fit(axes: Axes, axis: Axis, values: np.ndarray) -> None:
@@ -169,10 +180,10 @@ def plain_ticks(axis: Axis, locator: Locator) -> None:
 
 
 def _number(value: float, _: int) -> str:
-    if value == 0 or 1e-4 <= abs(value) < 1e5:
-        return f"{value:g}"
-    mantissa, exponent = f"{value:.0e}".split("e")
-    return f"{mantissa}e{int(exponent)}"
+    if value == 0 or 1e-4 <= abs(value) < 1e6:
+        return f"{value:.6g}"
+    mantissa, exponent = f"{value:e}".split("e")
+    return f"{float(mantissa):g}e{int(exponent)}"
 
 
 def draw_floor(axes: Axes, floor: np.ndarray, axis: str = "y") -> None:
@@ -222,21 +233,29 @@ def name_below(axes: np.ndarray, name: str) -> None:
 
 
 def legend(figure: Figure, axes: Iterable[Axes], place: Axes | None = None) -> None:
-    """One legend, each entry once: in an empty panel, or else below all panels in even rows."""
+    """One legend, each entry once: in an empty panel, or else below all panels in even rows.
+
+    There is room for two rows; for others, and if an empty panel is too small, the figure grows.
+    """
     entries: dict[str, Any] = {}
     for panel in axes:
         for handle, label in zip(*panel.get_legend_handles_labels(), strict=True):
             entries.setdefault(label, handle)
-    if NULLS in entries:  # of all methods, so in no method's colour
-        entries.pop(NULLS)
+    if "floor" in entries:
+        entries["floor"] = entries.pop("floor")  # behind the methods
+    if entries.pop(NULLS, None):  # of all methods, so in no method's colour
         entries[NULLS] = Line2D([], [], color=GREY, ls=UNTRAINED_DASHES)
     handles, labels = list(entries.values()), list(entries)
     if place is not None and len(labels) <= FITS:
         place.legend(handles, labels, loc="center", handlelength=3.2)
         return
-    most = int(WIDTH // (LETTER * max(map(len, labels)) + ENTRY))
-    columns = -(-len(labels) // -(-len(labels) // min(5, most)))  # rows that are equally full
-    figure.legend(handles, labels, loc="outside lower center", ncols=columns, handlelength=3.2)
+    most = min(5, int(WIDTH // (LETTER * max(map(len, labels)) + ENTRY)))
+    rows = -(-len(labels) // most)
+    columns = -(-len(labels) // rows)  # rows that are equally full
+    tight = {"handlelength": 2.8, "columnspacing": 1.4}
+    figure.legend(handles, labels, loc="outside lower center", ncols=columns, **tight)
+    grows = ROW * (max(rows, 2) if place is not None else max(rows - 2, 0))
+    figure.set_figheight(figure.get_figheight() + grows)
 
 
 @dataclass(frozen=True)
