@@ -525,3 +525,12 @@ def test_projection_keeps_the_plane_of_the_data(tables, looks):
     data = pd.read_csv(tables / "samples/rings.csv").query("method == 'data'")
     np.testing.assert_allclose(shown, data[["x0", "x1"]])
     assert figure.subfigs[0].axes[1].get_title() == "gmm"
+
+
+@pytest.mark.parametrize("panels", range(1, 25))
+@pytest.mark.parametrize("blocks", [1, 2])
+def test_a_grid_of_samples_is_low_and_has_no_row_of_few_panels(panels, blocks):
+    """The last row lacks less than a place for each of the others."""
+    wide, deep, height = sample_figures.grid(panels, blocks)
+    assert height <= style.TALLEST
+    assert 0 <= wide * deep - panels < deep

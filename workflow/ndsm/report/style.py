@@ -36,7 +36,7 @@ FITS = 13  # entries of a legend in a panel
 NARROW = 23  # letters above a panel of a fourth of the width
 # Inches in a legend: a letter, what an entry has besides; a row.
 LETTER, ENTRY, ROW = 0.054, 0.52, 0.155
-TALLEST = 8.5  # inches: two screens at the width of one
+TALLEST = 8.8  # inches: two screens at the width of one
 FLOOR_COLOUR = "0.35"
 NULLS = "untrained"  # one entry of a legend for all of them
 READING = "lower is better unless noted"
