@@ -223,16 +223,17 @@ def test_a_study_is_kept_with_the_figures_that_a_page_shows(reference, tmp_path)
     (study / "figures").mkdir()
     for name in ("frontier_weighted_modes", "forward_process", "variance"):
         (study / "figures" / f"{name}.png").write_text(name)
-    page = f"![noise]({folder.as_posix()}/forward_process.png)"
+    (study / "figures" / "forward_process.gif").write_text("moves")
+    page = f"![noise]({folder.as_posix()}/forward_process.gif)"
     kept_studies.keep(study, folder, page)
     tables = {name.rpartition("/")[2] for name in kept_studies.KEPT}
     # That of C2, which the study decides, and the README's; not that of C4.
     assert {path.name for path in folder.iterdir()} - tables == {
         "frontier_weighted_modes.png",
-        "forward_process.png",
+        "forward_process.gif",
     }
     assert (folder / "claims.csv").read_text() == claims_of_study
-    with pytest.raises(Refused, match="figures: no missing.png, which the README shows"):
+    with pytest.raises(Refused, match="figures: no missing.gif, which the README shows"):
         kept_studies.keep(study, folder, page.replace("forward_process", "missing"))
 
 

@@ -1,5 +1,6 @@
 """The configuration: what is refused, in one line, and what the jobs are told."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -105,9 +106,27 @@ def test_names_of_the_schema_are_those_of_the_code() -> None:
     assert all(isinstance(dataset.image, bool) for dataset in DATASETS.values())
 
 
+def pinned_in(name: str) -> list[str]:
+    """What a list of packages names, each with its version."""
+    lines = (ROOT / "envs" / name).read_text().splitlines()
+    return [line.split("#")[0].strip() for line in lines if not line.startswith("#")]
+
+
+def test_the_lock_has_the_versions_of_every_list() -> None:
+    """And nothing but exact versions; that of torch without CUDA has a label behind it."""
+    pairs = [
+        re.fullmatch(r"([\w.-]+)==([\w.]+)(?:\+cpu)?", pin) for pin in pinned_in("lock-3.11.txt")
+    ]
+    locked = {pair[1].lower(): pair[2] for pair in pairs if pair}
+    assert len(locked) == len(pairs)
+    lists = [f"requirements{more}.txt" for more in ("", "-cluster", "-dev")]
+    asked = {tuple(pin.lower().split("==")) for name in lists for pin in pinned_in(name)}
+    assert asked <= set(locked.items()), asked - set(locked.items())
+    assert len(locked) > 2 * len(asked)
+
+
 def test_conda_has_the_versions_of_pip() -> None:
-    lines = (ROOT / "envs" / "requirements.txt").read_text().splitlines()
-    pinned = [line.split("#")[0].strip() for line in lines if not line.startswith("#")]
+    pinned = pinned_in("requirements.txt")
     conda = yaml.safe_load((ROOT / "envs" / "ndsm.yaml").read_text())["dependencies"]
     assert conda[-1]["pip"] == pinned
     assert all("==" in line for line in pinned)

@@ -10,11 +10,22 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.collections import LineCollection
+from PIL import Image
 from scipy import stats
 
 from conftest import ROOT, lines
 from ndsm.artefacts import files
-from ndsm.report import claim_figures, cost_figures, metric_figures, sample_figures, style
+from ndsm.data import laws
+from ndsm.report import (
+    animations,
+    claim_figures,
+    cost_figures,
+    method_looks,
+    metric_figures,
+    mode_figures,
+    sample_figures,
+    style,
+)
 from ndsm.stages import figures
 from ndsm.study import figure_list
 
@@ -54,6 +65,7 @@ FIGURES = {
     name: {"draw": KINDS[name].draw, "experiment": "all", "caption": name, "title": name}
     for name in ("forest", "forward_process", "variance", "cost_quality")
 }
+FIGURES["forward_process"]["moves"] = KINDS["forward_process"].moves
 
 
 def spec_of(*names):
@@ -115,10 +127,14 @@ def tables(tmp_path_factory):
     ]
     names = "experiment objective drift sweep h t seed objective_variance gradient_variance".split()
     files.write_table(folder / "gradients.csv", pd.DataFrame(rows, columns=names), {})
+    moments = {"snapshot": (0.0, 0.5, "stationary"), "noising": (0.0, 0.5, 4.0)}
     frames = [
-        pd.DataFrame(rng.normal(size=(100, 2)), columns=["x0", "x1"]).assign(process=p, t=t)
+        pd.DataFrame(rng.normal(size=(100, 2)), columns=["x0", "x1"]).assign(
+            process=p, shows=shows, method="", frame=frame, t=t
+        )
         for p in ("ou", "gmm")
-        for t in (0.0, 0.5, "stationary")
+        for shows, times in (moments | {"generation": (4.0, 0.2, 0.0)}).items()
+        for frame, t in enumerate(times)
     ]
     files.write_table(folder / "forward.csv", pd.concat(frames), {})
     return folder
@@ -132,7 +148,11 @@ def test_every_figure_is_written_in_both_formats(tables, tmp_path):
         wide, _ = plt.imread(tmp_path / "figures" / f"{name}.png").shape[1::-1]
         assert wide == 200 * (claim_figures.WIDTH if name == "forest" else 7)  # two columns
         assert "<figcaption>" in (tmp_path / "figures" / f"{name}.html").read_text()
-    assert len(list((tmp_path / "figures").iterdir())) == 3 * len(FIGURES)
+    moving = [name for name, own in FIGURES.items() if "moves" in own]
+    for name in moving:
+        page = (tmp_path / "figures" / f"{name}.html").read_text()
+        assert 'src="data:image/gif;base64,R0lGODlh' in page.replace("\n", "")
+    assert len(list((tmp_path / "figures").iterdir())) == 3 * len(FIGURES) + len(moving)
     assert {path.name for path in (tmp_path / "pages").iterdir()} == {"claims.html", "cost.html"}
 
 
@@ -186,8 +206,9 @@ def test_figures_that_a_study_no_longer_has_are_removed(tables, tmp_path):
 
 def test_what_draws_each_kind_of_figure_is_there():
     for kind in KINDS.values():
-        module, _, function = kind.draw.partition(".")
-        assert callable(getattr(figures.MODULES[module], function))
+        for drawn in [name for name in (kind.draw, kind.moves) if name]:
+            module, _, function = drawn.partition(".")
+            assert callable(getattr(figures.MODULES[module], function))
 
 
 def test_learning_curve_shows_the_means_and_the_floor(tables, looks):
@@ -213,7 +234,8 @@ def test_axis_is_logarithmic_only_where_that_is_possible(looks):
         ([0.0, 0.0], "mode_tv", "symlog"),
     ]:
         axes = plt.figure().subplots()
-        style.value_axis(axes, metric, np.array(values), np.array([]))
+        log = style.logarithmic(metric, np.array(values))
+        style.value_axis(axes, metric, np.array(values), np.array([]), log)
         assert axes.get_yscale() == scale
         axes.figure.draw_without_rendering()
 
@@ -225,6 +247,81 @@ def test_bars_are_the_t_interval_of_the_mean(tables, looks):
     low, high = stats.ttest_1samp(at, 0).confidence_interval(0.95)
     bars = next(c for c in panel.collections if isinstance(c, LineCollection))
     assert tuple(bars.get_segments()[0][:, 1]) == pytest.approx((low, high))
+
+
+def interval_of(values):
+    """The t interval of the logarithms, by another library, back on the scale of the values."""
+    return np.exp(stats.ttest_1samp(np.log(values), 0).confidence_interval(0.95))
+
+
+def test_the_interval_of_known_numbers_is_that_of_their_logarithms():
+    """exp(mean ± 4.3027 s / √3) of ln 1, ln 10, ln 100; the arithmetic one would reach below 0."""
+    rows = pd.DataFrame({"method": "a", "value": [1.0, 10.0, 100.0]})
+    log, plain = (metric_figures.averaged(rows, ["method"], log=log).loc["a"] for log in (1, 0))
+    half = np.log(10) * 4.302653 / 3**0.5
+    assert list(log[["low", "mean", "high"]]) == pytest.approx(10 * np.exp([-half, 0, half]))
+    assert plain["mean"] == 37 and plain.low < 0 < log.low
+
+
+LOGS = {"fid": "log", "energy_distance": "symlog", "memorisation": "linear"}
+
+
+def uneven(tmp_path):
+    """Seeds that spread over two decades, at two sizes, and a floor; one distance is below zero."""
+    seeds = {"fid": [1, 10, 100], "energy_distance": [-1, 10, 100], "memorisation": [0.1, 0.2, 0.9]}
+    rows = [
+        ("e", "dsm", n, seed, metric, value)
+        for metric, values in seeds.items()
+        for n in (50, 200)
+        for seed, value in enumerate(values)
+    ]
+    rows += [("e", "real", None, s, metric, 0.5 + s) for metric in seeds for s in range(3)]
+    names = "experiment method n_train seed metric value".split()
+    files.write_table(tmp_path / "metrics.csv", pd.DataFrame(rows, columns=names), {})
+    own = {"methods": ["dsm"], "metrics": list(seeds), "dataset": {"name": "digits"}}
+    return {"experiments": {"e": own}, "seeds": seeds}
+
+
+def test_means_and_intervals_are_of_logarithms_where_the_axis_is_logarithmic(tmp_path, looks):
+    """And of the values themselves elsewhere; so are the mean of the floor and its band."""
+    spec = uneven(tmp_path)
+    panels = metric_figures.learning_curve(tmp_path, spec, looks, "e").axes
+    for panel, (metric, scale) in zip(panels, LOGS.items(), strict=False):
+        values, floor = np.array(spec["seeds"][metric], dtype=float), np.array([0.5, 1.5, 2.5])
+        assert panel.get_yscale() == scale
+        ends = stats.ttest_1samp(values, 0).confidence_interval(0.95)
+        mean, middle = values.mean(), floor.mean()
+        if scale == "log":
+            ends, mean, middle = interval_of(values), stats.gmean(values), stats.gmean(floor)
+        bars = next(c for c in panel.collections if isinstance(c, LineCollection))
+        np.testing.assert_allclose(bars.get_segments()[0][:, 1], ends)
+        np.testing.assert_allclose(lines(panel)["dsm"].get_ydata(), mean)
+        np.testing.assert_allclose(lines(panel)["floor"].get_ydata(), middle)
+        band = panel.patches[0].get_extents().transformed(panel.transData.inverted())
+        assert scale != "log" or band.y0 == pytest.approx(
+            middle * np.exp(-np.log(floor).std(ddof=1))
+        )
+
+
+def test_no_interval_of_the_variances_reaches_the_foot_of_its_axis(tmp_path, looks):
+    """Five seeds over two decades: an arithmetic interval of theirs is below zero."""
+    seeds = np.array([1.0, 2.0, 5.0, 20.0, 150.0])
+    assert stats.ttest_1samp(seeds, 0).confidence_interval(0.95)[0] < 0
+    rows = [
+        ("modes", "ndsm", drift, sweep, h, h, seed, value / h, value)
+        for drift in ("ou", "gmm")
+        for sweep in ("step", "time")
+        for h in (0.01, 0.1)
+        for seed, value in enumerate(seeds)
+    ]
+    names = "experiment objective drift sweep h t seed objective_variance gradient_variance"
+    files.write_table(tmp_path / "gradients.csv", pd.DataFrame(rows, columns=names.split()), {})
+    panels = metric_figures.variance(tmp_path, SPEC, looks, "").axes
+    for panel in panels:
+        bars = next(c for c in panel.collections if isinstance(c, LineCollection))
+        assert min(segment[0, 1] for segment in bars.get_segments()) > panel.get_ylim()[0] > 0
+    ends = panels[0].collections[0].get_segments()[1][:, 1]
+    np.testing.assert_allclose(ends, interval_of(seeds / 0.1))
 
 
 def test_variance_shows_the_table(tables, looks):
@@ -262,6 +359,90 @@ def test_forward_process_has_a_row_for_each_process(tables, looks):
     figure = sample_figures.forward_process(tables, SPEC, looks, "")
     assert [panel.get_title() for panel in figure.axes[:3]] == ["t = 0", "t = 0.5", "stationary"]
     assert all(len(panel.images) == 1 for panel in figure.axes)
+
+
+def test_the_animation_goes_to_noise_and_back(tables, tmp_path, looks):
+    """Each moment shows the table's points; ends rest by lasting longer, not by more frames."""
+    moving = animations.forward_process(tables, SPEC, looks, "")
+    table = pd.read_csv(tables / "forward.csv")
+    distinct = list(dict.fromkeys(moving.moments))
+    assert distinct == [(w, k) for w in ("noising", "generation") for k in range(3)]
+    assert len(moving.moments) == 2 * (3 - 2) + 4 * animations.HOLD
+    for moment in distinct:
+        moving.draw(moment)
+        for panel, process in zip(moving.figure.axes, ("ou", "gmm"), strict=True):
+            rows = table[(table.process == process) & (table.shows == moment[0])]
+            rows = rows[rows.frame == moment[1]]
+            np.testing.assert_allclose(panel.collections[1].get_offsets(), rows[["x0", "x1"]])
+            assert panel.get_title().endswith(f"t = {float(rows.t.iloc[0]):.2f}")
+    style.save_moving(moving, tmp_path / "process")
+    with Image.open(tmp_path / "process.gif") as gif:
+        assert gif.n_frames == len(distinct) and gif.size == (700, 395)
+        gif.seek(0)
+        assert gif.info["duration"] == 100 * animations.HOLD
+
+
+def test_without_trained_networks_the_animation_ends_in_noise(tables, tmp_path, looks):
+    table = pd.read_csv(tables / "forward.csv")
+    files.write_table(tmp_path / "forward.csv", table[table.shows != "generation"], {})
+    moving = animations.forward_process(tmp_path, SPEC, looks, "")
+    assert {shows for shows, _ in moving.moments} == {"noising"}
+
+
+def test_an_ellipse_is_two_deviations_of_its_mode_long():
+    """Of the second of the weighted modes: deviations 0.7 and 0.25, the long one at 60 degrees."""
+    x, labels = laws.weighted_modes().sample(400_000, np.random.default_rng(1))
+    found = mode_figures.modes_of(x, labels)
+    drawn = mode_figures.ellipse(found.means[1], found.covariances[1])
+    assert drawn.get_center() == pytest.approx((3.2, 0.4), abs=0.02)
+    assert (drawn.width, drawn.height) == pytest.approx((4 * 0.7, 4 * 0.25), rel=0.02)
+    assert drawn.angle % 180 == pytest.approx(60, abs=1)
+    path = drawn.get_patch_transform().transform_path(drawn.get_path())
+    edge = path.to_polygons()[0] - found.means[1]
+    distance = np.einsum("ni,ij,nj->n", edge, np.linalg.inv(found.covariances[1]), edge) ** 0.5
+    assert 1.999 < distance.min() and distance.max() < 2.06  # of a polygon with 16 sides
+
+
+def modes_tables(folder):
+    """Samples of a law: one method's are right, another's wider by half in the middle."""
+    x, _ = laws.weighted_modes().sample(4000, np.random.default_rng(2))
+    middle = np.array([0.0, 0.0])
+    wide = np.where(np.linalg.norm(x - middle, axis=1, keepdims=True) < 1.5, 1.5 * x, x)
+    given = {"data": (None, x), "gmm": (9, x), "dsm": (9, wide), "dsm_untrained": (9, 0 * x)}
+    frames = [
+        pd.DataFrame(points, columns=["x0", "x1"]).assign(method=method, n_train=n)
+        for method, (n, points) in given.items()
+    ]
+    files.write_table(folder / "samples" / "modes.csv", pd.concat(frames), {})
+    rows = [
+        ("modes", method, n, seed, metric, 0.1 + seed + (n == 5))
+        for method in ("gmm", "dsm")
+        for n in (5, 9)
+        for seed in (0, 1)
+        for metric in ("kl", "mode_shape")
+    ]
+    names = "experiment method n_train seed metric value".split()
+    files.write_table(folder / "metrics.csv", pd.DataFrame(rows, columns=names), {})
+    own = {"dataset": {"name": "weighted_modes"}, "methods": ["gmm", "dsm", "dsm_untrained"]}
+    return {"experiments": {"modes": own}}
+
+
+def test_modes_of_samples_stand_over_those_of_the_law(tmp_path):
+    """True ones are dashed, the same in each panel; the titles have the values of seed 0."""
+    spec = modes_tables(tmp_path)
+    look = method_looks.looks(spec["experiments"]["modes"]["methods"])
+    figure = mode_figures.modes(tmp_path, spec, look, "modes")
+    panels = {panel.get_title().partition("\n")[0]: panel for panel in figure.axes}
+    assert set(panels) == {"data", "gmm", "dsm", "dsm_untrained"}
+    assert panels["dsm"].get_title() == "dsm\nKL 0.1, shape 0.1"
+    widths = {}
+    for name, panel in panels.items():
+        true, found = ([p for p in panel.patches if p.get_linewidth() == lw] for lw in (0.7, 1.3))
+        assert len(true) == 9 and len(found) == (9 if name != "dsm_untrained" else 1)
+        assert (true[0].width, true[0].height) == pytest.approx((2.4, 2.4), rel=0.02)
+        widths[name] = found[0].width / true[0].width
+    assert widths["data"] == pytest.approx(1, abs=0.06)
+    assert widths["dsm"] == pytest.approx(1.45, abs=0.08)
 
 
 def test_seeds_are_where_the_table_says(tables, looks):
@@ -317,7 +498,8 @@ def test_departure_orders_experiments_by_its_size(tmp_path, looks):
     drawn = lines(metric_figures.departure(tmp_path, spec, looks, "").axes[0])
     for name in ("dsm", "floor"):
         np.testing.assert_allclose(drawn[name].get_xdata(), [0.2, 0.2, 1.0])
-        np.testing.assert_allclose(drawn[name].get_ydata(), [1.3, 0.3, 1.1])
+        means = [stats.gmean(first + 0.1 * np.arange(3)) for first in (1.2, 0.2, 1.0)]
+        np.testing.assert_allclose(drawn[name].get_ydata(), means)
 
 
 def test_both_branches_share_a_mosaic():
@@ -343,3 +525,12 @@ def test_projection_keeps_the_plane_of_the_data(tables, looks):
     data = pd.read_csv(tables / "samples/rings.csv").query("method == 'data'")
     np.testing.assert_allclose(shown, data[["x0", "x1"]])
     assert figure.subfigs[0].axes[1].get_title() == "gmm"
+
+
+@pytest.mark.parametrize("panels", range(1, 25))
+@pytest.mark.parametrize("blocks", [1, 2])
+def test_a_grid_of_samples_is_low_and_has_no_row_of_few_panels(panels, blocks):
+    """The last row lacks less than a place for each of the others."""
+    wide, deep, height = sample_figures.grid(panels, blocks)
+    assert height <= style.TALLEST
+    assert 0 <= wide * deep - panels < deep

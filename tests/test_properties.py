@@ -206,6 +206,8 @@ def inputs(study: dict[str, Any], stage: str, job: dict[str, Any]) -> Iterable[s
         part = plan.forward_part(study)
         drifts = plan.forward_drifts(study).values()
         asked += [("drift", job | {"drift": drift, "part": part}) for drift in drifts]
+        back = plan.forward_methods(study).values()
+        asked += [("train", job | {"method": name, "part": part}) for name in back]
     if "part" in job:
         codes = plan.autoencoders(study, experiment, job["part"])
         asked += [("latent", job | {"codes": name}) for name in codes]

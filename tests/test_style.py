@@ -117,3 +117,35 @@ def test_fonts_are_readable_in_print():
 def test_names_wrap_after_underscores():
     assert style.wrapped("ndsm_anti_stride1", 11) == "ndsm_anti_\nstride1"
     assert style.wrapped("gmm_drift", 11) == "gmm_drift"
+
+
+def test_no_name_of_a_metric_is_wider_than_a_panel():
+    names = [style.titled(metric) for metric in style.LABELS]
+    assert max(len(line) for name in names for line in name.split("\n")) <= style.NARROW + 1
+    assert max(name.count("\n") for name in names) == 1
+    assert style.titled("kl") == "KL divergence (nats)"
+    assert style.titled("inception_score") == "inception score\n(the floor's is right)"
+
+
+@pytest.mark.parametrize("low", [0.013, 1e-5, 0.7, 31.0])
+@pytest.mark.parametrize("ratio", [1.0, 1.3, 3.6, 9.0, 40.0, 1e4])
+def test_a_logarithmic_axis_has_some_ticks_and_not_many(low, ratio):
+    """Where its values end, whatever they are; matplotlib's own choice had nine or none."""
+    axes = plt.figure(figsize=(2, 2)).subplots()
+    values = np.array([low, low * ratio])
+    axes.set_xscale("log")
+    style.log_ticks(axes.xaxis, values)
+    style.fit(axes, axes.xaxis, values)
+    shown = [t for t in axes.get_xticks() if axes.get_xlim()[0] <= t <= axes.get_xlim()[1]]
+    assert 2 <= len(shown) <= 6
+
+
+def test_a_legend_of_many_long_names_stays_in_the_figure():
+    figure, axes, _ = style.panels(3, 2)
+    for k in range(19):
+        axes[0].plot([0, 1], label=f"ndsm_cv_labels_of_{k:02d}")
+    style.legend(figure, axes)
+    figure.draw_without_rendering()
+    (legend,) = figure.legends
+    box = legend.get_window_extent()
+    assert box.x0 >= 0 and box.x1 <= figure.bbox.width

@@ -120,7 +120,7 @@ def test_editing_objectives_reruns_training_and_what_follows(edited: Path) -> No
     edit(edited, "method/objectives")
     rules = planned(edited)
     assert {"train", "sample", "evaluate", "aggregate", "claims", "figures"} <= set(rules)
-    assert not {"data", "drift", "classifier", "forward"} & set(rules)
+    assert not {"data", "drift", "classifier"} & set(rules)
 
 
 def test_a_setting_reruns_only_what_it_reaches(edited: Path) -> None:
@@ -252,3 +252,16 @@ def test_a_stack_spread_over_jobs_gives_the_same_table(smoke: Path, tree: Path) 
         and len(list((tree / "results").rglob("train/*/*/2.json"))) == len(SPREAD) + 2
     )
     np.testing.assert_allclose(both.value, both.value_whole, rtol=1e-4)
+
+
+def test_the_test_folder_of_the_catalogue_plans_the_smoke_study(tree: Path) -> None:
+    """By the command of docs/installation.md; its results would lie in that folder."""
+    shutil.copytree(ROOT / ".test", tree / ".test", symlinks=True)
+    page = (ROOT / "docs" / "installation.md").read_text()
+    (line,) = re.findall(r"^snakemake (.*--directory \.test.*)$", page, re.MULTILINE)
+    for snakefile in ("Snakefile", "workflow/Snakefile"):
+        options = (*line.split(), "--snakefile", snakefile, "--dry-run", "--quiet", "rules")
+        said = snakemake(tree, *options).stdout
+        jobs = re.search(r"^total +(\d+)$", said, re.MULTILINE)
+        assert jobs and int(jobs[1]) == planned(tree)["total"]
+    assert (tree / ".test" / ".snakemake").exists()

@@ -199,6 +199,12 @@ def forward_drift(which):
     )
 
 
+def forward_networks(wildcards):
+    """The trained networks of the part with that replica which lead back, if there are any."""
+    part, methods = plan.forward_part(STUDY), plan.forward_methods(STUDY).values()
+    return [result("train", wildcards, method=method, part=part) for method in methods]
+
+
 def table_of(stage):
     """The table of a side study, if the study has it."""
     return [f"<shown>/tables/{stage}.csv" for _ in plan.jobs(STUDY, stage)]
@@ -235,6 +241,11 @@ def shown():
 def printed():
     """The figures for print."""
     return [f"<shown>/figures/{figure.name}.pdf" for figure in figure_list.figures(STUDY)]
+
+
+def moving():
+    """Those that move."""
+    return [f"<shown>/figures/{f.name}.gif" for f in figure_list.figures(STUDY) if f.moves]
 
 
 def page_of(folder, name, category, labels, **more):

@@ -8,6 +8,7 @@ rule figures:
     output:
         screen=shown(),
         print=printed(),
+        moving=moving(),
         pages=figure_pages(),
         tables=table_pages(),
         claims=report(

@@ -3,6 +3,7 @@ rule forward:
         data=rules.data.output.data,
         drift=forward_drift("fitted"),
         linear=forward_drift("linear"),
+        network=forward_networks,
         code=code("forward"),
     output:
         points="<results>/forward/{experiment}.csv",
@@ -18,7 +19,8 @@ rule forward:
         mem_mb=growing(4000),
         runtime=growing(60),
     params:
+        network=option("network"),
         spec=spec("forward"),
     shell:
         "python -m ndsm.stages.forward --data {input.data} --drift {input.drift}"
-        " --drift-ou {input.linear} --out {output.points} --spec {params.spec:q} > {log} 2>&1"
+        " --drift-ou {input.linear} {params.network} --out {output.points} --spec {params.spec:q} > {log} 2>&1"

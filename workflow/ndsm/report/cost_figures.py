@@ -16,14 +16,14 @@ from ndsm.report import style
 from ndsm.report.method_looks import Look
 from ndsm.report.metric_figures import (
     averaged,
+    bars,
     curves,
+    fit_axis,
     floor_of,
-    interval,
+    mean_on,
     read_metrics,
-    seen,
-    trained,
 )
-from ndsm.vocabulary import CEILING, UNTRAINED
+from ndsm.vocabulary import CEILING, FLOOR, UNTRAINED
 
 Spec = dict[str, Any]
 
@@ -31,7 +31,7 @@ VARIED = {"budgets": "network evaluations", "components": "components of the dri
 SAMPLING = "sampling_evaluations"
 RUNS = ["method", "n_train", "run"]
 COSTS = {
-    "seconds": "s of training and fit",
+    "seconds": "seconds of training and fit",
     "network_evaluations": "network evaluations",
     SAMPLING: "evaluations per sample",
 }
@@ -56,13 +56,14 @@ def frontier(tables: Path, spec: Spec, look: dict[str, Look], experiment: str) -
     for row, metric in zip(axes, shown, strict=True):
         of = runs[runs.metric == metric]
         measured = real[real.metric == metric]
-        style.value_axis(row[0], metric, seen(averaged(trained(of), RUNS)), floor_of(measured))
+        drawn = pd.concat([of, measured[measured.method == FLOOR]])
+        fit_axis(row[0], metric, drawn, floor_of(measured), RUNS)
         at_size = measured[(measured.method == CEILING) & (measured.n_train == of.n_train.iloc[0])]
         for panel, cost in zip(row, costs, strict=True):
             names = own["steps" if cost == SAMPLING else "budgets"]
             style.draw_floor(panel, floor_of(measured))
             if len(at_size):
-                height = at_size.value.mean()
+                height = mean_on(panel, at_size["value"])
                 panel.axhline(height, color="black", lw=1, ls=(0, (4, 2)), label=CEILING)
             for method in spec["experiments"][experiment]["methods"]:
                 mine = of[(of.method == method) & of.run.isin(names)]
@@ -90,12 +91,13 @@ def _line(panel: Axes, rows: pd.DataFrame, cost: str, look: Look, label: str) ->
     label = style.NULLS if label.endswith(UNTRAINED) else label
     drawn: dict[str, Any] = {"color": look.color, "ls": look.linestyle, "label": label}
     if not rows.network_evaluations.any():
-        panel.axhline(rows.value.mean(), lw=0.9, **drawn)
+        panel.axhline(mean_on(panel, rows["value"]), lw=0.9, **drawn)
         return
-    over = averaged(rows, ["run"]).assign(at=rows.groupby("run")[cost].mean()).sort_values("at")
+    over = averaged(rows, ["run"], log=panel.get_yscale() == "log")
+    over = over.assign(at=rows.groupby("run")[cost].mean()).sort_values("at")
     panel.plot(over["at"], over["mean"], marker=look.marker, **drawn)
     panel.errorbar(
-        over["at"], over["mean"], over.half, fmt="none", ecolor=look.color, elinewidth=0.8
+        over["at"], over["mean"], bars(over), fmt="none", ecolor=look.color, elinewidth=0.8
     )
 
 
@@ -122,9 +124,8 @@ def varied(kind: str, tables: Path, spec: Spec, look: dict[str, Look], experimen
     for row, metric in zip(axes, shown, strict=True):
         of = rows[rows.metric == metric]
         real = metrics[(metrics.experiment == experiment) & (metrics.metric == metric)]
-        drawn = trained(of[of.method.isin(varying)])
-        ends = seen(averaged(drawn, ["method", "n_train", "experiment"]))
-        style.value_axis(row[0], metric, ends, floor_of(real))
+        drawn = pd.concat([of[of.method.isin(varying)], real[real.method == FLOOR]])
+        fit_axis(row[0], metric, drawn, floor_of(real), ["method", "n_train", "experiment"])
         for panel, n_train in zip(row, sizes, strict=True):
             style.draw_floor(panel, floor_of(real))
             at_size = of[of.n_train == n_train]
@@ -133,7 +134,7 @@ def varied(kind: str, tables: Path, spec: Spec, look: dict[str, Look], experimen
             curves(panel, at_size, "at", look, [m for m in methods if counts.get(m, 0) > 1])
             nulls = [f"{m}{UNTRAINED}" for m in varying] if kind == "budgets" else []
             for method in [m for m in methods if m in nulls and m in counts]:
-                level = at_size[at_size.method == method].value.mean()
+                level = mean_on(panel, at_size.loc[at_size.method == method, "value"])
                 ink = {"color": look[method].color, "ls": look[method].linestyle, "lw": 0.9}
                 panel.axhline(level, label=style.NULLS, **ink)
             panel.set_xscale("log")
@@ -161,20 +162,21 @@ def cost_quality(tables: Path, spec: Spec, look: dict[str, Look], experiment: st
         metric = spec["experiments"][name]["metrics"][0]
         values = metrics[(metrics.experiment == name) & (metrics.metric == metric)]
         largest = values[values.n_train == values.n_train.max()]
-        drawn = seen(averaged(trained(largest), ["method"]))
-        style.value_axis(panel, metric, drawn, floor_of(values))
+        drawn = values[(values.n_train == largest.n_train.max()) | (values.method == FLOOR)]
+        fit_axis(panel, metric, drawn, floor_of(values), ["method"])
         style.draw_floor(panel, floor_of(values))
         shown = []
         for method in spec["experiments"][name]["methods"]:
-            of, ink = largest.loc[largest.method == method, "value"], look[method]
+            own, ink = largest[largest.method == method], look[method]
             if (name, method) not in cost.index:
                 null = {"color": ink.color, "ls": ink.linestyle, "lw": 0.9}
-                panel.axhline(of.mean(), label=style.NULLS, **null)
+                panel.axhline(mean_on(panel, own["value"]), label=style.NULLS, **null)
                 continue
             at = seconds[(name, method)]
             shown.append(at)
             dot = {"color": ink.color, "marker": ink.marker, "ls": "", "elinewidth": 0.8}
-            panel.errorbar(at, of.mean(), interval(of), label=method, **dot)
+            over = averaged(own, ["method"], log=panel.get_yscale() == "log")
+            panel.errorbar([at], over["mean"], bars(over), label=method, **dot)
         _seconds_axis(panel, np.array(shown))
         panel.set_title(f"{name}\n{style.titled(metric)}")
     figure.suptitle(f"Quality against cost, with the most training points; {style.READING}")
@@ -196,3 +198,4 @@ def _seconds_axis(panel: Axes, shown: np.ndarray) -> None:
     else:
         panel.set_xscale("log")
         style.log_ticks(panel.xaxis, costs)
+    style.fit(panel, panel.xaxis, shown)

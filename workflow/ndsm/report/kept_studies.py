@@ -85,11 +85,11 @@ def keep(study: Path, folder: Path, page: str) -> None:
         Refused: the README shows a figure that the study has not.
     """
     decided = set(pd.read_csv(study / "claims.csv").query(f"role == '{PRIMARY}'").id)
-    drawn = {path.stem: path for path in (study / "figures").glob("*.png")}
-    shown = set(re.findall(rf"\({re.escape(folder.as_posix())}/(\w+)\.png\)", page))
+    drawn = {path.name: path for path in (study / "figures").iterdir()}
+    shown = set(re.findall(rf"\({re.escape(folder.as_posix())}/(\w+\.(?:png|gif))\)", page))
     if missing := sorted(shown - set(drawn)):
-        raise Refused(f"{study}/figures: no {missing[0]}.png, which the README shows")
-    shown |= {name for id_ in decided for name in FIGURES.get(id_, [])} & set(drawn)
+        raise Refused(f"{study}/figures: no {missing[0]}, which the README shows")
+    shown |= {f"{name}.png" for id_ in decided for name in FIGURES.get(id_, [])} & set(drawn)
     folder.mkdir(parents=True, exist_ok=True)
     tables = [study / name for name in KEPT]
     tables += [path for name in TIMED if (path := study / name).exists()]

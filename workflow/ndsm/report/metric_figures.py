@@ -18,6 +18,8 @@ from ndsm.report.method_looks import Look, looks
 from ndsm.vocabulary import FLOOR, UNTRAINED
 
 CONFIDENCE = 0.95  # of the intervals
+FAR = 8  # times the mean: an end of an interval there is not what decides on an axis
+ALONE = "_"  # marks a point of a line without markers, where that has no other point
 STEP = 1.1  # points, from the interval of one method to that of the next
 
 Spec = dict[str, Any]
@@ -28,21 +30,56 @@ def read_metrics(tables: Path) -> pd.DataFrame:
     return read_table(tables / "metrics.csv")
 
 
-def interval(values: pd.Series) -> float:
+def half_width(values: pd.Series) -> float:
     """Half the t interval for the mean of ``values`` (seeds,), at ``CONFIDENCE``; nan of one."""
     return float(stats.t.ppf((1 + CONFIDENCE) / 2, len(values) - 1) * values.sem())
 
 
-def averaged(rows: pd.DataFrame, by: list[str], value: str = "value") -> pd.DataFrame:
-    """Mean over seeds and half its interval, in columns ``mean`` and ``half``, by groups."""
-    return rows.groupby(by)[value].agg(mean="mean", half=interval).sort_index()
+def averaged(
+    rows: pd.DataFrame, by: list[str], value: str = "value", log: bool = False
+) -> pd.DataFrame:
+    """Mean over seeds and the ends of its t interval: ``mean``, ``low``, ``high``, by groups.
+
+    With ``log`` those of the logarithms: the geometric mean, and an interval that is above zero.
+    """
+    values = np.log(rows[value]) if log else rows[value]
+    over = values.groupby([rows[key] for key in by]).agg(mean="mean", half=half_width)
+    half = over.pop("half")
+    ends = over.assign(low=over["mean"] - half, high=over["mean"] + half).sort_index()
+    return np.exp(ends) if log else ends
 
 
-def seen(over: pd.DataFrame) -> np.ndarray:
-    """What an axis has to show of means with their intervals, ends that are far below aside."""
-    low, half = over["mean"] - over.half.fillna(0), over.half.fillna(0)
-    inside = low.where((low > over["mean"] / 4) | (over["mean"] <= 0))
-    return np.concatenate([over["mean"], over["mean"] + half, inside.dropna()])
+def bars(over: pd.DataFrame) -> np.ndarray:
+    """How far the intervals of ``averaged`` reach below and above their means, (2, n)."""
+    return np.array([over["mean"] - over.low, over.high - over["mean"]])
+
+
+def fit_axis(
+    panel: Axes, metric: str, rows: pd.DataFrame, floor: np.ndarray, by: list[str]
+) -> None:
+    """Scales the vertical axis of a metric and fits it to the means of trained models.
+
+    And to the ends of their intervals, but for those far from the mean, by a factor of ``FAR``.
+
+    Args:
+        panel: where the metric is drawn.
+        metric: its name.
+        rows: all that is drawn of it, one for each seed, the floor and untrained models as well.
+        floor: what is seen of the floor in any case.
+        by: columns that tell the means apart.
+    """
+    log = style.logarithmic(metric, rows["value"].to_numpy())
+    over = averaged(trained(rows), by, log=log)
+    below = over["mean"] <= 0
+    low = over.low.where((over.low > over["mean"] / FAR) | below)
+    high = over.high.where((over.high < over["mean"] * FAR) | below)
+    style.value_axis(panel, metric, np.concatenate([over["mean"], low, high]), floor, log)
+
+
+def mean_on(panel: Axes, values: pd.Series) -> float:
+    """The mean over seeds as the vertical axis of a panel has it: geometric if logarithmic."""
+    is_log = panel.get_yscale() == "log"
+    return float(np.exp(np.log(values).mean()) if is_log else values.mean())
 
 
 def trained(rows: pd.DataFrame) -> pd.DataFrame:
@@ -61,16 +98,16 @@ def learning_curve(tables: Path, spec: Spec, look: dict[str, Look], experiment: 
     A line is the mean over seeds; a bar is its interval.
     """
     metrics = read_metrics(tables)
-    metrics = metrics[metrics.experiment == experiment]
+    methods = spec["experiments"][experiment]["methods"]
+    metrics = metrics[(metrics.experiment == experiment) & metrics.method.isin([*methods, FLOOR])]
     names = [*spec["experiments"][experiment]["metrics"], "score_error"]
     names = [name for name in names if name in set(metrics.metric)]
     figure, axes, place = style.panels(len(names), 2.1)
     for panel, metric in zip(axes, names, strict=True):
         values = metrics[metrics.metric == metric]
-        drawn = seen(averaged(trained(values), ["method", "n_train"]))
-        style.value_axis(panel, metric, drawn, floor_of(values))
+        fit_axis(panel, metric, values, floor_of(values), ["method", "n_train"])
         style.draw_floor(panel, floor_of(values))
-        curves(panel, values, "n_train", look, spec["experiments"][experiment]["methods"])
+        curves(panel, values, "n_train", look, methods)
         panel.set_xscale("log")
         sizes = sorted(int(n) for n in values.n_train.dropna().unique())
         style.plain_ticks(panel.xaxis, FixedLocator(sizes))
@@ -94,15 +131,18 @@ def seeds(tables: Path, spec: Spec, look: dict[str, Look], experiment: str) -> F
     )
     for panel, metric in zip(axes.flat, names, strict=False):
         values = metrics[metrics.metric == metric]
-        style.value_axis(panel, metric, values.value.to_numpy(), floor_of(values), axis="x")
+        drawn = values["value"].to_numpy()
+        log = style.logarithmic(metric, drawn)
+        style.value_axis(panel, metric, drawn, floor_of(values), log, axis="x")
         style.draw_floor(panel, floor_of(values), axis="x")
         for row, method in enumerate(methods):
             of_method = values.loc[values.method == method, "value"]
             at = np.full(len(of_method), row)
             marker = look[method].marker or "."
             panel.plot(of_method, at, marker, color=look[method].color, alpha=0.7)
-            panel.plot(of_method.mean(), row, "|", color="black", ms=9)
-        panel.set_title(style.titled(metric))
+            middle = np.exp(np.log(of_method).mean()) if log else of_method.mean()
+            panel.plot(middle, row, "|", color="black", ms=9)
+        panel.set_title(style.titled(metric, 20))  # the names of the methods take of the width
         panel.set(yticks=range(len(methods)), yticklabels=methods, ylim=(len(methods) - 0.5, -0.5))
     for panel in axes.flat[len(names) :]:
         panel.set_axis_off()
@@ -118,15 +158,14 @@ def shares(tables: Path, spec: Spec, look: dict[str, Look], experiment: str) -> 
     truth = np.array(spec["experiments"][experiment]["dataset"]["shares"])
     rows = rows[rows.digit < len(truth)]
     methods = spec["experiments"][experiment]["methods"]
-    wide = 4
+    wide = min(4, len(methods))
     deep = -(-len(methods) // wide)
-    figure, axes = plt.subplots(
-        deep, wide, figsize=(style.WIDTH, 1.35 * deep), squeeze=False, sharex=True, sharey=True
-    )
+    size = style.WIDTH, 1.2 * deep + 0.6
+    figure, axes = plt.subplots(deep, wide, figsize=size, squeeze=False, sharex=True, sharey=True)
     for panel, method in zip(axes.flat, methods, strict=False):
         over = averaged(rows[rows.method == method], ["digit"])
         ink = {"elinewidth": 0.7, "ecolor": "0.25"}
-        panel.bar(over.index, over["mean"], color=look[method].color, yerr=over.half, error_kw=ink)
+        panel.bar(over.index, over["mean"], color=look[method].color, yerr=bars(over), error_kw=ink)
         at = np.arange(len(truth))
         panel.hlines(truth, at - 0.45, at + 0.45, color="black", lw=1.4)
         panel.set_title(method)
@@ -159,11 +198,11 @@ def departure(tables: Path, spec: Spec, look: dict[str, Look], experiment: str) 
     figure, axes, place = style.panels(len(first["metrics"]), 2.2)
     for panel, metric in zip(axes, first["metrics"], strict=True):
         values = metrics[metrics.metric == metric]
-        over = averaged(values[values.method == FLOOR], ["departure", "experiment"])["mean"]
-        drawn = seen(averaged(trained(values), ["method", "experiment"]))
-        style.value_axis(panel, metric, drawn, over.to_numpy())
+        fit_axis(panel, metric, values, floor_of(values), ["method", "experiment"])
+        real, log = values[values.method == FLOOR], panel.get_yscale() == "log"
+        over = averaged(real, ["departure", "experiment"], log=log)["mean"]
         ink = {"color": style.FLOOR_COLOUR, "lw": 1, "ls": (0, (1, 1.5)), "label": "floor"}
-        panel.plot(over.droplevel("experiment"), **ink)
+        panel.plot(over.droplevel("experiment"), marker=ALONE if len(over) == 1 else "", **ink)
         curves(panel, values, "departure", look, first["methods"])
         panel.set_title(style.titled(metric))
         panel.set_xticks(sorted(sizes.values()))
@@ -178,6 +217,7 @@ def curves(
 ) -> None:
     """A curve for each method, its intervals beside those of the others, as they are drawn."""
     there = [method for method in methods if method in set(trained(rows).method)]
+    axes.margins(x=0.1)  # room for the intervals beside the first and the last point
     for method in methods:
         k = there.index(method) if method in there else 0
         own, shift = rows[rows.method == method], STEP * (k - (len(there) - 1) / 2)
@@ -195,7 +235,8 @@ def curve(
 ) -> None:
     """Mean over seeds with its interval; of an untrained model the mean alone.
 
-    Two experiments at the same x are two points: their seeds are never pooled.
+    Two experiments at the same x are two points: their seeds are never pooled. On a logarithmic
+    axis both are those of the logarithms (``averaged``).
 
     Args:
         axes: the panel.
@@ -206,16 +247,17 @@ def curve(
         label: the method.
         shift: of the intervals to the right, in points, so that those of others are seen beside.
     """
-    over = averaged(rows, [x, "experiment"], y)
+    over = averaged(rows, [x, "experiment"], y, log=axes.get_yscale() == "log")
     at = over.index.get_level_values(x).to_numpy(dtype=float)
     null = label.endswith(UNTRAINED)
     ink: Spec = {"color": look.color, "ls": look.linestyle}
-    axes.plot(at, over["mean"], marker=look.marker, label=style.NULLS if null else label, **ink)
+    marker = ALONE if null and len(at) == 1 else look.marker
+    axes.plot(at, over["mean"], marker=marker, label=style.NULLS if null else label, **ink)
     if null:
         return
     aside = axes.transData + ScaledTranslation(shift / 72, 0, axes.figure.dpi_scale_trans)
-    bars: Spec = {"ecolor": look.color, "elinewidth": 0.8, "transform": aside, "zorder": 1.9}
-    axes.errorbar(at, over["mean"], over.half, fmt="none", **bars)
+    thin: Spec = {"ecolor": look.color, "elinewidth": 0.8, "transform": aside, "zorder": 1.9}
+    axes.errorbar(at, over["mean"], bars(over), fmt="none", **thin)
 
 
 def variance(tables: Path, spec: Spec, look: dict[str, Look], experiment: str) -> Figure:
@@ -231,15 +273,19 @@ def variance(tables: Path, spec: Spec, look: dict[str, Look], experiment: str) -
     for half, (sweep, of_sweep) in zip(halves, table.groupby("sweep", sort=False), strict=True):
         x, label = against[sweep]
         axes = half.subplots(2, of_sweep.drift.nunique(), squeeze=False, sharex=True, sharey="row")
+        for row, quantity in zip(axes, shown, strict=True):
+            over = averaged(of_sweep, ["objective", "drift", x], quantity, log=True)
+            ends = over.to_numpy()[over.notna()]
+            row[0].set(xscale="log", yscale="log")
+            style.log_ticks(row[0].xaxis, of_sweep[x].to_numpy())
+            style.log_ticks(row[0].yaxis, ends)
+            style.fit(row[0], row[0].yaxis, ends)
         for column, (drift, part) in zip(
             axes.T, of_sweep.groupby("drift", sort=False), strict=True
         ):
             for panel, quantity in zip(column, shown, strict=True):
                 for objective, values in part.groupby("objective", sort=False):
                     curve(panel, values, x, quantity, look[objective], objective)
-                panel.set(xscale="log", yscale="log")
-                style.log_ticks(panel.xaxis, part[x].to_numpy())
-                style.log_ticks(panel.yaxis, of_sweep[quantity].to_numpy())
             column[0].set_title(noises.get(drift, drift))
         half.supxlabel(label, fontsize=8)
         if half is halves[0]:

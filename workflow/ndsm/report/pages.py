@@ -42,9 +42,9 @@ def page(title: str, body: str) -> str:
 
 
 def image(path: Path, words: str) -> str:
-    """A PNG file as HTML; ``words`` say what it shows to who cannot see it."""
+    """A PNG or GIF file as HTML; ``words`` say what it shows to who cannot see it."""
     data = base64.encodebytes(path.read_bytes()).decode()  # in lines: docutils refuses long ones
-    return f'<img alt="{html.escape(words)}" src="data:image/png;base64,{data}">'
+    return f'<img alt="{html.escape(words)}" src="data:image/{path.suffix[1:]};base64,{data}">'
 
 
 def paragraphs(text: str) -> str:
@@ -56,7 +56,7 @@ def figure(path: Path, title: str, caption: str) -> str:
     """A page with a figure and its caption below.
 
     Args:
-        path: the PNG file.
+        path: the PNG or GIF file.
         title: of the page.
         caption: reStructuredText.
     """

@@ -35,7 +35,7 @@ def _sample_panels(
     methods += [CEILING] if CEILING in set(table.method) else []
     sizes = sorted({table.n_train.quantile(q, interpolation="lower") for q in shares})
     panels = 1 + len(methods)
-    wide, deep, height = _grid(panels, len(sizes))
+    wide, deep, height = grid(panels, len(sizes))
     figure = plt.figure(figsize=(style.WIDTH, height))
     blocks = figure.subfigures(len(sizes), 1, squeeze=False).ravel()
     data = table.loc[table.method == "data", columns].to_numpy()
@@ -54,10 +54,14 @@ def _sample_panels(
     return figure, data, drawn
 
 
-def _grid(panels: int, blocks: int) -> tuple[int, int, float]:
-    """Panels beside and below one another in a block, and the height of all blocks in inches."""
-    for wide in range(min(panels, 6), panels + 1):
-        deep = -(-panels // wide)
+def grid(panels: int, blocks: int) -> tuple[int, int, float]:
+    """Panels beside and below one another in a block, and the height of all blocks in inches.
+
+    Six or more beside one another, as few as keep the figure low, and rows as equal as can be.
+    """
+    for most in range(min(panels, 6), panels + 1):
+        deep = -(-panels // most)
+        wide = -(-panels // deep)
         height = blocks * (deep * (style.WIDTH / wide + 0.2) + 0.25)
         if height <= style.TALLEST:
             break
@@ -96,11 +100,8 @@ def codes(tables: Path, spec: Spec, look: dict[str, Look], experiment: str) -> F
     data = table.loc[table.method == CEILING, columns].to_numpy()
     methods = [m for m in spec["experiments"][experiment]["methods"] if m in set(table.method)]
     centre, axes_of = data.mean(0), np.linalg.svd(data - data.mean(0), full_matrices=False)[2][:2]
-    wide = min(6, 1 + len(methods))
-    deep = -(-(1 + len(methods)) // wide)
-    figure, axes = plt.subplots(
-        deep, wide, figsize=(style.WIDTH, deep * (style.WIDTH / wide + 0.2)), squeeze=False
-    )
+    wide, deep, height = grid(1 + len(methods), 1)
+    figure, axes = plt.subplots(deep, wide, figsize=(style.WIDTH, height), squeeze=False)
     low, high = np.quantile((data - centre) @ axes_of.T, [0.002, 0.998], axis=0)
     margin = 0.12 * (high - low)
     for panel in axes.flat[1 + len(methods) :]:
@@ -155,6 +156,7 @@ def mosaic(x: np.ndarray) -> np.ndarray:
 def forward_process(tables: Path, spec: Spec, look: dict[str, Look], experiment: str) -> Figure:
     """Densities over time under linear and under nonlinear noising, and the latter's limit."""
     table = read_table(tables / "forward.csv", t=str)
+    table = table[table.shows == "snapshot"]
     points = table[["x0", "x1"]].to_numpy()
     low, high = np.quantile(points, [0.002, 0.998], axis=0)
     half = 1.16 * (high - low).max() / 2

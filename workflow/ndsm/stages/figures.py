@@ -1,4 +1,4 @@
-"""Figures stage: tables and claims -> figures/*.{png,pdf,html}, pages/*.html and report.rst.
+"""Figures stage: tables and claims -> figures/*.{png,pdf,gif,html}, pages/*.html and report.rst.
 
 What people see. Reads tables and captions alone, and draws all in one go.
 """
@@ -17,14 +17,15 @@ os.environ.pop("MPLBACKEND", None)
 
 import matplotlib.pyplot as plt
 import typer
-from matplotlib.figure import Figure
 
 from ndsm.artefacts import files, reading
 from ndsm.report import (
+    animations,
     claim_figures,
     cost_figures,
     front_page,
     metric_figures,
+    mode_figures,
     pages,
     sample_figures,
     style,
@@ -37,7 +38,14 @@ Spec = dict[str, Any]
 # Those whose functions ``figure_list`` names.
 MODULES = {
     module.__name__.rpartition(".")[2]: module
-    for module in (claim_figures, cost_figures, metric_figures, sample_figures)
+    for module in (
+        animations,
+        claim_figures,
+        cost_figures,
+        metric_figures,
+        mode_figures,
+        sample_figures,
+    )
 }
 
 
@@ -49,7 +57,8 @@ def main(
         dict,
         typer.Option(
             parser=json.loads,
-            help="study, verdict; figures {name: {draw, experiment, caption, title}}; kinds; pages",
+            help="study, verdict; figures {name: {draw, moves, experiment, caption, title}}; "
+            "kinds; pages",
         ),
     ],
 ) -> None:
@@ -71,9 +80,8 @@ def write_pages(tables: Path, captions: Path, out: Path, spec: Spec) -> None:
     """A page for each figure and table, that of the claims, and the front page of the report."""
     for name, own in spec["figures"].items():
         caption = (captions / f"{own['caption']}.rst").read_text(encoding="utf-8")
-        files.write_text(
-            out / f"{name}.html", pages.figure(out / f"{name}.png", own["title"], caption)
-        )
+        picture = out / f"{name}.{'gif' if 'moves' in own else 'png'}"
+        files.write_text(out / f"{name}.html", pages.figure(picture, own["title"], caption))
     for name, title in spec["pages"].items():
         caption = (captions / f"{name}.rst").read_text(encoding="utf-8")
         body = pages.paragraphs(caption) + pages.table(reading.read_table(tables / f"{name}.csv"))
@@ -87,7 +95,7 @@ def write_pages(tables: Path, captions: Path, out: Path, spec: Spec) -> None:
 
 def remove_others(folder: Path, spec: Spec) -> None:
     """Removes figures that an earlier run drew, and that the study no longer has."""
-    for path in sorted(folder.glob("*.[ph]*")):
+    for path in sorted(folder.glob("*.[pgh]*")):
         drawn = any(path.stem == kind or path.stem.startswith(f"{kind}_") for kind in spec["kinds"])
         if drawn and path.stem not in spec["figures"]:
             path.unlink()
@@ -107,14 +115,18 @@ def in_processes(work: Callable[[str], str], names: Iterable[str]) -> Iterator[s
 
 
 def draw(tables: Path, out: Path, spec: Spec, name: str) -> str:
-    """Draws one figure, and gives its name back."""
+    """Draws one figure, and what moves of it, and gives its name back."""
     style.use()
     look = looks(method for e in spec["experiments"].values() for method in e["methods"])
     own = spec["figures"][name]
-    module, _, function = own["draw"].partition(".")
-    figure: Figure = getattr(MODULES[module], function)(tables, spec, look, own["experiment"])
-    style.save(figure, out / name)
-    plt.close(figure)
+    for kind, save in (("draw", style.save), ("moves", style.save_moving)):
+        if kind in own:
+            module, _, function = own[kind].partition(".")
+            save(
+                getattr(MODULES[module], function)(tables, spec, look, own["experiment"]),
+                out / name,
+            )
+            plt.close("all")
     return name
 
 

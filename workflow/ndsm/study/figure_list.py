@@ -6,6 +6,10 @@ A new figure is one function in a module of ``ndsm.report`` and one line here.
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from numpy.random import default_rng
+
+from ndsm.data.datasets import DATASETS
+from ndsm.study.methods import trained
 from ndsm.study.plan import along, frontiers, is_latent, jobs
 from ndsm.study.stacks import Study
 
@@ -24,11 +28,13 @@ class Kind:
         draw: its module and function in ``ndsm.report``.
         shows: what it shows, in words.
         of: whether a study has it, or of an experiment with its name.
+        moves: what makes an animation of it besides, as of ``draw``, if anything does.
     """
 
     draw: str
     shows: str
     of: Callable[..., bool]
+    moves: str = ""
 
 
 @dataclass(frozen=True)
@@ -39,13 +45,14 @@ class Figure:
         name: of its files.
         caption: name of its caption in workflow/report, and of its kind.
         labels: what it shows, as columns of the report.
-        draw: what draws it, as of ``Kind``.
+        draw, moves: what draws it, as of ``Kind``.
     """
 
     name: str
     caption: str
     labels: dict[str, str]
     draw: str
+    moves: str = ""
 
 
 def varied(study: Study, experiment: str) -> dict[str, dict[str, float]]:
@@ -63,6 +70,14 @@ def _has_classes(study: Study, experiment: str) -> bool:
     return "shares" in settings["dataset"] and "class_tv" in settings["metrics"]
 
 
+def _has_planar_modes(study: Study, experiment: str) -> bool:
+    settings = study["experiments"][experiment]
+    law = DATASETS[settings["dataset"]["name"]].law
+    planar = law is not None and law().sample(1, default_rng(0))[0].shape[1] == 2
+    learned = trained(study, experiment) and {"kl", "mode_shape"} <= {*settings["metrics"]}
+    return planar and bool(learned)
+
+
 def _has_frontier(study: Study, experiment: str) -> bool:
     budgets = along(study, experiment, "training", "evaluations")
     return experiment in frontiers(study) and len(budgets) > 1
@@ -74,6 +89,7 @@ KINDS = {
     "learning_curve": Kind(
         "metric_figures.learning_curve", "metrics against training size", _several_sizes
     ),
+    "modes": Kind("mode_figures.modes", "modes of the samples and of the law", _has_planar_modes),
     "seeds": Kind(
         "metric_figures.seeds",
         "metrics of every seed",
@@ -105,6 +121,7 @@ SINGLE = {
         "sample_figures.forward_process",
         "the noising process",
         lambda study: bool(jobs(study, "forward")),
+        moves="animations.forward_process",
     ),
     "variance": Kind(
         "metric_figures.variance",
@@ -130,5 +147,6 @@ def figures(study: Study) -> list[Figure]:
     for name, kind in SINGLE.items():
         if kind.of(study):
             job = jobs(study, SIDE[name])[0] if name in SIDE else {"experiment": "all"}
-            shown.append(Figure(name, name, job | {"shows": kind.shows}, kind.draw))
+            labels = job | {"shows": kind.shows}
+            shown.append(Figure(name, name, labels, kind.draw, kind.moves))
     return shown

@@ -19,6 +19,7 @@ from ndsm.study.plan import (
     bases,
     example_of,
     forward_drifts,
+    forward_methods,
     forward_part,
     frontiers,
     is_latent,
@@ -112,12 +113,7 @@ def spec(study: Study, stage: str, **wildcards: str) -> dict[str, Any]:
             data = reach.settings(study, "data", own["experiment"])
             return data | own | {"fit": fits[own["drift"]]}
         case "forward":
-            name = study["forward"]["experiment"]
-            part = parts(study, name)[forward_part(study)]
-            own, drifts = study["experiments"][name], forward_drifts(study)
-            given = reach.settings(study, "data", name) | study["forward"] | drifts
-            given |= {"fits": {drift: own["drifts"][drift] for drift in drifts.values()}}
-            return given | {"seed": 0, "process": own["process"], "replicas": part}
+            return _forward_spec(study)
         case "classifier":
             example = study["experiments"][example_of(study, wildcards["images"])]
             own = example["dataset"].items()
@@ -189,6 +185,7 @@ def _figures(study: Study) -> dict[str, dict[str, str]]:
     return {
         figure.name: {
             "draw": figure.draw,
+            **({"moves": figure.moves} if figure.moves else {}),
             "experiment": figure.labels["experiment"],
             "caption": figure.caption,
             "title": f"{figure.labels['experiment']}: {figure.labels['shows']}",
@@ -207,6 +204,20 @@ def _frontiers(study: Study) -> dict[str, Any]:
         }
         for e in frontiers(study)
     }
+
+
+def _forward_spec(study: Study) -> dict[str, Any]:
+    """What the forward process is given: its two drifts, and the methods that lead back."""
+    name = study["forward"]["experiment"]
+    own, drifts = study["experiments"][name], forward_drifts(study)
+    given = reach.settings(study, "data", name) | study["forward"] | drifts
+    given |= {"fits": {drift: own["drifts"][drift] for drift in drifts.values()}}
+    methods = {
+        process: reach.settings(study, "train", name, method=method)
+        for process, method in forward_methods(study).items()
+    }
+    given |= {"seed": 0, "process": own["process"], "methods": methods}
+    return given | {"replicas": parts(study, name)[forward_part(study)]}
 
 
 def _part_spec(study: Study, stage: str, experiment: str, **wildcards: str) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import Any
 from ndsm.data.datasets import DATASETS
 from ndsm.study import reach
 from ndsm.study.configuration import is_image
-from ndsm.study.methods import merge, null_of, trained
+from ndsm.study.methods import SIMULATED, merge, null_of, trained
 from ndsm.study.stacks import Study, codes, parts, twins
 from ndsm.vocabulary import CEILING, FLOOR, UNTRAINED
 
@@ -38,6 +38,25 @@ def forward_drifts(study: Study) -> dict[str, str]:
     fits = study["experiments"][shown["experiment"]]["drifts"]
     linear = next(name for name, drift in fits.items() if drift["fit"] == "ou")
     return {"fitted": shown["drift"], "linear": linear}
+
+
+def forward_methods(study: Study) -> dict[str, str]:
+    """The methods whose networks lead back, of the fitted process (gmm) and of the linear one (ou).
+
+    Of those that learn from it, and know no other mixture, one that a primary comparison names, or
+    else the first. None if one of the two has none. In alphabetical order, as in a job's JSON.
+    """
+    e, drifts = study["forward"]["experiment"], forward_drifts(study)
+    asked = [own for own in study.get("primary", {}).values() if own["experiment"] == e]
+    named = [own.get(key) for own in asked for key in ("method", "baseline")]
+    found: dict[str, str] = {}
+    for process, which in (("gmm", "fitted"), ("ou", "linear")):
+        for name in [*named, *trained(study, e)]:
+            own = study["methods"].get(name, {})
+            alike = own.get("drift") == drifts[which] and own["objective"] in SIMULATED
+            if alike and "known" not in own and name in trained(study, e):
+                found.setdefault(process, name)
+    return found if len(found) == 2 else {}
 
 
 def images_of(study: Study, experiment: str) -> str:
