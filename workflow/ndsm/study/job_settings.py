@@ -8,7 +8,7 @@ import json
 from typing import Any
 
 from ndsm.artefacts.files import digest
-from ndsm.study import reach
+from ndsm.study import own_study, reach
 from ndsm.study.code_dependencies import digests
 from ndsm.study.configuration import ConfigError
 from ndsm.study.figure_list import KINDS, PAGES, SINGLE, figures, varied
@@ -91,20 +91,33 @@ def spec(study: Study, stage: str, **wildcards: str) -> dict[str, Any]:
                 },
             }
         case "claims":
-            keys = [key for key in ("study", "scale", "claim", "verdict") if key in study]
+            keys = ("study", "scale", "claim", "claims", "verdict")
             given = {"primary": study.get("primary", {}), "secondary": study.get("secondary", [])}
             given |= {"frontiers": _frontiers(study)}
             made = {"settings": settings_digest(study), "code": digests()}
             given |= {"options": wildcards.get("options", ""), "made_from": made}
-            return {key: study[key] for key in keys} | given
+            return {key: study[key] for key in keys if key in study} | given
         case "figures":
-            return {key: study[key] for key in ("study", "verdict")} | {
+            keys = ("study", "claims", "verdict")
+            return {key: study[key] for key in keys if key in study} | {
                 "pages": PAGES,
                 "experiments": {name: _drawn(study, name) for name in study["experiments"]},
                 "frontiers": _frontiers(study),
                 "varied": {e: varied(study, e) for e in bases(study)},
                 "figures": _figures(study),
                 "kinds": [*KINDS, *SINGLE],
+            }
+        case "verdict":
+            name = own_study.EXPERIMENT
+            own = study["experiments"][name]
+            keys = ("n_train", "dataset")
+            return {key: own[key] for key in keys} | {
+                "study": study["study"],
+                "experiment": name,
+                "methods": [m for m in own["methods"] if not m.endswith(UNTRAINED)],
+                "parts": len(parts(study, name)),
+                "verdict": study["verdict"],
+                "choices": own_study.choices(study),
             }
         case "gradients":
             own = study["gradients"]
