@@ -258,7 +258,7 @@ def _notes(names: Sequence[str], points: Array) -> Iterator[str]:
             "distance more, or leave such columns out."
         )
     correlation = np.triu(np.abs(np.corrcoef(points, rowvar=False)), 1)
-    i, j = np.unravel_index(correlation.argmax(), correlation.shape)
+    i, j = divmod(int(correlation.argmax()), len(names))
     if correlation[i, j] > ALIKE or np.isclose(correlation[i, j], 1):
         yield (
             f"Columns {names[i]!r} and {names[j]!r} have the correlation {correlation[i, j]:.5f}: "

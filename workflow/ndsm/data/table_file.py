@@ -29,8 +29,8 @@ LOOKED_AT = 50  # lines of these
 SEPARATORS = ("\t", ";", "|", ",")  # in this order: a comma may be a decimal sign
 NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*")
 # What readers raise on a damaged file.
-DAMAGED = (ValueError, EOFError, KeyError, TypeError, SyntaxError, OverflowError)
-DAMAGED += (NotImplementedError, RuntimeError)
+DAMAGED: tuple[type[Exception], ...] = (ValueError, EOFError, KeyError, TypeError, SyntaxError)
+DAMAGED += (OverflowError, RuntimeError, zipfile.BadZipFile)
 WITH_COMMA = re.compile(r"\s*[+-]?\d*,\d+([eE][+-]?\d+)?\s*")
 
 
@@ -91,7 +91,7 @@ def _one_line(path: Path) -> Iterator[None]:
         if problem.errno in (errno.ENOMEM, errno.EIO):
             raise
         raise Refused(f"{path}: cannot be read ({problem.strerror or problem})") from None
-    except (*DAMAGED, pd.errors.ParserWarning, zipfile.BadZipFile) as problem:
+    except (*DAMAGED, pd.errors.ParserWarning) as problem:
         said = " ".join(str(problem).split())[:120] or type(problem).__name__
         raise Refused(f"{path}: cannot be read as a table ({said}); repair the file") from None
 

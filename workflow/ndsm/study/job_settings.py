@@ -91,15 +91,14 @@ def spec(study: Study, stage: str, **wildcards: str) -> dict[str, Any]:
                 },
             }
         case "claims":
-            keys = ("study", "scale", "claim", "claims", "verdict")
+            keys = ["study", "scale", "claim", "claims", "verdict"]
             given = {"primary": study.get("primary", {}), "secondary": study.get("secondary", [])}
             given |= {"frontiers": _frontiers(study)}
             made = {"settings": settings_digest(study), "code": digests()}
             given |= {"options": wildcards.get("options", ""), "made_from": made}
             return {key: study[key] for key in keys if key in study} | given
         case "figures":
-            keys = ("study", "claims", "verdict")
-            return {key: study[key] for key in keys if key in study} | {
+            return {key: study[key] for key in ("study", "verdict")} | {
                 "pages": PAGES,
                 "experiments": {name: _drawn(study, name) for name in study["experiments"]},
                 "frontiers": _frontiers(study),
@@ -108,16 +107,16 @@ def spec(study: Study, stage: str, **wildcards: str) -> dict[str, Any]:
                 "kinds": [*KINDS, *SINGLE],
             }
         case "verdict":
-            name = own_study.EXPERIMENT
-            own = study["experiments"][name]
-            keys = ("n_train", "dataset")
-            return {key: own[key] for key in keys} | {
+            own = study["experiments"][own_study.EXPERIMENT]
+            return {key: own[key] for key in ("n_train", "dataset")} | {
                 "study": study["study"],
-                "experiment": name,
+                "experiment": own_study.EXPERIMENT,
                 "methods": [m for m in own["methods"] if not m.endswith(UNTRAINED)],
-                "parts": len(parts(study, name)),
+                "parts": len(parts(study, own_study.EXPERIMENT)),
                 "verdict": study["verdict"],
                 "choices": own_study.choices(study),
+                "columns": [*own_study.table_of(study).columns],
+                "notes": [*own_study.table_of(study).notes],
             }
         case "gradients":
             own = study["gradients"]

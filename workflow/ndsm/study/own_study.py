@@ -105,11 +105,15 @@ def sizes_of(pool: int) -> list[int]:
     return [n for n in (round(share * there) for share in SHARES) if n >= FEWEST]
 
 
+def table_of(study: Study) -> own_table.OwnTable:
+    """The table of a resolved study."""
+    return own_table.read(study["experiments"][EXPERIMENT]["dataset"])
+
+
 def choices(study: Study) -> list[str]:
     """What was chosen and why, a sentence each, of a resolved study of a table."""
     own = study["experiments"][EXPERIMENT]
-    table, pool = own_table.read(own["dataset"]), own_table.pool_size(own["dataset"])
-    rows, d = table.points.shape
+    pool, (rows, d) = own_table.pool_size(own["dataset"]), table_of(study).points.shape
     held_out = min(rows - pool, own_table.HELD_OUT)
     sizes, training = ", ".join(map(str, own["n_train"])), own["training"]
     drifts, tuned = own["drifts"], "clusters16" if own["n_train"][-1] >= MANY else "breast_cancer"
