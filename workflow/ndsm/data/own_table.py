@@ -230,8 +230,8 @@ def _numbers(path: Path, whole: "pd.DataFrame") -> Array:
 def _refuse_constant(path: Path, names: Sequence[str], points: Array, pool: Array) -> None:
     """Refuses columns that are one value in the rows to train on."""
     size = np.maximum(np.abs(points[pool]).max(0), np.finfo(float).tiny)
-    flat = np.flatnonzero(points[pool].std(0) <= 1e-9 * size)
-    if len(flat):
+    flat = np.flatnonzero(points[pool].std(0) <= 1e-9 * size).tolist()
+    if flat:
         given = f"{_named([names[k] for k in flat])} {'is' if len(flat) == 1 else 'are'} constant"
         raise Refused(f"{path}: {given} in the rows to train on; leave out such columns")
 

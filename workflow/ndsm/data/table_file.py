@@ -28,9 +28,6 @@ HEAD = 2**20  # bytes of a text that its form is guessed from
 LOOKED_AT = 50  # lines of these
 SEPARATORS = ("\t", ";", "|", ",")  # in this order: a comma may be a decimal sign
 NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*")
-# What readers raise on a damaged file.
-DAMAGED: tuple[type[Exception], ...] = (ValueError, EOFError, KeyError, TypeError, SyntaxError)
-DAMAGED += (OverflowError, RuntimeError, zipfile.BadZipFile)
 WITH_COMMA = re.compile(r"\s*[+-]?\d*,\d+([eE][+-]?\d+)?\s*")
 
 
@@ -82,7 +79,7 @@ def _one_line(path: Path) -> Iterator[None]:
             # the first for names of rows.
             warnings.simplefilter("error", pd.errors.ParserWarning)
             yield
-    except Refused:
+    except (Refused, MemoryError):
         raise
     except (UnicodeError, csv.Error) as problem:
         what = "is no text in UTF-8" if isinstance(problem, UnicodeError) else f"({problem})"
@@ -91,7 +88,7 @@ def _one_line(path: Path) -> Iterator[None]:
         if problem.errno in (errno.ENOMEM, errno.EIO):
             raise
         raise Refused(f"{path}: cannot be read ({problem.strerror or problem})") from None
-    except (*DAMAGED, pd.errors.ParserWarning) as problem:
+    except Exception as problem:  # what readers raise on a damaged file has no class in common
         said = " ".join(str(problem).split())[:120] or type(problem).__name__
         raise Refused(f"{path}: cannot be read as a table ({said}); repair the file") from None
 

@@ -1,7 +1,9 @@
 """What a study of one's own table says, in sentences for somebody who has not read the paper.
 
 Every sentence is computed. A difference counts as one where the corrected p-value of the seeds is
-below the level and the interval of ``row_gaps`` is on one side of zero, and else as none.
+below the level, the interval of ``row_gaps`` is on one side of zero, and the better method is
+better than one Gaussian: of methods that are not, none has found a structure, and they differ only
+in how much they lose by fitting noise. Else it counts as none.
 """
 
 from collections.abc import Mapping
@@ -24,6 +26,7 @@ WORDS = {
     "dsm": "plain score matching, linear noise",
     "dsm_mixture": "linear noise, the mixture known to the network",
     "ndsm_cv": "nonlinear noise, the paper's method",
+    "one Gaussian": "no structure: mean and shrunk covariance of the rows",
     "ndsm_flow": "nonlinear noise in one jump, this study's variant",
 }
 # Of each claim the question, and what to say if the method wins, if it loses, if neither.
@@ -35,6 +38,7 @@ QUESTIONS = {
 SAID = {1: "Yes", -1: "No, it is worse", 0: "No difference was found"}
 PLAIN = "dsm"
 MIXTURES = {"mixture": "The mixture alone", "gmm": "The one behind the noise"}  # by their drifts
+GAUSSIAN = "one Gaussian"  # no method of the study: Ledoit and Wolf's covariance
 DISTANCE = "energy_distance"
 
 
@@ -45,8 +49,8 @@ class Study:
     Attributes:
         sizes: training sizes, in their order.
         methods: their names.
-        log_prob: by method and size the log-densities of held-out rows (seeds, rows), with nan
-            where a seed was not asked about a row.
+        log_prob: by method, ``GAUSSIAN`` among them, and size the log-densities of held-out rows
+            (seeds, rows), with nan where a seed was not asked about a row.
         metrics: tidy metrics of the study.
         claims: its claims table.
         cost: what each method costs.
@@ -77,6 +81,16 @@ class Study:
             rows = rows[rows.n_train == (n_train or self.most)]
         return float(rows.value.mean())
 
+    def found(self, ours: str, theirs: str, p_adjusted: float) -> int:
+        """1 where a method is better than another, -1 where it is worse, 0 where neither."""
+        outcome = verdict_of(self.gap(ours, theirs), p_adjusted, self.level)
+        return outcome * self.structured(ours if outcome > 0 else theirs)
+
+    def structured(self, method: str) -> bool:
+        """Whether a method is better than one Gaussian."""
+        found = self.gap(method, GAUSSIAN)
+        return verdict_of(found, found.p_value, self.level) > 0
+
     def gap(self, ours: str, theirs: str, n_train: int | None = None) -> Gap:
         """The gain of a method over another at a size."""
         n = n_train or self.most
@@ -100,24 +114,35 @@ def answers(study: Study) -> list[tuple[str, str]]:
 
 def headline(study: Study) -> str:
     """The three claims in a sentence."""
-    decided = study.claims[study.claims.role == PRIMARY]
+    decided, best = study.claims[study.claims.role == PRIMARY], ranked(study)[0]
+    if not study.structured(best):
+        return f"**No difference was found.** {_plain(study, best)}"
     outcomes = {row.id: _outcome(study, row) for row in decided.itertuples()}
     if not any(outcomes.values()):
-        return "**No difference was found** between the methods that the claims compare."
+        found = "**No difference was found** in any of the three comparisons that were declared."
+        return f"{found} {_standing(study, ranked(study))}"
     words = {
         "D1": "structure {} against plain score matching",
         "D2": "the network {} against the mixture alone",
         "D3": "nonlinear noise {} against linear noise with the same mixture",
     }
     verbs = {1: "helps", -1: "hurts", 0: "makes no difference that was found"}
-    return "On these data " + "; ".join(
-        words[id_].format(f"**{verbs[outcome]}**") for id_, outcome in outcomes.items()
-    ) + "."  # fmt: skip
+    said = [words[id_].format(f"**{verbs[outcome]}**") for id_, outcome in outcomes.items()]
+    return f"On these data {'; '.join(said)}. {_standing(study, ranked(study))}"
+
+
+def _plain(study: Study, best: str) -> str:
+    """That no method is better than one Gaussian."""
+    return (
+        "No method could be shown to be better than one Gaussian, so that none has found a "
+        f"structure: the best, `{best}`, gains {_interval(study.gap(best, GAUSSIAN))} nats a row "
+        "over it."
+    )
 
 
 def _outcome(study: Study, row: Any) -> int:
     """1, -1 or 0 for a primary comparison: by the corrected p-value of its claim."""
-    return verdict_of(study.gap(row.method, row.baseline), row.p_adjusted, study.level)
+    return study.found(row.method, row.baseline, row.p_adjusted)
 
 
 def _claim(study: Study, row: pd.Series) -> str:
@@ -126,13 +151,19 @@ def _claim(study: Study, row: pd.Series) -> str:
     ours, theirs = (study.mean("nll", name) for name in (row.method, row.baseline))
     near, far = (study.mean(DISTANCE, name) for name in (row.method, row.baseline))
     null = study.mean("nll", row.method + UNTRAINED)
+    floor = study.metrics[
+        (study.metrics.method == FLOOR) & (study.metrics.metric == DISTANCE)
+    ].value
+    rows = study.log_prob[row.method, study.most].shape[1]
+    apart = verdict_of(found, row.p_adjusted, study.level) != 0 and not outcome
+    why = " Neither is better than one Gaussian: they differ in what they lose by fitting noise."
     return (
-        f"**{SAID[outcome]}.** With {study.most} training rows `{row.method}` "
-        f"({WORDS[row.method]}) gains {_interval(found)} nats a held-out row over "
-        f"`{row.baseline}` ({WORDS[row.baseline]}); {_p(row.p_adjusted)} after correction. Mean "
-        f"−log p: {ours:.2f} against {theirs:.2f}, and {null:.2f} before the network is trained "
-        f"(null). Energy distance: {near:.4f} against {far:.4f}; real data have "
-        f"{study.mean(DISTANCE, FLOOR):.4f} (floor)."
+        f"**{SAID[outcome]}.**{why * apart} With {study.most} training rows `{row.method}` "
+        f"({WORDS[row.method]}) gains {_interval(found)} nats a row on {rows} "
+        f"held-out rows over `{row.baseline}` ({WORDS[row.baseline]}); {_p(row.p_adjusted)} after "
+        f"correction. Mean −log p: {ours:.2f} against {theirs:.2f}, and {null:.2f} before the "
+        f"network is trained (null). Energy distance: {near:.4f} against {far:.4f}; real rows have "
+        f"{floor.mean():.4f} ± {floor.std():.4f} (floor)."
     )
 
 
@@ -152,22 +183,30 @@ def ranked(study: Study) -> list[str]:
 
 
 def _best(study: Study, order: list[str]) -> str:
-    """What can be said of the best method."""
+    """What can be said of the best method, and of the second."""
+    best, second = order[:2]
+    return (
+        f"`{best}` ({WORDS[best]}) has the least mean −log p, {study.mean('nll', best):.2f}. Over "
+        f"the second, `{second}`, it gains {_interval(study.gap(best, second))} nats a row. "
+        f"{_standing(study, order)}"
+    )
+
+
+def _standing(study: Study, order: list[str]) -> str:
+    """From which methods the best one can be told, p-values corrected for their number."""
     best, others = order[0], order[1:]
+    if not study.structured(best):
+        return f"**No difference was found.** {_plain(study, best)}"
     gaps = {name: study.gap(best, name) for name in others}
     adjusted = holm(pd.Series({name: each.p_value for name, each in gaps.items()}))
-    alike = [m for m in others if verdict_of(gaps[m], adjusted[m], study.level) != 1]
-    text = (
-        f"`{best}` ({WORDS[best]}) has the least mean −log p, {study.mean('nll', best):.2f}. Over "
-        f"the second, `{others[0]}`, it gains {_interval(gaps[others[0]])} nats a row; "
-        f"{_p(adjusted[others[0]])}. "
+    apart = [name for name in others if study.found(best, name, adjusted[name]) == 1]
+    if not apart:
+        return f"**No difference was found** between the best, `{best}`, and any other method."
+    told = ", ".join(f"`{name}`" for name in apart)
+    alike = ", ".join(f"`{name}`" for name in others if name not in apart)
+    return f"The best, `{best}`, can be told from {told}" + (
+        f"; not from {alike}." if alike else "."
     )
-    if not alike:
-        return text + "It can be told from all others."
-    if len(alike) == len(others):
-        return text + "**No difference was found** between it and any other method."
-    names = ", ".join(f"`{name}`" for name in alike)
-    return text + f"It cannot be told from {names}; it can from the others."
 
 
 def _components(study: Study) -> str:
@@ -229,10 +268,17 @@ def table(study: Study) -> pd.DataFrame:
                 "method": method,
                 "in words": WORDS[method],
                 "−log p": f"{own.mean():.3f} ± {own.std():.3f}",
-                "its null": f"{study.mean('nll', null):.3f}" if has_null else "",
+                "null −log p": f"{study.mean('nll', null):.3f}" if has_null else "",
                 "energy distance": f"{study.mean(DISTANCE, method):.4f}",
-                "null's distance": f"{study.mean(DISTANCE, null):.4f}" if has_null else "",
+                "null distance": f"{study.mean(DISTANCE, null):.4f}" if has_null else "",
                 "floor": f"{study.mean(DISTANCE, FLOOR):.4f}",
             }
         )
-    return pd.DataFrame(rows).sort_values("−log p", key=lambda c: c.str.split().str[0].map(float))
+    gaussian = np.nanmean(study.log_prob[GAUSSIAN, study.most], 1)
+    text = f"{-gaussian.mean():.3f} ± {gaussian.std():.3f}"
+    rows.append({"method": GAUSSIAN, "in words": WORDS[GAUSSIAN], "−log p": text})
+    return (
+        pd.DataFrame(rows)
+        .fillna("")
+        .sort_values("−log p", key=lambda c: c.str.split().str[0].map(float))
+    )

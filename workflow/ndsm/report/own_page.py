@@ -8,6 +8,7 @@ from typing import Any
 from ndsm.report import own_answers, pages
 from ndsm.report.own_answers import Study
 from ndsm.report.pairs_figure import MOST
+from ndsm.report.row_gaps import LEAST
 
 READING = [
     "A *model* gives every row a probability density. −log p is its mean over held-out rows, which "
@@ -19,10 +20,11 @@ READING = [
     "real data. The *null* of a method is its own model before the network is trained: what it is "
     "better by, the network has learned.",
     "An interval has a confidence of {confidence}. It is the wider one of two, over seeds, and "
-    "over seeds and held-out rows together. A difference is called one if its p-value (a paired t test "
-    "over seeds, corrected for the questions asked together) is below {level:g} and its interval "
-    "is on one side of zero. *No difference was found* does not say that there is none. "
-    "`claims.md` asks the seeds alone.",
+    "over seeds and held-out rows together. A difference is called one if its p-value (a paired t "
+    "test over seeds, corrected for the questions asked together) is below {level:g}, its interval "
+    "is on one side of zero, it is {least:g} nats or more, and the better of the two is better "
+    "than *one Gaussian* with the rows' mean and covariance (Ledoit and Wolf's). *No difference "
+    "was found* does not say that there is none. `claims.md` asks the seeds alone.",
     "Every network had the same fixed budget, and settings that were tuned on other data. Another "
     "budget or tuning may change who is best.",
 ]
@@ -35,7 +37,7 @@ CAPTION = (
 def _parts(spec: dict[str, Any]) -> list[tuple[str, list[str]]]:
     """The sections after the answers: a title, paragraphs or items."""
     level = spec["verdict"]["level"]
-    words = {"confidence": f"{100 * (1 - level):g} %", "level": level}
+    words = {"confidence": f"{100 * (1 - level):g} %", "level": level, "least": LEAST}
     return [
         ("How to read it", [text.format(**words) for text in READING]),
         ("What was chosen, and why", spec["choices"]),

@@ -15,6 +15,7 @@ from ndsm.report.verdict import DIFFERENCE, compare
 from ndsm.vocabulary import SEED
 
 RESAMPLES = 2000
+LEAST = 0.01  # nats a row: less is called no difference, however sure
 Array = NDArray[np.float64]
 
 
@@ -58,6 +59,6 @@ def gap(ours: Array, theirs: Array, level: float) -> Gap:
 
 def verdict_of(found: Gap, p_adjusted: float, level: float) -> int:
     """1 if the gain is real, -1 if the loss is, 0 if neither can be said."""
-    if not p_adjusted < level:
+    if not (p_adjusted < level and abs(found.mean) >= LEAST):
         return 0
     return int(found.low > 0) - int(found.high < 0)

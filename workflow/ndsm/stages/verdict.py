@@ -9,11 +9,14 @@ from typing import Annotated, Any
 
 import numpy as np
 import typer
+from scipy.stats import multivariate_normal
+from sklearn.covariance import LedoitWolf
 
 from ndsm.artefacts import files, reading
 from ndsm.artefacts.metric_table import COLUMNS
+from ndsm.data.training_subset import training_subset
 from ndsm.report import own_answers, own_page, pairs_figure, style
-from ndsm.report.own_answers import MIXTURES, PLAIN, Study, ranked
+from ndsm.report.own_answers import GAUSSIAN, MIXTURES, PLAIN, Study, ranked
 from ndsm.vocabulary import likelihood_points
 
 Spec = dict[str, Any]
@@ -27,18 +30,18 @@ def main(
         dict,
         typer.Option(
             parser=json.loads,
-            help="study, experiment, dataset, n_train, methods, parts, verdict, choices, columns, "
-            "notes",
+            help="study, experiment, dataset, n_train, seeds, methods, parts, verdict, choices, "
+            "columns, notes",
         ),
     ],
 ) -> None:
     """Answers the questions of who has a table, and draws its columns beside samples."""
     data = results / "data" / f"{spec['experiment']}.safetensors"
-    arrays = reading.read_arrays(data, {"held_out": "m d", "mean": "d"}, spec)
+    arrays = reading.read_arrays(data, {"held_out": "m d", "pool": "n d", "mean": "d"}, spec)
     study = Study(
         sizes=spec["n_train"],
         methods=spec["methods"],
-        log_prob=log_densities(results, spec, arrays["held_out"].shape),
+        log_prob=log_densities(results, spec, arrays["held_out"].shape) | gaussian(arrays, spec),
         metrics=reading.read_table(shown / "tables" / "metrics.csv", COLUMNS),
         claims=reading.read_table(shown / "claims.csv", ["role", "p_adjusted"]),
         cost=reading.read_table(shown / "tables" / "cost.csv", ["drift_seconds"]),
@@ -80,6 +83,18 @@ def log_densities(
                 row[likelihood_points(seed, *held_out)] = values
                 found.setdefault((method, n_train), {})[seed] = row
     return {key: np.stack([by[seed] for seed in sorted(by)]) for key, by in found.items()}
+
+
+def gaussian(arrays: dict[str, np.ndarray], spec: Spec) -> dict[tuple[str, int], np.ndarray]:
+    """The same of one Gaussian fitted to each replica's rows, at the largest size."""
+    n_train, held_out, rows = spec["n_train"][-1], arrays["held_out"], list[np.ndarray]()
+    for seed in range(spec["seeds"]):
+        x = training_subset(arrays, n_train, seed).astype(float)
+        law = multivariate_normal(x.mean(0), LedoitWolf().fit(x).covariance_)
+        asked = likelihood_points(seed, *held_out.shape)
+        rows.append(np.full(len(held_out), np.nan))
+        rows[-1][asked] = law.logpdf(held_out[asked])
+    return {(GAUSSIAN, n_train): np.stack(rows)}
 
 
 def components(results: Path, spec: Spec) -> dict[tuple[str, int], list[int]]:

@@ -111,6 +111,7 @@ def spec(study: Study, stage: str, **wildcards: str) -> dict[str, Any]:
             return {key: own[key] for key in ("n_train", "dataset")} | {
                 "study": study["study"],
                 "experiment": own_study.EXPERIMENT,
+                "seeds": own.get("seeds", study["seeds"]),
                 "methods": [m for m in own["methods"] if not m.endswith(UNTRAINED)],
                 "parts": len(parts(study, own_study.EXPERIMENT)),
                 "verdict": study["verdict"],
