@@ -162,9 +162,14 @@ def _claim(study: Study, row: pd.Series) -> str:
         f"({WORDS[row.method]}) gains {_interval(found)} nats a row on {rows} "
         f"held-out rows over `{row.baseline}` ({WORDS[row.baseline]}); {_p(row.p_adjusted)} after "
         f"correction. Mean −log p: {ours:.2f} against {theirs:.2f}, and {null:.2f} before the "
-        f"network is trained (null). Energy distance: {near:.4f} against {far:.4f}; real rows have "
-        f"{floor.mean():.4f} ± {floor.std():.4f} (floor)."
+        f"network is trained (null). Energy distance: {_four(near)} against {_four(far)}; real rows "
+        f"have {_four(floor.mean())} ± {_four(floor.std())} (floor)."
     )
+
+
+def _four(value: float) -> str:
+    """To four places, without a minus before zero."""
+    return f"{round(value, 4) + 0.0:.4f}"
 
 
 def _interval(found: Gap) -> str:
@@ -269,9 +274,9 @@ def table(study: Study) -> pd.DataFrame:
                 "in words": WORDS[method],
                 "−log p": f"{own.mean():.3f} ± {own.std():.3f}",
                 "null −log p": f"{study.mean('nll', null):.3f}" if has_null else "",
-                "energy distance": f"{study.mean(DISTANCE, method):.4f}",
-                "null distance": f"{study.mean(DISTANCE, null):.4f}" if has_null else "",
-                "floor": f"{study.mean(DISTANCE, FLOOR):.4f}",
+                "energy distance": _four(study.mean(DISTANCE, method)),
+                "null distance": _four(study.mean(DISTANCE, null)) if has_null else "",
+                "floor": _four(study.mean(DISTANCE, FLOOR)),
             }
         )
     gaussian = np.nanmean(study.log_prob[GAUSSIAN, study.most], 1)

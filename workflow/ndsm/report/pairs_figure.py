@@ -11,6 +11,7 @@ from ndsm.report.method_looks import looks
 from ndsm.report.style import WIDTH
 
 MOST, POINTS = 5, 500  # columns; points of each kind
+LONGEST = 18  # letters of a column's name
 DATA = "held-out data"
 
 
@@ -21,6 +22,11 @@ def chosen(x: np.ndarray) -> list[int]:
     variances, axes = np.linalg.eigh(np.cov(x, rowvar=False))
     explained = axes[:, -MOST:] ** 2 @ variances[-MOST:]
     return sorted(np.argsort(-explained, kind="stable")[:MOST].tolist())
+
+
+def shorten(name: str) -> str:
+    """A column's name as a narrow panel can have it."""
+    return name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…"
 
 
 def pairs(
@@ -42,19 +48,20 @@ def pairs(
         columns: their names.
     """
     names = [name for name in samples if str(name).startswith("x")]
-    kinds = {DATA: samples[samples.method == "data"]} | {
-        name: samples[(samples.method == name) & (samples.n_train == n_train)] for name in methods
-    }
+    own = samples[samples.n_train == n_train]
+    kinds = {name: own[own.method == name] for name in methods}
+    kinds |= {DATA: samples[samples.method == "data"]}  # drawn last, on top
     shown = chosen(kinds[DATA][names].to_numpy())
     parts = []
     for kind, rows in kinds.items():
         x = rows[names].to_numpy()[:POINTS, shown] * deviation[shown] + mean[shown]
-        parts.append(pd.DataFrame(x, columns=[columns[k] for k in shown]).assign(of=kind))
+        parts.append(pd.DataFrame(x, columns=[shorten(columns[k]) for k in shown]).assign(of=kind))
     frame = pd.concat(parts, ignore_index=True)
     look = looks(methods)
-    palette = {DATA: "0.55"} | {name: look[name].color for name in kinds if name != DATA}
-    grid = sns.PairGrid(frame, hue="of", palette=palette, corner=True, height=WIDTH / len(shown))
-    grid.map_lower(sns.scatterplot, s=5, alpha=0.5, linewidth=0)
+    palette = {name: look[name].color for name in methods} | {DATA: "black"}
+    size = {"corner": True, "diag_sharey": False, "height": WIDTH / len(shown)}
+    grid = sns.PairGrid(frame, hue="of", palette=palette, **size)
+    grid.map_lower(sns.scatterplot, s=5, alpha=0.4, linewidth=0)
     grid.map_diag(
         sns.histplot, element="step", fill=False, stat="density", common_norm=False, bins=20
     )
