@@ -10,6 +10,9 @@ STUDY ?= default
 MNIST_DIR ?=
 CLAIM ?=
 SCALE ?=
+# Of the study own: a table, and the column of its classes if it has one.
+DATA ?=
+LABEL ?=
 # Of the benchmark: its rows, all of them unless some are named.
 PART ?=
 # The first of these that runs; PYTHON=/path/to/python names another.
@@ -34,14 +37,16 @@ BIN := .venv/bin
 export PYTHONUTF8 := 1
 REFERENCE := $(STUDY)$(if $(SCALE),_$(SCALE))$(if $(CLAIM),/$(CLAIM))
 # Between spaces, for Snakemake strips quotes from a value's ends.
-FOLDER := $(call shell-text, $(call yaml-text,$(value MNIST_DIR)) )
-CONFIG := study=$(STUDY) $(if $(value MNIST_DIR),mnist_dir=$(FOLDER)) $(if $(CLAIM),claim=$(CLAIM)) \
-	$(if $(SCALE),scale=$(SCALE))
+option = $(if $(value $(1)),$(2)=$(call shell-text, $(call yaml-text,$(value $(1))) ))
+# Of the environment DATA may be another's.
+TABLE := $(if $(filter own,$(STUDY)),$(call option,DATA,data) $(call option,LABEL,label))
+CONFIG := study=$(STUDY) $(call option,MNIST_DIR,mnist_dir) $(TABLE) \
+	$(if $(CLAIM),claim=$(CLAIM)) $(if $(SCALE),scale=$(SCALE))
 SNAKEMAKE := $(BIN)/python -m snakemake --config $(CONFIG) --workflow-profile workflow/profiles/local
 # Without a graphics card torch's CPU build is enough, and a tenth of the download.
 TORCH_CPU := https://download.pytorch.org/whl/cpu
 
-.PHONY: help study smoke mnist figures report reference docs gallery touch test lint bench unlock clean
+.PHONY: help study smoke mnist own figures report reference docs gallery touch test lint bench unlock clean
 
 help: ## show this help
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "%-10s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -58,6 +63,12 @@ smoke: ## run the smoke study: every stage, tiny
 
 mnist: ## run the study of images, on MNIST; CLAIM=C9 for one claim alone
 	$(MAKE) study STUDY=mnist
+
+own: ## what structure does for a table of your own: DATA=my.csv, with classes LABEL=column
+	$(if $(value DATA),,$(call refuse,DATA,is no table; give one: make own DATA=my.csv))
+	$(MAKE) study STUDY=own
+	@echo
+	@echo "verdict  results/own/verdict.md"
 
 figures: .venv/installed ## draw the figures again from the stored tables
 	$(SNAKEMAKE) figures --allowed-rules figures --forcerun figures

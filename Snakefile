@@ -2,6 +2,7 @@
 #
 #   snakemake --cores all                          the study of config.yaml
 #   snakemake --cores all --config study=smoke     the study of workflow/studies/smoke.yaml
+#   snakemake --cores all --config study=own data=my.csv    a table of your own
 #   snakemake --cores all --configfile my.yaml     a study of your own
 #   snakemake --cores all figures                  figures only, from stored tables
 #   snakemake --cores 1 --touch --forceall         results copied here without .snakemake: nothing runs
@@ -18,12 +19,12 @@ WORKFLOW = os.path.join(os.fspath(workflow.current_basedir), "workflow")
 sys.path.insert(0, WORKFLOW)
 
 from ndsm.study import code_dependencies, configuration as settings, configuration_files
-from ndsm.study import figure_list, job_settings, methods, plan
+from ndsm.study import figure_list, job_settings, methods, own_study, plan
 
 settings.refuse_encoding()
 configuration_files.check(workflow.configfiles)
-# A file given by --configfile is a whole study: no other is merged with it.
-if "experiments" not in config:
+# A file given by --configfile is a whole study, or names a table: no other is merged with it.
+if "experiments" not in config and not ("data" in config and workflow.configfiles):
     study_file = settings.study_file(config.get("study", "default"))
     configuration_files.check([study_file])
 
@@ -45,6 +46,7 @@ include: "workflow/rules/forward.smk"
 include: "workflow/rules/aggregate.smk"
 include: "workflow/rules/claims.smk"
 include: "workflow/rules/figures.smk"
+include: "workflow/rules/verdict.smk"
 
 
 # Written by the rule figures; only `snakemake --report` reads it.
@@ -57,6 +59,7 @@ rule all:
         rules.aggregate.output,
         rules.claims.output,
         rules.figures.output,
+        verdict(rules.verdict.output),
 
 
 rule tables:

@@ -6,6 +6,11 @@ from snakemake.settings.types import DeploymentMethod
 STUDY = settings.resolve(config)
 GPU = int(STUDY["device"] == "cuda")  # graphics cards that a training job asks for
 
+# What was chosen for a table of the user's own, once.
+OWN = "data" in STUDY
+if OWN and workflow.is_main_process:
+    print(*own_study.choices(STUDY), sep="\n", file=sys.stderr)
+
 
 # Where tables, claims and figures go: those of one claim alone leave the whole study's as they are.
 SHOWN = "_".join([f"results/{STUDY['study']}", *([STUDY["claim"]] if "claim" in STUDY else [])])
@@ -190,6 +195,17 @@ def source_of(wildcards):
     experiment = wildcards.get("experiment") or plan.example_of(STUDY, wildcards.images)
     source = plan.source_of(STUDY, experiment)
     return ancient(f"<results>/{source}/{source}.safetensors") if source else []
+
+
+def table_file_of(wildcards):
+    """The user's own file, if the experiment's data are a table; braces in its name are its own."""
+    path = STUDY["experiments"][wildcards.experiment]["dataset"].get("path")
+    return [local(path)] if path else []
+
+
+def verdict(pages):
+    """The page of answers, of a study of the user's own table."""
+    return pages if OWN else []
 
 
 def forward_drift(which):

@@ -1,6 +1,7 @@
 rule data:
     input:
         source=source_of,
+        table=table_file_of,
         code=code("data"),
     output:
         data="<results>/data/{experiment}.safetensors",

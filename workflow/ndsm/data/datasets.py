@@ -1,4 +1,4 @@
-"""The data of the experiments: laws that can be drawn from at will, a table, handwritten digits.
+"""The data of the experiments: laws that can be drawn from at will, tables, handwritten digits.
 
 A file of data has these arrays (n points of d dimensions; images are rows of pixels in [0, 1]):
 
@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from ndsm.data import images
+from ndsm.data import images, own_table
 from ndsm.data.images import FLOOR_SETS, floor_sets, stream
 from ndsm.data.laws import Array, Law, clusters16, heavy_tails, pinwheel, rings, weighted_modes
 from ndsm.errors import Refused
@@ -101,11 +101,13 @@ class Dataset:
             its file.
         pool_size: points to train on, unless the parameters say otherwise.
         parameters: the names of its optional parameters.
+        needs: the names of those that it must have.
         image: whether its points are square greyscale images.
         source: the stage that fetches it, if any.
         held_out: number of held-out images.
         smallest_class: of equal shares, the images of the rarest class: to train on, held out.
         law: the distribution, if it is known.
+        counted: points to train on by the parameters, where only these tell.
     """
 
     arrays: Callable[[Mapping[str, Any], int, Path | None], dict[str, Array]]
@@ -116,6 +118,8 @@ class Dataset:
     held_out: int = 0
     smallest_class: tuple[int, int] = (0, 0)
     law: Callable[[], Law] | None = None
+    needs: tuple[str, ...] = ()
+    counted: Callable[[Mapping[str, Any]], int] | None = None
 
     @property
     def has_density(self) -> bool:
@@ -145,6 +149,13 @@ DATASETS = {
     "rings": _known(rings),
     "clusters16": _known(clusters16),
     "breast_cancer": Dataset(breast_cancer, TABLE_POOL),
+    "table": Dataset(
+        own_table.arrays,
+        0,
+        ("label", "columns"),
+        needs=("path",),
+        counted=own_table.pool_size,
+    ),
     "digits": Dataset(
         images.arrays,
         1000,
@@ -171,9 +182,12 @@ def pool_size(dataset: Mapping[str, Any], split: str = "test") -> int:
     Args:
         dataset: the name of a dataset and its parameters, as in the configuration.
         split: as for ``prepare``.
+
+    Raises:
+        Refused: a file of the user's own that cannot be used.
     """
     entry = DATASETS[dataset["name"]]
-    size = dataset.get("pool", entry.pool_size)
+    size = entry.counted(dataset) if entry.counted else dataset.get("pool", entry.pool_size)
     if shares := dataset.get("shares"):
         size = int(entry.smallest_class[0] / max(shares))
     return size - size // VALIDATION if split == "validation" else size
@@ -210,7 +224,7 @@ def prepare(
     if name not in DATASETS:
         raise Refused(f"dataset.name: {name!r} is unknown; allowed: {', '.join(DATASETS)}")
     for key in dataset:
-        allowed = ("name", *DATASETS[name].parameters)
+        allowed = ("name", *DATASETS[name].needs, *DATASETS[name].parameters)
         if key not in allowed:
             raise Refused(
                 f"dataset.{key}: {name} has no such parameter; allowed: {', '.join(allowed)}"

@@ -41,6 +41,7 @@ TITLES = {
 }
 NOT_RUN = "not run"
 VERDICTS = (SUPPORTED, CONTRADICTED, INCONCLUSIVE)
+COUNTS = "one two three four five six seven eight nine".split()
 COLOURS = {SUPPORTED: "#00618a", CONTRADICTED: "#b8400e", INCONCLUSIVE: "#6f6f6f"}
 PRIMARY, NULL, RIVAL, SECONDARY = "primary", "untrained", "rival", "secondary"
 CONTROL = "control"
@@ -53,6 +54,11 @@ def command(spec: dict[str, Any], out: Path) -> str:
     return " ".join(filter(None, words))
 
 
+def in_words(table: pd.DataFrame) -> dict[str, str]:
+    """The claims of a table by their ids: the paper's, or those of a study of one's own."""
+    return dict(zip(table.id, table.claim, strict=True))
+
+
 def summary(table: pd.DataFrame) -> str:
     """The answers of a claims table in short sentences, the sharper question first."""
 
@@ -60,6 +66,12 @@ def summary(table: pd.DataFrame) -> str:
         rows = table[(table.role == role) & (table.verdict == outcome) & table.p_value.notna()]
         return f"{len(rows)} ({', '.join(sorted(rows.id))})" if len(rows) else "none"
 
+    if not {*table.id} <= {*CLAIMS}:  # of a study of one's own
+        return (
+            f"Of the study's {(table.role == PRIMARY).sum()} claims {named(PRIMARY, SUPPORTED)} "
+            f"are supported, {named(PRIMARY, CONTRADICTED)} contradicted, "
+            f"{named(PRIMARY, INCONCLUSIVE)} inconclusive."
+        )
     rivals = table[table.role == RIVAL]
     untested = sorted(rivals.id[rivals.p_value.isna()])
     rest = f" {', '.join(untested)} cannot be tested." if untested else ""
@@ -76,7 +88,7 @@ def summary(table: pd.DataFrame) -> str:
 def answers(table: pd.DataFrame) -> list[list[str]]:
     """A row of text for each claim, as ``ANSWERS`` names them, of the claims table."""
     rows = []
-    for id_, words in CLAIMS.items():
+    for id_, words in in_words(table).items():
         own = table[table.id == id_]
         decides, null, rival = (own[own.role == role] for role in (PRIMARY, NULL, RIVAL))
         if decides.empty:
@@ -163,9 +175,13 @@ def reading(table: pd.DataFrame, spec: dict[str, Any]) -> list[str]:
     """How to read the verdicts, one paragraph each."""
     level, decided = spec["verdict"]["level"], (table.role == PRIMARY).sum()
     confidence = f"{100 * (1 - level):g} %"
+    claims = len(in_words(table))
+    paper = {*table.id} <= {*CLAIMS}
     return [
-        "The numbers are this study's own. It reproduces the claims of a paper's abstract, "
-        "not its figures, and none of the numbers is the paper's.",
+        "The numbers are this study's own. "
+        + "It reproduces the claims of a paper's abstract, not its figures, and " * paper
+        + ("none" if paper else "None")
+        + " of the numbers is the paper's.",
         "One comparison decides each claim (*primary*); the configuration declared it before the "
         "run. Two further questions stand beside it, with the same metric and size. Does the "
         "trained network *add to its own mixture*, that is, is it better than the same model "
@@ -183,7 +199,8 @@ def reading(table: pd.DataFrame, spec: dict[str, Any]) -> list[str]:
         "all untrained, of all rival and of all control ones, and of each claim's secondary ones, "
         "those with an untrained model apart. *detectable* is the smallest effect that these seeds "
         "would find four times in five, at the level that the "
-        "first of nine corrected comparisons has to pass.",
+        f"first of {COUNTS[claims - 1] if claims < 10 else claims} corrected comparisons has to "
+        "pass.",
         f"**supported**: the adjusted p is below {level} and the whole interval above zero. "
         f"**contradicted**: it is below {level} and the whole interval is below zero. "
         f"**inconclusive**: anything else; it is not evidence of no effect. Both conditions are "

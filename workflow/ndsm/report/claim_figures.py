@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from ndsm.artefacts.reading import read_table
 from ndsm.metrics.registry import DIFFERENCES
-from ndsm.report.claim_documents import COLOURS, NULL, PRIMARY, RIVAL, TITLES, amount
+from ndsm.report.claim_documents import COLOURS, NULL, PRIMARY, RIVAL, TITLES, amount, in_words
 from ndsm.report.method_looks import Look
 from ndsm.report.verdict import CONTRADICTED, INCONCLUSIVE, SUPPORTED
 from ndsm.vocabulary import BEST
@@ -54,7 +54,8 @@ def forest_of(table: pd.DataFrame) -> Figure:
         ids = list(dict.fromkeys(rows.id))
         for panel, role in zip(line, QUESTIONS, strict=True):
             _column(panel, rows[rows.role == role].set_index("id").reindex(ids), unit)
-        labels = [textwrap.fill(f"{id_}  {TITLES[id_]}", 17) for id_ in ids]
+        words = {id_: TITLES.get(id_, name) for id_, name in in_words(table).items()}
+        labels = [textwrap.fill(f"{id_}  {words[id_]}", 17) for id_ in ids]
         line[0].set(yticks=range(len(ids)), yticklabels=labels, ylim=(len(ids) - 0.5, -0.6))
         _limits(line[0], rows, 100 if unit == "%" else 1)
         line[1].set_xlabel(f"effect ({unit}) with its interval; to the right of zero is better")

@@ -14,6 +14,7 @@ from ndsm.report.claim_documents import (
     TITLES,
     answers,
     effect_of,
+    in_words,
     reading,
     summary,
 )
@@ -24,9 +25,10 @@ STAGES = "data drift train sample evaluate aggregate claims figures".split()
 def matrix(table: pd.DataFrame) -> str:
     """A row for each claim: its words, its verdict, the effect that decides it, as HTML."""
     lines = ["<table><tr><th>claim</th><th>verdict</th><th>effect (interval)</th></tr>"]
-    for id_, title in TITLES.items():
+    for id_, sentence in in_words(table).items():
         own = table[(table.id == id_) & (table.role == PRIMARY)]
-        words, whole = f"<b>{id_}</b> {html.escape(title)}", html.escape(CLAIMS[id_])
+        title, whole = html.escape(TITLES.get(id_, sentence)), html.escape(sentence)
+        words = f"<b>{id_}</b> {title}"
         if own.empty:
             found = f"<td>{NOT_RUN}</td><td></td>"
         else:
@@ -49,12 +51,15 @@ def front_page(table: pd.DataFrame, study: str, forest: Path) -> str:
     block = f'<div id="answers"><div>{matrix(table)}</div><div>{picture}</div></div>'
     raw = [f"   {line}" for line in block.splitlines()]
     title = "Nonlinear denoising score matching: do the claims hold?"
+    about = "tests the abstract of arXiv:2405.15625"
+    if not {*table.id} <= {*CLAIMS}:
+        about = "asks this of a table; `Verdict`_ answers in sentences"
     return "\n".join(
         [
             title,
             "=" * len(title),
             "",
-            f"Study *{study}* tests the abstract of arXiv:2405.15625. {summary(table)} An effect "
+            f"Study *{study}* {about}. {summary(table)} An effect "
             "above zero is in favour of the claim.",
             "",
             ".. raw:: html",
@@ -88,5 +93,5 @@ def claims_page(table: pd.DataFrame, spec: dict[str, Any]) -> str:
     run = table[table.verdict != NOT_RUN]
     for id_ in run.id.unique():
         own = run[run.id == id_].drop(columns=["id", "claim"]).dropna(axis=1, how="all")
-        body += [f"<h2>{id_}: {html.escape(CLAIMS[id_])}</h2>", pages.table(own)]
+        body += [f"<h2>{id_}: {html.escape(in_words(table)[id_])}</h2>", pages.table(own)]
     return pages.page(f"Claims: study {spec['study']}", "\n".join(body))

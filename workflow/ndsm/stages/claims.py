@@ -17,7 +17,7 @@ What the metrics of the comparisons are: ``comparisons``.
 
 import itertools
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -60,7 +60,8 @@ def main(
         name: reading.read_table(tables / f"{name}.csv", columns, spec)
         for name, columns in read_from(spec).items()
     }
-    table = evaluate(spec["primary"], spec["secondary"], with_derived(**read), **spec["verdict"])
+    asked, claims = (spec["primary"], spec["secondary"]), spec.get("claims", CLAIMS)
+    table = evaluate(*asked, with_derived(**read), **spec["verdict"], claims=claims)
     files.write_table(out, table, files.provenance(spec))
     files.write_text(out.with_suffix(".md"), markdown(table, spec, out))
     print(table[["role", "verdict"]].value_counts().to_string(), flush=True)
@@ -91,6 +92,7 @@ def evaluate(
     metrics: pd.DataFrame,
     level: float,
     resamples: int,
+    claims: Mapping[str, str] = CLAIMS,
 ) -> pd.DataFrame:
     """The claims table, ``COLUMNS``, in the order of the ids.
 
@@ -101,21 +103,22 @@ def evaluate(
         metrics: tidy metrics of the study.
         level: significance level.
         resamples: bootstrap resamples.
+        claims: what each id stands for.
 
     Raises:
         Refused: an unknown id, or a claim on values that the study does not have.
     """
     rows = []
     for role, claim in _comparisons(primary, secondary, metrics):
-        if claim["id"] not in CLAIMS:
-            raise Refused(f"claim id {claim['id']}: allowed are {', '.join(CLAIMS)}")
-        about = {"role": role, "claim": CLAIMS[claim["id"]], "verdict": ""}
+        if claim["id"] not in claims:
+            raise Refused(f"claim id {claim['id']}: allowed are {', '.join(claims)}")
+        about = {"role": role, "claim": claims[claim["id"]], "verdict": ""}
         rows.append(about | compared(claim, metrics, level, resamples))
-    missing = CLAIMS.keys() - {row["id"] for row in rows}
-    rows += [{"id": id_, "claim": CLAIMS[id_], "verdict": NOT_RUN} for id_ in missing]
+    missing = claims.keys() - {row["id"] for row in rows}
+    rows += [{"id": id_, "claim": claims[id_], "verdict": NOT_RUN} for id_ in missing]
     table = pd.DataFrame(rows, columns=[*COLUMNS, "spread", "scale"])
     table = _independent(table.sort_values("id", kind="stable"))
-    table = _judged(table, level).drop(columns=["spread", "scale"])
+    table = _judged(table, level, len(claims)).drop(columns=["spread", "scale"])
     return table.astype({"n_train": "Int64", "seeds": "Int64"})
 
 
@@ -178,7 +181,7 @@ def _independent(table: pd.DataFrame) -> pd.DataFrame:
     return table[~again].reset_index(drop=True)
 
 
-def _judged(table: pd.DataFrame, level: float) -> pd.DataFrame:
+def _judged(table: pd.DataFrame, level: float, claims: int) -> pd.DataFrame:
     """The table with p-values corrected in their families, verdicts and detectable effects."""
     family = table.role.where(
         table.role.isin([PRIMARY, NULL, RIVAL, CONTROL]), table.id + table.role
@@ -188,10 +191,10 @@ def _judged(table: pd.DataFrame, level: float) -> pd.DataFrame:
     table.loc[run, "verdict"] = [
         verdict(row.p_adjusted, row.ci_low, row.ci_high, level) for row in table[run].itertuples()
     ]
-    # At the level of the first step of Holm's method for nine claims.
+    # At the level of the first step of Holm's method for all claims.
     decides = (table.role == PRIMARY) & (table.spread > 0)
     table.loc[decides, "detectable"] = [
-        detectable(row.spread, row.seeds, level / len(CLAIMS), row.scale)
+        detectable(row.spread, row.seeds, level / claims, row.scale)
         for row in table[decides].itertuples()
     ]
     return table

@@ -11,16 +11,16 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import ValidationError
-from jsonschema.validators import extend
 
 from ndsm.data.datasets import DATASETS
+from ndsm.errors import Refused
 from ndsm.method.registry import FITS, OBJECTIVES, SAMPLERS
+from ndsm.study import own_study
 from ndsm.study.claim_checks import claim_problems
 from ndsm.study.experiment_checks import experiment_problems
-from ndsm.study.messages import allowed, as_list, short, shown, unknown
+from ndsm.study.messages import as_list, shown, unknown
 from ndsm.study.methods import merge
+from ndsm.study.schema_problems import schema_problems
 from ndsm.study.side_study_checks import SIDES, side_problems
 from ndsm.vocabulary import UNTRAINED
 
@@ -57,23 +57,6 @@ class ConfigError(SystemExit):
         super().__init__("\n".join(f"error: {problem}" for problem in problems))
 
 
-def _is_number(_: Any, value: Any) -> bool:
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    return number and abs(value) <= sys.float_info.max  # so neither nan nor infinite
-
-
-def _is_integer(_: Any, value: Any) -> bool:
-    return isinstance(value, int) and _is_number(_, value)  # 5.0 is no number of seeds
-
-
-_Validator = extend(
-    Draft202012Validator,
-    type_checker=Draft202012Validator.TYPE_CHECKER.redefine_many(
-        {"number": _is_number, "integer": _is_integer}
-    ),
-)
-
-
 def refuse_encoding() -> None:
     """Refuses a locale in which files and texts of UTF-8 have other names, or cannot be read.
 
@@ -108,10 +91,12 @@ def resolve(raw: dict[str, Any]) -> dict[str, Any]:
     Raises:
         ConfigError: with one line for each problem.
     """
-    _refuse(_schema_problems(raw, SCHEMA))
+    raw = _of_table(raw) if "data" in raw else raw
+    schema = _with_claims(raw.get("claims"))
+    _refuse(schema_problems(raw, schema))
     if "scale" in raw:
         raw = _scaled(raw)
-        _refuse(_schema_problems(raw, SCHEMA))
+        _refuse(schema_problems(raw, schema))
     if raw["study"] == KEPT:
         raise ConfigError(f"study: {KEPT!r} is the folder of what is kept; allowed: other names")
     if "mnist_dir" in raw:
@@ -123,7 +108,7 @@ def resolve(raw: dict[str, Any]) -> dict[str, Any]:
     experiments = dict(_with_variants(raw["experiments"], defaults))
     complete = {"$defs": SCHEMA["$defs"], "$ref": "#/$defs/complete"}
     for name, experiment in experiments.items():
-        _refuse(_schema_problems(experiment, complete, f"experiments.{name}"))
+        _refuse(schema_problems(experiment, complete, f"experiments.{name}"))
     study = {key: value for key, value in raw.items() if key not in ("defaults", "scales")}
     study |= {"experiments": experiments}
     bases = {name: e for name, e in experiments.items() if "variant_of" not in e}
@@ -135,6 +120,28 @@ def resolve(raw: dict[str, Any]) -> dict[str, Any]:
         for metric in as_list(claim["metric"]):
             _refuse(claim_problems(key, claim | {"metric": metric}, study))
     return _for_claim(study, raw["claim"]) if "claim" in raw else study
+
+
+def _of_table(raw: dict[str, Any]) -> dict[str, Any]:
+    """The whole configuration of a study of a table; what its owner says is laid on the choices."""
+    own = {key: SCHEMA["properties"][key] for key in own_study.KEYS}
+    _refuse(schema_problems(raw, {"properties": own, "$defs": SCHEMA["$defs"]}))
+    others = [*raw.get("experiments", {})]
+    if others not in ([], [own_study.EXPERIMENT]):
+        hint = f"allowed: study=own, or the one experiment {own_study.EXPERIMENT}"
+        raise ConfigError(f"data: {shown(raw['data'])} with experiments of its own; {hint}")
+    default = yaml.safe_load(study_file("default").read_text("utf-8"))
+    try:
+        return merge(own_study.settings(raw, default), raw)
+    except Refused as problem:
+        raise ConfigError(f"data: {problem}") from None
+
+
+def _with_claims(claims: Any) -> dict[str, Any]:
+    """The schema, with the ids of the study's own claims in place of the paper's."""
+    if not isinstance(claims, dict):
+        return SCHEMA
+    return SCHEMA | {"$defs": SCHEMA["$defs"] | {"claim": {"enum": [*claims]}}}
 
 
 def _with_variants(
@@ -231,62 +238,3 @@ def is_image(experiment: dict[str, Any]) -> bool:
 def _refuse(problems: Iterable[str]) -> None:
     if distinct := dict.fromkeys(problems):
         raise ConfigError(*distinct)
-
-
-def _schema_problems(instance: Any, schema: dict[str, Any], prefix: str = "") -> Iterator[str]:
-    """One line for each place where ``instance``, found at the key ``prefix``, departs."""
-    errors = _Validator(schema).iter_errors(instance)
-    for error in sorted(errors, key=lambda error: [str(step) for step in error.absolute_path]):
-        steps = [prefix, *map(step, error.absolute_path)]
-        yield from _explain(error, ".".join(filter(None, steps)))
-
-
-def _explain(error: ValidationError, key: str) -> Iterator[str]:
-    """The lines for one departure from the schema, at ``key``."""
-    value, rule, said = error.instance, error.validator_value, shown(error.instance)
-    match error.validator:
-        case "additionalProperties":
-            known = error.schema["properties"]
-            for name in [name for name in value if name not in known]:
-                path = ".".join(filter(None, [key, step(name)]))
-                given = f"{shown(value[name])} is given to no known key"
-                yield f"{path}: {given}; {allowed(name, known)}"
-        case "required":
-            missing = next(name for name in rule if repr(name) in error.message)
-            path = f"{key}.{missing}" if key else missing
-            yield f"{path}: is missing; required beside it: {', '.join(rule)}"
-        case "enum":
-            yield unknown(key, value, rule)
-        case "minimum":
-            yield f"{key}: {said} is too small; allowed: {rule} or more"
-        case "exclusiveMinimum":
-            yield f"{key}: {said} is too small; allowed: more than {rule}"
-        case "maximum":
-            yield f"{key}: {said} is too large; allowed: {rule} or less"
-        case "exclusiveMaximum":
-            yield f"{key}: {said} is too large; allowed: less than {rule}"
-        case "type":
-            number = isinstance(value, str) and not {"integer", "number"}.isdisjoint(as_list(rule))
-            hint = "; YAML reads 1e3 as text, 1.0e+3 as a number" if number else ""
-            yield f"{key}: {said} is of the wrong type; allowed: {_kinds(rule)}{hint}"
-        case "uniqueItems":
-            twice = next(item for i, item in enumerate(value) if item in value[:i])
-            yield f"{key}: {shown(twice)} is there twice in {said}; allowed: each once"
-        case "minItems" | "minProperties":
-            yield f"{key}: {said} is too short; allowed: {rule} entries or more"
-        case "maxItems":
-            yield f"{key}: {said} is too long; allowed: {rule} entries or fewer"
-        case "pattern":
-            yield f"{key}: {said} is no name; allowed: up to 60 letters, digits, - and _"
-        case _:
-            yield f"{key}: {said} is not allowed; allowed: {error.validator} {short(str(rule))}"
-
-
-def step(name: Any) -> str:
-    """A key as the path to it shows it."""
-    plain = isinstance(name, str) and name and name == name.strip()
-    return short(name if plain else repr(name))
-
-
-def _kinds(rule: Any) -> str:
-    return " or ".join({"object": "a mapping", "array": "a list"}.get(k, k) for k in as_list(rule))

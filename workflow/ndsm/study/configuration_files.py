@@ -9,8 +9,9 @@ from pathlib import Path
 
 import yaml
 
-from ndsm.study.configuration import ConfigError, step
+from ndsm.study.configuration import ConfigError
 from ndsm.study.messages import short
+from ndsm.study.schema_problems import step
 
 DEEPEST = 50  # levels; a study has eight
 LONGEST = 4096  # characters of a value: a path of the system, and less than Python's largest number

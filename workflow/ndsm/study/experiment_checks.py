@@ -8,6 +8,7 @@ from math import isclose
 from typing import Any
 
 from ndsm.data.datasets import DATASETS, held_out_size, pool_size
+from ndsm.errors import Refused
 from ndsm.metrics.registry import DIAGNOSTIC, METRICS, traits
 from ndsm.study.messages import allowed, shown, unknown
 from ndsm.study.method_checks import method_problems
@@ -41,11 +42,18 @@ def _dataset_problems(key: str, experiment: dict[str, Any], split: str) -> Itera
         yield unknown(f"{key}.dataset.name", name, DATASETS)
         return
     dataset = DATASETS[name]
-    parameters = ["name", *dataset.parameters]
+    parameters = ["name", *dataset.needs, *dataset.parameters]
     for parameter in experiment["dataset"]:
         if parameter not in parameters:
             yield unknown(f"{key}.dataset", parameter, parameters)
-    there = pool_size(experiment["dataset"], split)
+    if missing := [need for need in dataset.needs if need not in experiment["dataset"]]:
+        yield f"{key}.dataset.{missing[0]}: is missing; required beside it: name"
+        return
+    try:
+        there = pool_size(experiment["dataset"], split)
+    except Refused as problem:
+        yield f"{key}.dataset: {problem}"
+        return
     for n in experiment["n_train"]:
         if n > there:
             yield f"{key}.n_train: {n} is more than {name} has; allowed: up to {there}"

@@ -8,7 +8,7 @@ import json
 from typing import Any
 
 from ndsm.artefacts.files import digest
-from ndsm.study import reach
+from ndsm.study import own_study, reach
 from ndsm.study.code_dependencies import digests
 from ndsm.study.configuration import ConfigError
 from ndsm.study.figure_list import KINDS, PAGES, SINGLE, figures, varied
@@ -92,12 +92,12 @@ def spec(study: Study, stage: str, **wildcards: str) -> dict[str, Any]:
                 },
             }
         case "claims":
-            keys = [key for key in ("study", "scale", "claim", "verdict") if key in study]
+            keys = ["study", "scale", "claim", "claims", "verdict"]
             given = {"primary": study.get("primary", {}), "secondary": study.get("secondary", [])}
             given |= {"frontiers": _frontiers(study)}
             made = {"settings": settings_digest(study), "code": digests()}
             given |= {"options": wildcards.get("options", ""), "made_from": made}
-            return {key: study[key] for key in keys} | given
+            return {key: study[key] for key in keys if key in study} | given
         case "figures":
             return {key: study[key] for key in ("study", "verdict")} | {
                 "pages": PAGES,
@@ -106,6 +106,19 @@ def spec(study: Study, stage: str, **wildcards: str) -> dict[str, Any]:
                 "varied": {e: varied(study, e) for e in bases(study)},
                 "figures": _figures(study),
                 "kinds": [*KINDS, *SINGLE],
+            }
+        case "verdict":
+            own = study["experiments"][own_study.EXPERIMENT]
+            return {key: own[key] for key in ("n_train", "dataset")} | {
+                "study": study["study"],
+                "experiment": own_study.EXPERIMENT,
+                "seeds": own.get("seeds", study["seeds"]),
+                "methods": [m for m in own["methods"] if not m.endswith(UNTRAINED)],
+                "parts": len(parts(study, own_study.EXPERIMENT)),
+                "verdict": study["verdict"],
+                "choices": own_study.choices(study),
+                "columns": [*own_study.table_of(study).columns],
+                "notes": [*own_study.table_of(study).notes],
             }
         case "gradients":
             own = study["gradients"]

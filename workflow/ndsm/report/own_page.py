@@ -1,0 +1,98 @@
+"""The page of answers about one's own table: as Markdown, and as HTML for the report."""
+
+import html
+import re
+from pathlib import Path
+from typing import Any
+
+from ndsm.report import own_answers, pages
+from ndsm.report.own_answers import Study
+from ndsm.report.pairs_figure import MOST
+from ndsm.report.row_gaps import LEAST
+
+READING = [
+    "A *model* gives every row a probability density. −log p is its mean over held-out rows, which "
+    "no model was trained on, in *nats*: less is better, and one nat less means that a typical row "
+    "is 2.7 times as probable. It has no zero, so that differences count and ratios do not; its "
+    "floor is not known, for nobody knows the law of the data.",
+    "The *energy distance* compares samples of a model with held-out rows. Its *floor* is that "
+    "of real rows against real rows: it may be below zero, and who is near it cannot be told from "
+    "real data. The *null* of a method is its own model before the network is trained: what it is "
+    "better by, the network has learned.",
+    "An interval has a confidence of {confidence}. It is the wider one of two, over seeds, and "
+    "over seeds and held-out rows together. A difference is called one if its p-value (a paired t "
+    "test over seeds, corrected for the questions asked together) is below {level:g}, its interval "
+    "is on one side of zero, it is {least:g} nats or more, and the better of the two is better "
+    "than *one Gaussian* with the rows' mean and covariance (Ledoit and Wolf's). *No difference "
+    "was found* does not say that there is none. `claims.md` asks the seeds alone.",
+    "Every network had the same fixed budget, and settings that were tuned on other data. Another "
+    "budget or tuning may change who is best.",
+]
+CAPTION = (
+    "Held-out rows and samples of `{best}` and of `dsm`, {n} training rows, in the table's units. "
+    "{shown} of {there} columns, those that the first principal axes explain best."
+)
+
+
+def _parts(spec: dict[str, Any]) -> list[tuple[str, list[str]]]:
+    """The sections after the answers: a title, paragraphs or items."""
+    level = spec["verdict"]["level"]
+    words = {"confidence": f"{100 * (1 - level):g} %", "level": level, "least": LEAST}
+    return [
+        ("How to read it", [text.format(**words) for text in READING]),
+        ("What was chosen, and why", spec["choices"]),
+    ]
+
+
+def _caption(study: Study, spec: dict[str, Any]) -> str:
+    best, there = own_answers.ranked(study)[0], len(spec["columns"])
+    return CAPTION.format(best=best, n=study.most, shown=min(there, MOST), there=there)
+
+
+def title(spec: dict[str, Any]) -> str:
+    """The title of the page."""
+    return f"What structure does for {Path(spec['dataset']['path']).name}"
+
+
+def markdown(study: Study, spec: dict[str, Any]) -> str:
+    """verdict.md."""
+    lines = [f"# {title(spec)}", "", own_answers.headline(study), ""]
+    for question, answer in own_answers.answers(study):
+        lines += [f"## {question}", "", answer, ""]
+    frame = own_answers.table(study)
+    rows = [[*frame.columns], ["---"] * frame.shape[1], *frame.to_numpy().tolist()]
+    lines += ["## The numbers", "", *(f"| {' | '.join(row)} |" for row in rows), ""]
+    lines += ["## Data and samples", "", "![Columns of data and samples](figures/pairs.png)", ""]
+    lines += [_caption(study, spec), ""]
+    for name, texts in _parts(spec):
+        lines += [f"## {name}", "", *(f"- {text}" for text in texts), ""]
+    return "\n".join(lines)
+
+
+def page(study: Study, spec: dict[str, Any], picture: Path) -> str:
+    """The same as HTML.
+
+    Args:
+        study: what the answers are made of.
+        spec: of the job.
+        picture: the PNG file of the pairs.
+    """
+    body = [f"<p>{_html(own_answers.headline(study))}</p>"]
+    for question, answer in own_answers.answers(study):
+        body += [f"<h2>{_html(question)}</h2>", f"<p>{_html(answer)}</p>"]
+    body += ["<h2>The numbers</h2>", pages.table(own_answers.table(study))]
+    image = pages.image(picture, "Columns of data and samples")
+    caption = f"<figcaption>{_html(_caption(study, spec))}</figcaption>"
+    body += ["<h2>Data and samples</h2>", f"<figure>{image}{caption}</figure>"]
+    for name, texts in _parts(spec):
+        items = "".join(f"<li>{_html(text)}</li>" for text in texts)
+        body += [f"<h2>{name}</h2>", f"<ul>{items}</ul>"]
+    return pages.page(title(spec), "\n".join(body))
+
+
+def _html(text: str) -> str:
+    """A sentence with the marks of Markdown as HTML."""
+    text = html.escape(text)
+    for mark, tag in ((r"\*\*(.+?)\*\*", "strong"), (r"\*(.+?)\*", "em"), (r"`(.+?)`", "code")):
+        text = re.sub(mark, rf"<{tag}>\1</{tag}>", text)
+    return text

@@ -1,0 +1,119 @@
+"""Verdict stage: a study of one's own table -> verdict.md, the same as a page, figures/pairs.png.
+
+The answers are ``own_answers``; the page names the choices of the study and how to read it.
+"""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+from scipy.stats import multivariate_normal
+from sklearn.covariance import LedoitWolf
+
+from ndsm.artefacts import files, reading
+from ndsm.artefacts.metric_table import COLUMNS
+from ndsm.data.training_subset import training_subset
+from ndsm.report import own_answers, own_page, pairs_figure, style
+from ndsm.report.own_answers import GAUSSIAN, MIXTURES, PLAIN, Study, ranked
+from ndsm.vocabulary import likelihood_points
+
+Spec = dict[str, Any]
+
+
+def main(
+    results: Annotated[Path, typer.Option(help="the study's folder, results/<study>")],
+    shown: Annotated[Path, typer.Option(help="folder of claims.csv and tables/")],
+    out: Annotated[Path, typer.Option(help="verdict.md")],
+    spec: Annotated[
+        dict,
+        typer.Option(
+            parser=json.loads,
+            help="study, experiment, dataset, n_train, seeds, methods, parts, verdict, choices, "
+            "columns, notes",
+        ),
+    ],
+) -> None:
+    """Answers the questions of who has a table, and draws its columns beside samples."""
+    data = results / "data" / f"{spec['experiment']}.safetensors"
+    arrays = reading.read_arrays(data, {"held_out": "m d", "pool": "n d", "mean": "d"}, spec)
+    study = Study(
+        sizes=spec["n_train"],
+        methods=spec["methods"],
+        log_prob=log_densities(results, spec, arrays["held_out"].shape) | gaussian(arrays, spec),
+        metrics=reading.read_table(shown / "tables" / "metrics.csv", COLUMNS),
+        claims=reading.read_table(shown / "claims.csv", ["role", "p_adjusted"]),
+        cost=reading.read_table(shown / "tables" / "cost.csv", ["drift_seconds"]),
+        components=components(results, spec),
+        notes=spec["notes"],
+        level=spec["verdict"]["level"],
+    )
+    samples = reading.read_table(shown / "tables" / "samples" / f"{spec['experiment']}.csv")
+    style.use()
+    drawn = dict.fromkeys([ranked(study)[0], PLAIN])
+    figure = pairs_figure.pairs(
+        samples, [*drawn], study.most, arrays["mean"], arrays["deviation"], spec["columns"]
+    )
+    picture = out.parent / "figures" / "pairs"
+    style.save(figure, picture, print_too=False)
+    page = own_page.page(study, spec, picture.with_suffix(".png"))
+    files.write_text(out.parent / "pages" / "verdict.html", page)
+    files.write_text(out, own_page.markdown(study, spec))
+    print(own_answers.headline(study), flush=True)
+
+
+def log_densities(
+    results: Path, spec: Spec, held_out: tuple[int, ...]
+) -> dict[tuple[str, int], np.ndarray]:
+    """By method and training size those of all held-out rows (seeds, rows), as ``Study`` has them.
+
+    Args:
+        results: the study's folder.
+        spec: of the job.
+        held_out: the shape of the held-out rows.
+    """
+    found: dict[tuple[str, int], dict[int, np.ndarray]] = {}
+    for method in spec["methods"]:
+        for path in _parts(results / "sample", spec, method):
+            replicas = reading.read_record(path)["spec"]["replicas"]
+            own = reading.read_arrays(path, {"log_prob": "R m"}, R=len(replicas))["log_prob"]
+            for (n_train, seed), values in zip(replicas, own, strict=True):
+                row = np.full(held_out[0], np.nan)
+                row[likelihood_points(seed, *held_out)] = values
+                found.setdefault((method, n_train), {})[seed] = row
+    return {key: np.stack([by[seed] for seed in sorted(by)]) for key, by in found.items()}
+
+
+def gaussian(arrays: dict[str, np.ndarray], spec: Spec) -> dict[tuple[str, int], np.ndarray]:
+    """The same of one Gaussian fitted to each replica's rows, at the largest size."""
+    n_train, held_out, rows = spec["n_train"][-1], arrays["held_out"], list[np.ndarray]()
+    for seed in range(spec["seeds"]):
+        x = training_subset(arrays, n_train, seed).astype(float)
+        law = multivariate_normal(x.mean(0), LedoitWolf().fit(x).covariance_)
+        asked = likelihood_points(seed, *held_out.shape)
+        rows.append(np.full(len(held_out), np.nan))
+        rows[-1][asked] = law.logpdf(held_out[asked])
+    return {(GAUSSIAN, n_train): np.stack(rows)}
+
+
+def components(results: Path, spec: Spec) -> dict[tuple[str, int], list[int]]:
+    """By drift and training size the numbers of components, one for each seed."""
+    found: dict[tuple[str, int], list[int]] = {}
+    for drift in MIXTURES:
+        for path in _parts(results / "drift", spec, drift):
+            record = reading.read_record(path)
+            for (n_train, _), count in zip(
+                record["spec"]["replicas"], record["measured"]["n_components"], strict=True
+            ):
+                found.setdefault((drift, n_train), []).append(count)
+    return found
+
+
+def _parts(folder: Path, spec: Spec, name: str) -> list[Path]:
+    """The results of a method or drift, one for each part."""
+    return [folder / spec["experiment"] / name / f"{p}.safetensors" for p in range(spec["parts"])]
+
+
+if __name__ == "__main__":
+    files.run(main)
