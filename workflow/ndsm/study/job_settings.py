@@ -74,52 +74,13 @@ def spec(study: Study, stage: str, **wildcards: str) -> dict[str, Any]:
     """
     match stage:
         case "aggregate":
-            return {
-                "study": study["study"],
-                "methods": study["methods"],
-                "experiments": {
-                    name: _shown(study, name) | _gathered(study, name)
-                    for name in study["experiments"]
-                },
-                "shared": shared(study),
-                "nulls": {name: _nulls(study, name) for name in bases(study)},
-                "frontiers": _frontiers(study),
-                "classifiers": [job["images"] for job in jobs(study, "classifier")],
-                "score": _scored(study),
-                **{
-                    stage: {job["experiment"]: _made(study, stage) for job in jobs(study, stage)}
-                    for stage in ("gradients", "forward")
-                },
-            }
+            return _gathered_study(study)
         case "claims":
-            keys = ["study", "scale", "claim", "claims", "verdict"]
-            given = {"primary": study.get("primary", {}), "secondary": study.get("secondary", [])}
-            given |= {"frontiers": _frontiers(study)}
-            made = {"settings": settings_digest(study), "code": digests()}
-            given |= {"options": wildcards.get("options", ""), "made_from": made}
-            return {key: study[key] for key in keys if key in study} | given
+            return _judged(study, wildcards.get("options", ""))
         case "figures":
-            return {key: study[key] for key in ("study", "verdict")} | {
-                "pages": PAGES,
-                "experiments": {name: _drawn(study, name) for name in study["experiments"]},
-                "frontiers": _frontiers(study),
-                "varied": {e: varied(study, e) for e in bases(study)},
-                "figures": _figures(study),
-                "kinds": [*KINDS, *SINGLE],
-            }
+            return _pictured(study)
         case "verdict":
-            own = study["experiments"][own_study.EXPERIMENT]
-            return {key: own[key] for key in ("n_train", "dataset")} | {
-                "study": study["study"],
-                "experiment": own_study.EXPERIMENT,
-                "seeds": own.get("seeds", study["seeds"]),
-                "methods": [m for m in own["methods"] if not m.endswith(UNTRAINED)],
-                "parts": len(parts(study, own_study.EXPERIMENT)),
-                "verdict": study["verdict"],
-                "choices": own_study.choices(study),
-                "columns": [*own_study.table_of(study).columns],
-                "notes": [*own_study.table_of(study).notes],
-            }
+            return _own_table(study)
         case "gradients":
             own = study["gradients"]
             fits = study["experiments"][own["experiment"]]["drifts"]
@@ -132,6 +93,66 @@ def spec(study: Study, stage: str, **wildcards: str) -> dict[str, Any]:
             own = example["dataset"].items()
             return {"dataset": {key: value for key, value in own if key in ("name", "side")}}
     return _part_spec(study, stage, **wildcards)
+
+
+def _gathered_study(study: Study) -> dict[str, Any]:
+    """What ``aggregate`` is given (``artefacts.gathered_study``)."""
+    sides = {
+        stage: {job["experiment"]: _made(study, stage) for job in jobs(study, stage)}
+        for stage in ("gradients", "forward")
+    }
+    return sides | {
+        "study": study["study"],
+        "methods": study["methods"],
+        "experiments": {
+            name: _shown(study, name) | _gathered(study, name) for name in study["experiments"]
+        },
+        "shared": shared(study),
+        "nulls": {name: _nulls(study, name) for name in bases(study)},
+        "frontiers": _frontiers(study),
+        "classifiers": [job["images"] for job in jobs(study, "classifier")],
+        "score": _scored(study),
+    }
+
+
+def _judged(study: Study, options: str) -> dict[str, Any]:
+    """What ``claims`` is given, with the ``options`` of Snakemake's command line."""
+    keys = [key for key in ("study", "scale", "claim", "claims", "verdict") if key in study]
+    return {key: study[key] for key in keys} | {
+        "primary": study.get("primary", {}),
+        "secondary": study.get("secondary", []),
+        "frontiers": _frontiers(study),
+        "options": options,
+        "made_from": {"settings": settings_digest(study), "code": digests()},
+    }
+
+
+def _pictured(study: Study) -> dict[str, Any]:
+    """What ``figures`` is given."""
+    return {key: study[key] for key in ("study", "verdict")} | {
+        "pages": PAGES,
+        "experiments": {name: _drawn(study, name) for name in study["experiments"]},
+        "frontiers": _frontiers(study),
+        "varied": {e: varied(study, e) for e in bases(study)},
+        "figures": _figures(study),
+        "kinds": [*KINDS, *SINGLE],
+    }
+
+
+def _own_table(study: Study) -> dict[str, Any]:
+    """What ``verdict`` is given."""
+    own, table = study["experiments"][own_study.EXPERIMENT], own_study.table_of(study)
+    return {key: own[key] for key in ("n_train", "dataset")} | {
+        "study": study["study"],
+        "experiment": own_study.EXPERIMENT,
+        "seeds": own.get("seeds", study["seeds"]),
+        "methods": [m for m in own["methods"] if not m.endswith(UNTRAINED)],
+        "parts": len(parts(study, own_study.EXPERIMENT)),
+        "verdict": study["verdict"],
+        "choices": own_study.choices(study),
+        "columns": [*table.columns],
+        "notes": [*table.notes],
+    }
 
 
 def settings_digest(study: Study) -> str:
