@@ -48,6 +48,7 @@ def main(
         components=components(results, spec),
         notes=spec["notes"],
         level=spec["verdict"]["level"],
+        columns=len(spec["columns"]),
     )
     samples = reading.read_table(shown / "tables" / "samples" / f"{spec['experiment']}.csv")
     style.use()

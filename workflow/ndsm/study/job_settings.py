@@ -73,23 +73,7 @@ def spec(study: Study, stage: str, **wildcards: str) -> dict[str, Any]:
     """
     match stage:
         case "aggregate":
-            return {
-                "study": study["study"],
-                "methods": study["methods"],
-                "experiments": {
-                    name: _shown(study, name) | _gathered(study, name)
-                    for name in study["experiments"]
-                },
-                "shared": shared(study),
-                "nulls": {name: _nulls(study, name) for name in bases(study)},
-                "frontiers": _frontiers(study),
-                "classifiers": [job["images"] for job in jobs(study, "classifier")],
-                "score": _scored(study),
-                **{
-                    stage: {job["experiment"]: _made(study, stage) for job in jobs(study, stage)}
-                    for stage in ("gradients", "forward")
-                },
-            }
+            return _tabled(study)
         case "claims":
             keys = ["study", "scale", "claim", "claims", "verdict"]
             given = {"primary": study.get("primary", {}), "secondary": study.get("secondary", [])}
@@ -107,18 +91,7 @@ def spec(study: Study, stage: str, **wildcards: str) -> dict[str, Any]:
                 "kinds": [*KINDS, *SINGLE],
             }
         case "verdict":
-            own = study["experiments"][own_study.EXPERIMENT]
-            return {key: own[key] for key in ("n_train", "dataset")} | {
-                "study": study["study"],
-                "experiment": own_study.EXPERIMENT,
-                "seeds": own.get("seeds", study["seeds"]),
-                "methods": [m for m in own["methods"] if not m.endswith(UNTRAINED)],
-                "parts": len(parts(study, own_study.EXPERIMENT)),
-                "verdict": study["verdict"],
-                "choices": own_study.choices(study),
-                "columns": [*own_study.table_of(study).columns],
-                "notes": [*own_study.table_of(study).notes],
-            }
+            return _answered(study)
         case "gradients":
             own = study["gradients"]
             fits = study["experiments"][own["experiment"]]["drifts"]
@@ -136,6 +109,43 @@ def spec(study: Study, stage: str, **wildcards: str) -> dict[str, Any]:
             own = example["dataset"].items()
             return {"dataset": {key: value for key, value in own if key in ("name", "side")}}
     return _part_spec(study, stage, **wildcards)
+
+
+def _tabled(study: Study) -> dict[str, Any]:
+    """What the aggregate stage is given."""
+    return {
+        "study": study["study"],
+        "methods": study["methods"],
+        "experiments": {
+            name: _shown(study, name) | _gathered(study, name) for name in study["experiments"]
+        },
+        "shared": shared(study),
+        "nulls": {name: _nulls(study, name) for name in bases(study)},
+        "frontiers": _frontiers(study),
+        "classifiers": [job["images"] for job in jobs(study, "classifier")],
+        "score": _scored(study),
+        **{
+            stage: {job["experiment"]: _made(study, stage) for job in jobs(study, stage)}
+            for stage in ("gradients", "forward")
+        },
+    }
+
+
+def _answered(study: Study) -> dict[str, Any]:
+    """What the verdict on a table of the user's own is made from."""
+    own, name = study["experiments"][own_study.EXPERIMENT], own_study.EXPERIMENT
+    table = own_study.table_of(study)
+    return {key: own[key] for key in ("n_train", "dataset")} | {
+        "study": study["study"],
+        "experiment": name,
+        "seeds": own.get("seeds", study["seeds"]),
+        "methods": [m for m in own["methods"] if not m.endswith(UNTRAINED)],
+        "parts": len(parts(study, name)),
+        "verdict": study["verdict"],
+        "choices": own_study.choices(study),
+        "columns": [*table.columns],
+        "notes": [*table.notes],
+    }
 
 
 def settings_digest(study: Study) -> str:
