@@ -24,8 +24,8 @@ READING = [
     "test over seeds, corrected for the questions asked together) is below {level:g}, its interval "
     "is on one side of zero, it is {least:g} nats or more, and the better of the two is better "
     "than *one Gaussian* with the rows' mean and covariance (Ledoit and Wolf's), or better than "
-    "the other by {harm:g} nats a column. *No difference was found* does not say that there is none. "
-    "`claims.md` asks the seeds alone.",
+    "the other by {harm:g} nats a column. *No difference was found* does not say that there is "
+    "none. `claims.md` asks the seeds alone.",
     "Every network had the same fixed budget, and settings that were tuned on other data. Another "
     "budget or tuning may change who is best.",
 ]

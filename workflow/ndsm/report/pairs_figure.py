@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import seaborn as sns
@@ -60,13 +61,13 @@ def pairs(
     look = looks(methods)
     palette = {name: look[name].color for name in methods} | {DATA: "black"}
     size = {"corner": True, "diag_sharey": False, "height": WIDTH / len(shown)}
-    grid = sns.PairGrid(frame, hue="of", palette=palette, **size)
-    grid.map_lower(sns.scatterplot, s=5, alpha=0.4, linewidth=0)
-    grid.map_diag(
-        sns.histplot, element="step", fill=False, stat="density", common_norm=False, bins=20
-    )
-    _fit(grid, frame[frame.of == DATA].drop(columns="of"))
-    grid.add_legend(title="")
+    lines = {"element": "step", "fill": False, "stat": "density", "common_norm": False}
+    with plt.rc_context({"figure.constrained_layout.use": False}):  # seaborn has its own
+        grid = sns.PairGrid(frame, hue="of", palette=palette, **size)
+        grid.map_lower(sns.scatterplot, s=5, alpha=0.4, linewidth=0)
+        grid.map_diag(sns.histplot, **lines, bins=20)
+        _fit(grid, frame[frame.of == DATA].drop(columns="of"))
+        grid.add_legend(title="")
     return grid.figure
 
 
