@@ -14,7 +14,7 @@ import yaml
 from changed import refusal
 from conftest import ROOT, copy_tree, snakemake
 from ndsm.report import own_answers, own_page, row_gaps
-from ndsm.report.own_answers import GAUSSIAN, Study
+from ndsm.report.own_numbers import GAUSSIAN, Study
 from ndsm.report.verdict import holm
 from ndsm.study import configuration, job_settings, own_study, plan
 
@@ -66,7 +66,8 @@ def test_settings_follow_rows_and_columns(tmp_path: Path) -> None:
     assert [few["primary"][k]["baseline"] for k in few["primary"]] == ["dsm", "gmm", "dsm_mixture"]
     assert {claim["metric"] for claim in few["primary"].values()} == {"nll"}
     assert "mode_tv" in small["metrics"]
-    assert "mode_tv" not in resolved(tmp_path, label="c0", columns=["c1", "c2"]).get("x", [])
+    plain = configuration.resolve({"study": "own", "data": table(tmp_path, 60, 3)})
+    assert "mode_tv" not in plain["experiments"]["table"]["metrics"]
     said = " ".join(own_study.choices(few))
     assert "60 rows, 3 columns; 42 rows to train on, 18 held out" in said
 
@@ -88,7 +89,12 @@ def test_mistakes_are_one_line(tmp_path: Path) -> None:
     assert "did you mean 'kind'?" in refusal(raw | {"label": "kid"})[0]
     assert refusal(raw | {"data": 2024})[0].startswith("error: data: 2024 is of the wrong type")
     assert "allowed: study=own" in refusal(raw | {"experiments": {"a": {}}})[0]
-    assert refusal(raw | {"claim": "C1"}) == ["error: claim: 'C1' is unknown; allowed: D1, D2, D3"]
+    line = "error: claim: 'C1' is unknown; allowed: D1, D2, D3 (did you mean 'D1'?)"
+    assert refusal(raw | {"claim": "C1"}) == [line]
+    braces = table(tmp_path, 120, 3, "{my}.csv")
+    assert re.search(
+        "has { }, which Snakemake .* rename the file", refusal(raw | {"data": braces})[0]
+    )
     smoke = yaml.safe_load((ROOT / "workflow" / "studies" / "smoke.yaml").read_text())
     smoke["experiments"]["clusters16"]["dataset"] = {"name": "table"}
     line = "error: experiments.clusters16.dataset.path: is missing; required beside it: name"
@@ -191,6 +197,15 @@ def test_methods_with_the_same_numbers_do_not_differ() -> None:
     assert "**No difference was found** between the best" in told(study)[3]
 
 
+def test_rows_that_no_seed_was_asked_about_do_not_count() -> None:
+    study = study_of({"gmm": 0.5, "dsm": 0.5, "dsm_mixture": 0.5, "ndsm_cv": 1.5})
+    asked = {key: np.where(np.arange(400) < 100, x, np.nan) for key, x in study.log_prob.items()}
+    assert "is likelier in 100% of 400 held-out rows" in told(study)[0]
+    few = dataclasses.replace(study, log_prob=asked)
+    assert "is likelier in 100% of 100 held-out rows" in told(few)[0]
+    assert told(few)[0].startswith("**Yes.**")
+
+
 def test_enough_rows_are_those_from_which_nothing_is_gained() -> None:
     study = study_of({"gmm": 0.5, "dsm": 0.5, "dsm_mixture": 0.5, "ndsm_cv": 1.0})
     said = dict(own_answers.answers(study))["How many rows would be enough?"]
@@ -220,9 +235,9 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tree in which a tiny study of a table of noise, with a name of two words, has run."""
     tree = copy_tree(tmp_path_factory.mktemp("own") / "tree")
     (tree / "workflow" / "studies" / "own.yaml").write_text(TEMPLATE.read_text() + TINY)
-    table(tree, 90, 2, "it's {my} table.csv")
+    table(tree, 90, 2, "it's my table.csv")
     snakemake(
-        tree, "--cores", "all", "--config", "study=own", "data=it's {my} table.csv", "label=kind"
+        tree, "--cores", "all", "--config", "study=own", "data=it's my table.csv", "label=kind"
     )
     return tree
 
@@ -267,9 +282,9 @@ def test_the_command_under_the_table_runs_again(ran: Path) -> None:
 
 
 def test_a_table_that_changed_is_studied_again(ran: Path) -> None:
-    options = ("--config", "study=own", "data=it's {my} table.csv", "label=kind")
+    options = ("--config", "study=own", "data=it's my table.csv", "label=kind")
     assert "Nothing to be done" in snakemake(ran, "--dry-run", *options).stdout
-    table(ran, 80, 2, "it's {my} table.csv")
+    table(ran, 80, 2, "it's my table.csv")
     said = snakemake(ran, "--dry-run", *options).stdout
     assert re.search(r"^data +1$", said, re.M) and re.search(r"^train +3$", said, re.M)
 
@@ -280,7 +295,7 @@ def test_a_file_of_your_own_names_its_table(tree: Path) -> None:
     (tree / "mine.yaml").write_text("study: mine\ndata: my.csv\ncolumns: [c0, c1]\n")
     data = "results/mine/data/table.safetensors"
     said = snakemake(tree, "--cores", "1", "--configfile", "mine.yaml", "--", data).stdout
-    assert (tree / data).exists() and said.count("Training sizes: 21, 57") == 1
+    assert (tree / data).exists() and said.count("Training sizes: 21, 56") == 1
     said = snakemake(tree, "--dry-run", "-p", "--configfile", "mine.yaml").stdout
     assert '"options": "--configfile mine.yaml"' in said and "results/own" not in said
     (tree / "my.csv").write_text("a,b\n1,\n")

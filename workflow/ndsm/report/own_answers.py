@@ -1,25 +1,19 @@
 """What a study of one's own table says, in sentences for somebody who has not read the paper.
 
-Every sentence is computed. A difference counts as one where the corrected p-value of the seeds is
-below the level, the interval of ``row_gaps`` is on one side of zero, and the better method is
-better than one Gaussian. Of methods that are not, none has found a structure: they differ in what
-they lose by fitting noise, which counts from ``HARM`` on. Else there is no difference.
+Every sentence is computed, from ``own_numbers``.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from ndsm.report.claim_documents import PRIMARY
+from ndsm.report.own_numbers import DISTANCE, GAUSSIAN, Study
 from ndsm.report.row_gaps import Gap, gap, verdict_of
 from ndsm.report.verdict import holm
 from ndsm.vocabulary import FLOOR, UNTRAINED
 
-Array = NDArray[np.float64]
 WORDS = {
     "gmm": "the mixture alone",
     "gmm_drift": "the mixture that drives the noise, alone",
@@ -38,73 +32,11 @@ QUESTIONS = {
 SAID = {1: "Yes", -1: "No, it is worse", 0: "No difference was found"}
 PLAIN = "dsm"
 MIXTURES = {"mixture": "The mixture alone", "gmm": "The one behind the noise"}  # by their drifts
-GAUSSIAN = "one Gaussian"  # no method of the study: Ledoit and Wolf's covariance
-HARM = 0.05  # nats a row and column
-DISTANCE = "energy_distance"
-
-
-@dataclass(frozen=True)
-class Study:
-    """What the answers are made of.
-
-    Attributes:
-        sizes: training sizes, in their order.
-        methods: their names.
-        log_prob: by method, ``GAUSSIAN`` among them, and size the log-densities of held-out rows
-            (seeds, rows), with nan where a seed was not asked about a row.
-        metrics: tidy metrics of the study.
-        claims: its claims table.
-        cost: what each method costs.
-        components: by drift and size the number of components of each seed.
-        notes: warnings on the data, a sentence each.
-        level: of the tests.
-        columns: how many the table has.
-    """
-
-    sizes: list[int]
-    methods: list[str]
-    log_prob: Mapping[tuple[str, int], Array]
-    metrics: pd.DataFrame
-    claims: pd.DataFrame
-    cost: pd.DataFrame
-    components: Mapping[tuple[str, int], list[int]]
-    notes: list[str]
-    level: float
-    columns: int
-
-    @property
-    def most(self) -> int:
-        """The largest size."""
-        return self.sizes[-1]
-
-    def mean(self, metric: str, method: str, n_train: int | None = None) -> float:
-        """The mean of a metric over seeds at a size, the largest unless one is given."""
-        rows = self.metrics[(self.metrics.metric == metric) & (self.metrics.method == method)]
-        if method != FLOOR:
-            rows = rows[rows.n_train == (n_train or self.most)]
-        return float(rows.value.mean())
-
-    def found(self, ours: str, theirs: str, p_adjusted: float) -> int:
-        """1 where a method is better than another, -1 where it is worse, 0 where neither."""
-        found = self.gap(ours, theirs)
-        outcome = verdict_of(found, p_adjusted, self.level)
-        counts = self.structured(ours if outcome > 0 else theirs)
-        return outcome * (counts or abs(found.mean) >= HARM * self.columns)
-
-    def structured(self, method: str) -> bool:
-        """Whether a method is better than one Gaussian."""
-        found = self.gap(method, GAUSSIAN)
-        return verdict_of(found, found.p_value, self.level) > 0
-
-    def gap(self, ours: str, theirs: str, n_train: int | None = None) -> Gap:
-        """The gain of a method over another at a size."""
-        n = n_train or self.most
-        return gap(self.log_prob[ours, n], self.log_prob[theirs, n], self.level)
 
 
 def answers(study: Study) -> list[tuple[str, str]]:
     """The questions with their answers, in the order of the page."""
-    decided = study.claims[study.claims.role == PRIMARY].set_index("id")
+    decided = _decided(study).set_index("id")
     found = [(QUESTIONS[id_], _claim(study, decided.loc[id_])) for id_ in decided.index]
     order = ranked(study)
     return [
@@ -117,9 +49,15 @@ def answers(study: Study) -> list[tuple[str, str]]:
     ]
 
 
+def _decided(study: Study) -> pd.DataFrame:
+    """The primary comparisons of the claims that this page asks about."""
+    claims = study.claims
+    return claims[(claims.role == PRIMARY) & claims.id.isin(QUESTIONS)]
+
+
 def headline(study: Study) -> str:
     """The three claims in a sentence."""
-    decided = study.claims[study.claims.role == PRIMARY]
+    decided = _decided(study)
     outcomes = {row.id: _outcome(study, row) for row in decided.itertuples()}
     if not any(outcomes.values()):
         found = "**No difference was found** in any of the three comparisons that were declared."
@@ -155,19 +93,24 @@ def _claim(study: Study, row: pd.Series) -> str:
     near, far = (study.mean(DISTANCE, name) for name in (row.method, row.baseline))
     null = study.mean("nll", row.method + UNTRAINED)
     real = study.metrics.query("method == @FLOOR and metric == @DISTANCE").value
-    densities = (np.nanmean(study.log_prob[m, study.most], 0) for m in (row.method, row.baseline))
-    likelier = np.greater(*densities)
+    gains = study.log_prob[row.method, study.most] - study.log_prob[row.baseline, study.most]
+    likelier = np.nanmean(gains[:, ~np.isnan(gains).all(0)], 0) > 0
     apart = verdict_of(found, row.p_adjusted, study.level) != 0 and not outcome
     why = " Neither could be shown to be better than one Gaussian, and they hardly differ."
     return (
         f"**{SAID[outcome]}.**{why * apart} With {study.most} training rows `{row.method}` "
-        f"({WORDS[row.method]}) gains {_interval(found)} nats a row over `{row.baseline}` "
-        f"({WORDS[row.baseline]}), and is likelier in {likelier.mean():.0%} of {likelier.size} "
+        f"({_words(row.method)}) gains {_interval(found)} nats a row over `{row.baseline}` "
+        f"({_words(row.baseline)}), and is likelier in {likelier.mean():.0%} of {likelier.size} "
         f"held-out rows; {_p(row.p_adjusted)} after correction. Mean −log p: {ours:.2f} against "
         f"{theirs:.2f}, and {null:.2f} before the network is trained (null). Energy distance: "
         f"{_four(near)} against {_four(far)}; real rows have {_four(real.mean())} ± "
         f"{_four(real.std())} (floor)."
     )
+
+
+def _words(method: str) -> str:
+    """What a method is."""
+    return WORDS.get(method, "a method of yours")
 
 
 def _four(value: float) -> str:
@@ -194,7 +137,7 @@ def _best(study: Study, order: list[str]) -> str:
     """What can be said of the best method, and of the second."""
     best, second = order[:2]
     return (
-        f"`{best}` ({WORDS[best]}) has the least mean −log p, {study.mean('nll', best):.2f}. Over "
+        f"`{best}` ({_words(best)}) has the least mean −log p, {study.mean('nll', best):.2f}. Over "
         f"the second, `{second}`, it gains {_interval(study.gap(best, second))} nats a row. "
         f"{_standing(study, order)}"
     )
@@ -220,12 +163,13 @@ def _standing(study: Study, order: list[str]) -> str:
 def _components(study: Study) -> str:
     """How many components the mixtures have at the largest size."""
     parts = []
-    for drift, words in MIXTURES.items():
+    there = [drift for drift in MIXTURES if (drift, study.most) in study.components]
+    for drift in there:
         counts = study.components[drift, study.most]
         low, high = min(counts), max(counts)
         said = f"{low}" if low == high else f"{low} to {high}, by the seed"
-        parts.append(f"{words}: {said}.")
-    if set(study.components["gmm", study.most]) == {1}:
+        parts.append(f"{MIXTURES[drift]}: {said}.")
+    if set(study.components.get(("gmm", study.most), ())) == {1}:
         parts.append(
             "One component is a single Gaussian: the noise is then linear, shaped by the columns' "
             "covariance, and there were no clusters to keep."
@@ -274,7 +218,7 @@ def table(study: Study) -> pd.DataFrame:
         rows.append(
             {
                 "method": method,
-                "in words": WORDS[method],
+                "in words": _words(method),
                 "−log p": f"{own.mean():.3f} ± {own.std():.3f}",
                 "null −log p": f"{study.mean('nll', null):.3f}" if has_null else "",
                 "energy distance": _four(study.mean(DISTANCE, method)),
@@ -284,7 +228,7 @@ def table(study: Study) -> pd.DataFrame:
         )
     gaussian = np.nanmean(study.log_prob[GAUSSIAN, study.most], 1)
     text = f"{-gaussian.mean():.3f} ± {gaussian.std():.3f}"
-    rows.append({"method": GAUSSIAN, "in words": WORDS[GAUSSIAN], "−log p": text})
+    rows.append({"method": GAUSSIAN, "in words": _words(GAUSSIAN), "−log p": text})
     return (
         pd.DataFrame(rows)
         .fillna("")

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ndsm.report import own_answers, pages
-from ndsm.report.own_answers import Study
+from ndsm.report.own_numbers import HARM, Study
 from ndsm.report.pairs_figure import MOST
 from ndsm.report.row_gaps import LEAST
 
@@ -42,7 +42,7 @@ def _parts(spec: dict[str, Any]) -> list[tuple[str, list[str]]]:
         "confidence": f"{100 * (1 - level):g} %",
         "level": level,
         "least": LEAST,
-        "harm": own_answers.HARM,
+        "harm": HARM,
     }
     return [
         ("How to read it", [text.format(**words) for text in READING]),
