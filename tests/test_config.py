@@ -18,9 +18,13 @@ STUDIES = [ROOT / "config.yaml", *sorted((ROOT / "workflow" / "studies").glob("*
 
 
 @pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
-def test_every_study_is_accepted(path: Path) -> None:
-    """At every scale as well."""
+def test_every_study_is_accepted(path: Path, tmp_path: Path) -> None:
+    """At every scale as well; that of one's own with a table."""
     raw = yaml.safe_load(path.read_text())
+    if "data" in raw:
+        rows = [f"{k % 7},{k * k % 11}" for k in range(90)]
+        (tmp_path / "my.csv").write_text("\n".join(["a,b", *rows]))
+        raw["data"] = str(tmp_path / "my.csv")
     assert configuration.study_file(configuration.resolve(raw)["study"]) == path
     for scale in raw.get("scales", {}):
         assert configuration.resolve(raw | {"scale": scale})["study"] == f"{raw['study']}_{scale}"
@@ -34,7 +38,7 @@ def test_every_problem_is_told_at_once() -> None:
 def test_unknown_study_lists_those_there_are() -> None:
     with pytest.raises(
         configuration.ConfigError,
-        match="allowed: default, ablation, mnist, mnist_search, search, smoke.*mean 'smoke'"
+        match="allowed: default, ablation, mnist, mnist_search, own, search, smoke.*mean 'smoke'"
         ".*--configfile$",
     ):
         configuration.study_file("smoek")

@@ -66,6 +66,32 @@ def test_a_folder_reaches_snakemake_as_it_is_typed(tmp_path: Path, name: str) ->
     assert not (tree / "x").exists()
 
 
+def given(tree: Path) -> dict[str, object]:
+    """The configuration that make gave to Snakemake the last time."""
+    told = json.loads((tree / "told.json").read_text())
+    return parse_config(told[told.index("--config") + 1 : told.index("--workflow-profile")])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_table_reaches_snakemake_as_it_is_typed(tmp_path: Path, name: str) -> None:
+    tree = checkout(tmp_path / "tree")
+    said = make(tree, "own", f"DATA={name}", f"LABEL={name}")
+    assert given(tree) == {"study": "own", "data": name, "label": name}
+    assert said.splitlines()[-1] == "verdict  results/own/verdict.md"
+    assert not (tree / "x").exists()
+
+
+def test_a_table_is_of_the_study_own_alone(tmp_path: Path) -> None:
+    """In the environment DATA may be somebody else's."""
+    tree = checkout(tmp_path / "tree")
+    make(tree, "study", env=os.environ | {"DATA": "/data"})
+    assert given(tree) == {"study": "default"}
+    (tree / "told.json").unlink()
+    (line,) = make(tree, "own", status=2).splitlines()
+    assert "*** DATA: '' is no table; give one: make own DATA=my.csv" in line
+    assert not (tree / "told.json").exists()
+
+
 def test_the_name_of_the_checkout_is_no_command(tmp_path: Path) -> None:
     tree = checkout(tmp_path / "it's $(touch x)")
     make(tree, "study")

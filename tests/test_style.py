@@ -31,7 +31,9 @@ SIGHT = {"full": "sRGB1"} | {
     f"without {cone}": SEVERE | {"cvd_type": kind}
     for cone, kind in (("L", "protanomaly"), ("M", "deuteranomaly"), ("S", "tritanomaly"))
 }
+# That of a table of one's own has methods of the default study.
 STUDIES = [ROOT / "config.yaml", *sorted((ROOT / "workflow" / "studies").glob("*.yaml"))]
+STUDIES = [path for path in STUDIES if path.stem != "own"]
 
 
 def shown_together():

@@ -106,7 +106,6 @@ def test_a_stack_too_large_for_a_command_is_one_line(tree: Path) -> None:
 
 def test_an_unknown_study_names_those_there_are(tree: Path) -> None:
     said = snakemake(tree, "--dry-run", "--config", "study=smok", status=1).stdout
-    allowed = (
-        "allowed: default, ablation, mnist, mnist_search, search, smoke (did you mean 'smoke'?)"
-    )
+    allowed = "allowed: default, ablation, mnist, mnist_search, own, search, smoke"
+    allowed += " (did you mean 'smoke'?)"
     assert f"error: study: 'smok' is unknown; {allowed}" in said

@@ -198,7 +198,7 @@ def source_of(wildcards):
 
 
 def table_file_of(wildcards):
-    """The user's own file, if the experiment's data are a table; braces in its name are its own."""
+    """The user's own file, if the experiment's data are a table."""
     path = STUDY["experiments"][wildcards.experiment]["dataset"].get("path")
     return [local(path)] if path else []
 

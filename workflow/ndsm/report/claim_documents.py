@@ -56,7 +56,7 @@ def command(spec: dict[str, Any], out: Path) -> str:
 
 def in_words(table: pd.DataFrame) -> dict[str, str]:
     """The claims of a table by their ids: the paper's, or those of a study of one's own."""
-    return dict(zip(table.id, table.claim, strict=True))
+    return {id_: CLAIMS.get(id_, own) for id_, own in zip(table.id, table.claim, strict=True)}
 
 
 def summary(table: pd.DataFrame) -> str:

@@ -1,25 +1,19 @@
 """What a study of one's own table says, in sentences for somebody who has not read the paper.
 
-Every sentence is computed. A difference counts as one where the corrected p-value of the seeds is
-below the level, the interval of ``row_gaps`` is on one side of zero, and the better method is
-better than one Gaussian: of methods that are not, none has found a structure, and they differ only
-in how much they lose by fitting noise. Else it counts as none.
+Every sentence is computed, from ``own_numbers``.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from ndsm.report.claim_documents import PRIMARY
+from ndsm.report.own_numbers import DISTANCE, GAUSSIAN, Study
 from ndsm.report.row_gaps import Gap, gap, verdict_of
 from ndsm.report.verdict import holm
 from ndsm.vocabulary import FLOOR, UNTRAINED
 
-Array = NDArray[np.float64]
 WORDS = {
     "gmm": "the mixture alone",
     "gmm_drift": "the mixture that drives the noise, alone",
@@ -38,68 +32,11 @@ QUESTIONS = {
 SAID = {1: "Yes", -1: "No, it is worse", 0: "No difference was found"}
 PLAIN = "dsm"
 MIXTURES = {"mixture": "The mixture alone", "gmm": "The one behind the noise"}  # by their drifts
-GAUSSIAN = "one Gaussian"  # no method of the study: Ledoit and Wolf's covariance
-DISTANCE = "energy_distance"
-
-
-@dataclass(frozen=True)
-class Study:
-    """What the answers are made of.
-
-    Attributes:
-        sizes: training sizes, in their order.
-        methods: their names.
-        log_prob: by method, ``GAUSSIAN`` among them, and size the log-densities of held-out rows
-            (seeds, rows), with nan where a seed was not asked about a row.
-        metrics: tidy metrics of the study.
-        claims: its claims table.
-        cost: what each method costs.
-        components: by drift and size the number of components of each seed.
-        notes: warnings on the data, a sentence each.
-        level: of the tests.
-    """
-
-    sizes: list[int]
-    methods: list[str]
-    log_prob: Mapping[tuple[str, int], Array]
-    metrics: pd.DataFrame
-    claims: pd.DataFrame
-    cost: pd.DataFrame
-    components: Mapping[tuple[str, int], list[int]]
-    notes: list[str]
-    level: float
-
-    @property
-    def most(self) -> int:
-        """The largest size."""
-        return self.sizes[-1]
-
-    def mean(self, metric: str, method: str, n_train: int | None = None) -> float:
-        """The mean of a metric over seeds at a size, the largest unless one is given."""
-        rows = self.metrics[(self.metrics.metric == metric) & (self.metrics.method == method)]
-        if method != FLOOR:
-            rows = rows[rows.n_train == (n_train or self.most)]
-        return float(rows.value.mean())
-
-    def found(self, ours: str, theirs: str, p_adjusted: float) -> int:
-        """1 where a method is better than another, -1 where it is worse, 0 where neither."""
-        outcome = verdict_of(self.gap(ours, theirs), p_adjusted, self.level)
-        return outcome * self.structured(ours if outcome > 0 else theirs)
-
-    def structured(self, method: str) -> bool:
-        """Whether a method is better than one Gaussian."""
-        found = self.gap(method, GAUSSIAN)
-        return verdict_of(found, found.p_value, self.level) > 0
-
-    def gap(self, ours: str, theirs: str, n_train: int | None = None) -> Gap:
-        """The gain of a method over another at a size."""
-        n = n_train or self.most
-        return gap(self.log_prob[ours, n], self.log_prob[theirs, n], self.level)
 
 
 def answers(study: Study) -> list[tuple[str, str]]:
     """The questions with their answers, in the order of the page."""
-    decided = study.claims[study.claims.role == PRIMARY].set_index("id")
+    decided = _decided(study).set_index("id")
     found = [(QUESTIONS[id_], _claim(study, decided.loc[id_])) for id_ in decided.index]
     order = ranked(study)
     return [
@@ -112,11 +49,15 @@ def answers(study: Study) -> list[tuple[str, str]]:
     ]
 
 
+def _decided(study: Study) -> pd.DataFrame:
+    """The primary comparisons of the claims that this page asks about."""
+    claims = study.claims
+    return claims[(claims.role == PRIMARY) & claims.id.isin(QUESTIONS)]
+
+
 def headline(study: Study) -> str:
     """The three claims in a sentence."""
-    decided, best = study.claims[study.claims.role == PRIMARY], ranked(study)[0]
-    if not study.structured(best):
-        return f"**No difference was found.** {_plain(study, best)}"
+    decided = _decided(study)
     outcomes = {row.id: _outcome(study, row) for row in decided.itertuples()}
     if not any(outcomes.values()):
         found = "**No difference was found** in any of the three comparisons that were declared."
@@ -151,20 +92,25 @@ def _claim(study: Study, row: pd.Series) -> str:
     ours, theirs = (study.mean("nll", name) for name in (row.method, row.baseline))
     near, far = (study.mean(DISTANCE, name) for name in (row.method, row.baseline))
     null = study.mean("nll", row.method + UNTRAINED)
-    floor = study.metrics[
-        (study.metrics.method == FLOOR) & (study.metrics.metric == DISTANCE)
-    ].value
-    rows = study.log_prob[row.method, study.most].shape[1]
+    real = study.metrics.query("method == @FLOOR and metric == @DISTANCE").value
+    gains = study.log_prob[row.method, study.most] - study.log_prob[row.baseline, study.most]
+    likelier = np.nanmean(gains[:, ~np.isnan(gains).all(0)], 0) > 0
     apart = verdict_of(found, row.p_adjusted, study.level) != 0 and not outcome
-    why = " Neither is better than one Gaussian: they differ in what they lose by fitting noise."
+    why = " Neither could be shown to be better than one Gaussian, and they hardly differ."
     return (
         f"**{SAID[outcome]}.**{why * apart} With {study.most} training rows `{row.method}` "
-        f"({WORDS[row.method]}) gains {_interval(found)} nats a row on {rows} "
-        f"held-out rows over `{row.baseline}` ({WORDS[row.baseline]}); {_p(row.p_adjusted)} after "
-        f"correction. Mean −log p: {ours:.2f} against {theirs:.2f}, and {null:.2f} before the "
-        f"network is trained (null). Energy distance: {_four(near)} against {_four(far)}; real rows "
-        f"have {_four(floor.mean())} ± {_four(floor.std())} (floor)."
+        f"({_words(row.method)}) gains {_interval(found)} nats a row over `{row.baseline}` "
+        f"({_words(row.baseline)}), and is likelier in {likelier.mean():.0%} of {likelier.size} "
+        f"held-out rows; {_p(row.p_adjusted)} after correction. Mean −log p: {ours:.2f} against "
+        f"{theirs:.2f}, and {null:.2f} before the network is trained (null). Energy distance: "
+        f"{_four(near)} against {_four(far)}; real rows have {_four(real.mean())} ± "
+        f"{_four(real.std())} (floor)."
     )
+
+
+def _words(method: str) -> str:
+    """What a method is."""
+    return WORDS.get(method, "a method of yours")
 
 
 def _four(value: float) -> str:
@@ -191,7 +137,7 @@ def _best(study: Study, order: list[str]) -> str:
     """What can be said of the best method, and of the second."""
     best, second = order[:2]
     return (
-        f"`{best}` ({WORDS[best]}) has the least mean −log p, {study.mean('nll', best):.2f}. Over "
+        f"`{best}` ({_words(best)}) has the least mean −log p, {study.mean('nll', best):.2f}. Over "
         f"the second, `{second}`, it gains {_interval(study.gap(best, second))} nats a row. "
         f"{_standing(study, order)}"
     )
@@ -200,29 +146,30 @@ def _best(study: Study, order: list[str]) -> str:
 def _standing(study: Study, order: list[str]) -> str:
     """From which methods the best one can be told, p-values corrected for their number."""
     best, others = order[0], order[1:]
-    if not study.structured(best):
-        return f"**No difference was found.** {_plain(study, best)}"
+    plain = "" if study.structured(best) else f" {_plain(study, best)}"
     gaps = {name: study.gap(best, name) for name in others}
     adjusted = holm(pd.Series({name: each.p_value for name, each in gaps.items()}))
     apart = [name for name in others if study.found(best, name, adjusted[name]) == 1]
     if not apart:
-        return f"**No difference was found** between the best, `{best}`, and any other method."
+        return (
+            f"**No difference was found** between the best, `{best}`, and any other method.{plain}"
+        )
     told = ", ".join(f"`{name}`" for name in apart)
     alike = ", ".join(f"`{name}`" for name in others if name not in apart)
-    return f"The best, `{best}`, can be told from {told}" + (
-        f"; not from {alike}." if alike else "."
-    )
+    rest = f"; not from {alike}" if alike else ""
+    return f"The best, `{best}`, can be told from {told}{rest}.{plain}"
 
 
 def _components(study: Study) -> str:
     """How many components the mixtures have at the largest size."""
     parts = []
-    for drift, words in MIXTURES.items():
+    there = [drift for drift in MIXTURES if (drift, study.most) in study.components]
+    for drift in there:
         counts = study.components[drift, study.most]
         low, high = min(counts), max(counts)
         said = f"{low}" if low == high else f"{low} to {high}, by the seed"
-        parts.append(f"{words}: {said}.")
-    if set(study.components["gmm", study.most]) == {1}:
+        parts.append(f"{MIXTURES[drift]}: {said}.")
+    if set(study.components.get(("gmm", study.most), ())) == {1}:
         parts.append(
             "One component is a single Gaussian: the noise is then linear, shaped by the columns' "
             "covariance, and there were no clusters to keep."
@@ -271,7 +218,7 @@ def table(study: Study) -> pd.DataFrame:
         rows.append(
             {
                 "method": method,
-                "in words": WORDS[method],
+                "in words": _words(method),
                 "−log p": f"{own.mean():.3f} ± {own.std():.3f}",
                 "null −log p": f"{study.mean('nll', null):.3f}" if has_null else "",
                 "energy distance": _four(study.mean(DISTANCE, method)),
@@ -281,7 +228,7 @@ def table(study: Study) -> pd.DataFrame:
         )
     gaussian = np.nanmean(study.log_prob[GAUSSIAN, study.most], 1)
     text = f"{-gaussian.mean():.3f} ± {gaussian.std():.3f}"
-    rows.append({"method": GAUSSIAN, "in words": WORDS[GAUSSIAN], "−log p": text})
+    rows.append({"method": GAUSSIAN, "in words": _words(GAUSSIAN), "−log p": text})
     return (
         pd.DataFrame(rows)
         .fillna("")

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ndsm.report import own_answers, pages
-from ndsm.report.own_answers import Study
+from ndsm.report.own_numbers import HARM, Study
 from ndsm.report.pairs_figure import MOST
 from ndsm.report.row_gaps import LEAST
 
@@ -23,8 +23,9 @@ READING = [
     "over seeds and held-out rows together. A difference is called one if its p-value (a paired t "
     "test over seeds, corrected for the questions asked together) is below {level:g}, its interval "
     "is on one side of zero, it is {least:g} nats or more, and the better of the two is better "
-    "than *one Gaussian* with the rows' mean and covariance (Ledoit and Wolf's). *No difference "
-    "was found* does not say that there is none. `claims.md` asks the seeds alone.",
+    "than *one Gaussian* with the rows' mean and covariance (Ledoit and Wolf's), or better than "
+    "the other by {harm:g} nats a column. *No difference was found* does not say that there is "
+    "none. `claims.md` asks the seeds alone.",
     "Every network had the same fixed budget, and settings that were tuned on other data. Another "
     "budget or tuning may change who is best.",
 ]
@@ -37,7 +38,12 @@ CAPTION = (
 def _parts(spec: dict[str, Any]) -> list[tuple[str, list[str]]]:
     """The sections after the answers: a title, paragraphs or items."""
     level = spec["verdict"]["level"]
-    words = {"confidence": f"{100 * (1 - level):g} %", "level": level, "least": LEAST}
+    words = {
+        "confidence": f"{100 * (1 - level):g} %",
+        "level": level,
+        "least": LEAST,
+        "harm": HARM,
+    }
     return [
         ("How to read it", [text.format(**words) for text in READING]),
         ("What was chosen, and why", spec["choices"]),

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import seaborn as sns
@@ -10,7 +11,7 @@ from matplotlib.figure import Figure
 from ndsm.report.method_looks import looks
 from ndsm.report.style import WIDTH
 
-MOST, POINTS = 5, 500  # columns; points of each kind
+MOST, POINTS = 5, 500  # columns; points of each kind, at most
 LONGEST = 18  # letters of a column's name
 DATA = "held-out data"
 
@@ -52,21 +53,22 @@ def pairs(
     kinds = {name: own[own.method == name] for name in methods}
     kinds |= {DATA: samples[samples.method == "data"]}  # drawn last, on top
     shown = chosen(kinds[DATA][names].to_numpy())
+    count = min(POINTS, *map(len, kinds.values()))  # as many of each, for the eye to compare
     parts = []
     for kind, rows in kinds.items():
-        x = rows[names].to_numpy()[:POINTS, shown] * deviation[shown] + mean[shown]
+        x = rows[names].to_numpy()[:count, shown] * deviation[shown] + mean[shown]
         parts.append(pd.DataFrame(x, columns=[shorten(columns[k]) for k in shown]).assign(of=kind))
     frame = pd.concat(parts, ignore_index=True)
     look = looks(methods)
     palette = {name: look[name].color for name in methods} | {DATA: "black"}
     size = {"corner": True, "diag_sharey": False, "height": WIDTH / len(shown)}
-    grid = sns.PairGrid(frame, hue="of", palette=palette, **size)
-    grid.map_lower(sns.scatterplot, s=5, alpha=0.4, linewidth=0)
-    grid.map_diag(
-        sns.histplot, element="step", fill=False, stat="density", common_norm=False, bins=20
-    )
-    _fit(grid, frame[frame.of == DATA].drop(columns="of"))
-    grid.add_legend(title="")
+    lines = {"element": "step", "fill": False, "stat": "density", "common_norm": False}
+    with plt.rc_context({"figure.constrained_layout.use": False}):  # seaborn has its own
+        grid = sns.PairGrid(frame, hue="of", palette=palette, **size)
+        grid.map_lower(sns.scatterplot, s=5, alpha=0.5, linewidth=0)
+        grid.map_diag(sns.histplot, **lines, bins=20)
+        _fit(grid, frame[frame.of == DATA].drop(columns="of"))
+        grid.add_legend(title="")
     return grid.figure
 
 

@@ -16,7 +16,8 @@ from ndsm.artefacts import files, reading
 from ndsm.artefacts.metric_table import COLUMNS
 from ndsm.data.training_subset import training_subset
 from ndsm.report import own_answers, own_page, pairs_figure, style
-from ndsm.report.own_answers import GAUSSIAN, MIXTURES, PLAIN, Study, ranked
+from ndsm.report.own_answers import MIXTURES, PLAIN, ranked
+from ndsm.report.own_numbers import GAUSSIAN, Study
 from ndsm.vocabulary import likelihood_points
 
 Spec = dict[str, Any]
@@ -48,12 +49,13 @@ def main(
         components=components(results, spec),
         notes=spec["notes"],
         level=spec["verdict"]["level"],
+        columns=len(spec["columns"]),
     )
     samples = reading.read_table(shown / "tables" / "samples" / f"{spec['experiment']}.csv")
     style.use()
-    drawn = dict.fromkeys([ranked(study)[0], PLAIN])
+    drawn = [name for name in dict.fromkeys([ranked(study)[0], PLAIN]) if name in study.methods]
     figure = pairs_figure.pairs(
-        samples, [*drawn], study.most, arrays["mean"], arrays["deviation"], spec["columns"]
+        samples, drawn, study.most, arrays["mean"], arrays["deviation"], spec["columns"]
     )
     picture = out.parent / "figures" / "pairs"
     style.save(figure, picture, print_too=False)
@@ -101,7 +103,7 @@ def components(results: Path, spec: Spec) -> dict[tuple[str, int], list[int]]:
     """By drift and training size the numbers of components, one for each seed."""
     found: dict[tuple[str, int], list[int]] = {}
     for drift in MIXTURES:
-        for path in _parts(results / "drift", spec, drift):
+        for path in filter(Path.exists, _parts(results / "drift", spec, drift)):
             record = reading.read_record(path)
             for (n_train, _), count in zip(
                 record["spec"]["replicas"], record["measured"]["n_components"], strict=True

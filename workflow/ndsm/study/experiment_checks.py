@@ -14,6 +14,7 @@ from ndsm.study.messages import allowed, shown, unknown
 from ndsm.study.method_checks import method_problems
 from ndsm.vocabulary import CEILING, FLOOR, UNTRAINED
 
+WILDCARDS = {*"{}<>"}  # characters that the path of an input cannot have
 LEAST_OF_MODES = 500  # held-out points; of the rarest mode, a hundredth, a covariance is then left
 # Held-out images that each class, and each branch of a symmetry, has at least; branches are drawn.
 IN_CLASS, IN_BRANCH = 5, 20
@@ -48,6 +49,11 @@ def _dataset_problems(key: str, experiment: dict[str, Any], split: str) -> Itera
             yield unknown(f"{key}.dataset", parameter, parameters)
     if missing := [need for need in dataset.needs if need not in experiment["dataset"]]:
         yield f"{key}.dataset.{missing[0]}: is missing; required beside it: name"
+        return
+    path = experiment["dataset"].get("path", "")
+    if found := sorted(WILDCARDS & set(path)):
+        taken = f"{shown(path)} has {' '.join(found)}, which Snakemake takes for wildcards"
+        yield f"{key}.dataset.path: {taken}; rename the file or its folder"
         return
     try:
         there = pool_size(experiment["dataset"], split)

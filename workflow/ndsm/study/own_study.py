@@ -75,8 +75,8 @@ def settings(raw: Mapping[str, Any], default: Study) -> Study:
     defaults = {k: default["defaults"][k] for k in ("process", "network", "training", "sampling")}
     return {
         "seeds": SEEDS,
-        "replicas_per_job": SEEDS * len(sizes),
-        "device": "auto",
+        "replicas_per_job": default["replicas_per_job"],
+        "device": default["device"],
         "verdict": default["verdict"],
         "methods": {name: default["methods"][name] for name in METHODS},
         "experiments": {EXPERIMENT: merge(defaults, experiment)},
