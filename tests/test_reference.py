@@ -11,10 +11,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import yaml
+from PIL import Image
 
 from conftest import ROOT
 from ndsm.report import answers, kept_studies
-from ndsm.stages import claims
+from ndsm.stages import claims, forward
 from ndsm.study import code_dependencies, configuration, job_settings
 
 REFERENCE = ROOT / "results" / "reference"
@@ -106,3 +107,11 @@ def test_findings_in_the_readme_are_written_by_the_study():
     assert answers.PART.search(found)
     typed = re.sub(r"\]\([^)]*\)", "", answers.PART.sub("", found))
     assert not re.findall(r"\d+\.\d+|\d+ ?%", typed)
+
+
+def test_the_animation_of_the_readme_is_light_and_whole():
+    """Each frame of both ways, below two megabytes."""
+    path = REFERENCE / "default" / "forward_process.gif"
+    assert path.stat().st_size < 2_000_000
+    with Image.open(path) as gif:
+        assert gif.n_frames == 2 * forward.FRAMES

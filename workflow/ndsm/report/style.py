@@ -167,7 +167,7 @@ def log_ticks(axis: Axis, values: np.ndarray) -> None:
     for between in ((1,), (1, 3), (1, 2, 5), (1, 1.5, 2, 3, 5, 7)):
         ticks = np.outer(decades, between).ravel()
         if ((ticks > 0.95 * low) & (ticks < 1.05 * high)).sum() >= 3:
-            plain_ticks(axis, FixedLocator(ticks))
+            plain_ticks(axis, FixedLocator(ticks.tolist()))
             return
     plain_ticks(axis, MaxNLocator(4, steps=[1, 2, 5, 10]))
 

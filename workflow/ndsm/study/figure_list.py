@@ -119,7 +119,7 @@ SINGLE = {
     ),
     "forward_process": Kind(
         "sample_figures.forward_process",
-        "the noising process",
+        "from data to noise and back",
         lambda study: bool(jobs(study, "forward")),
         moves="animations.forward_process",
     ),
