@@ -27,6 +27,7 @@ from ndsm.errors import Refused
 from ndsm.library import tuned
 from ndsm.library.own_drift import OwnDrift
 from ndsm.library.plan import plan
+from ndsm.library.trained import standard
 
 QUICK: dict[str, Any] = {"evaluations": 400, "batch": 50, "width": 8, "depth": 1, "random_state": 0}
 SMALL = QUICK | {"n_components": 2}
@@ -95,15 +96,27 @@ def test_the_density_of_one_column_integrates_to_one(objective: str) -> None:
 
 
 def test_units_change_a_density_by_their_determinant_alone() -> None:
-    """Also with one scale for all columns, where both have the same unit."""
-    for covariance, units in (("tied", np.array([200, 0.03])), ("spherical", np.array([50, 50]))):
-        one = NDSM(covariance=covariance, **SMALL).fit(MOONS)
-        other = NDSM(covariance=covariance, **SMALL).fit(MOONS * units + 3)
-        expected = one.log_prob(MOONS) - np.log(units).sum()
-        np.testing.assert_allclose(other.log_prob(MOONS * units + 3), expected, atol=5e-3)
-        np.testing.assert_allclose(
-            other.sample(50), one.sample(50) * units + 3, rtol=0.01, atol=0.05
-        )
+    """Whether the columns have scales of their own, or one."""
+    same = np.array([50, 50])
+    for covariance, units in (("tied", np.array([200, 0.5])), ("tied", same), ("spherical", same)):
+        stretched = MOONS * [1, 5] if units is not same else MOONS
+        check_units(NDSM(covariance=covariance, **SMALL), stretched, units)
+
+
+def check_units(model: NDSM, x: np.ndarray, units: np.ndarray) -> None:
+    """A model of x and one of the same points in other units agree."""
+    one, other = clone(model).fit(x), clone(model).fit(x * units + 3)
+    expected = one.log_prob(x) - np.log(units).sum()
+    np.testing.assert_allclose(other.log_prob(x * units + 3), expected, atol=5e-3)
+    np.testing.assert_allclose(other.sample(50), one.sample(50) * units + 3, rtol=0.01, atol=0.05)
+
+
+def test_columns_of_one_unit_are_scaled_alike() -> None:
+    for stretch, alike in (([1, 1.5], True), ([1, 9], False)):
+        mean, scale = standard(np.array([[0.0, 0.0], [2.0, 2.0]]) * stretch, by_column=True)
+        assert (scale[0] == scale[1]) == alike
+        assert (scale**2).sum() == pytest.approx(np.square(stretch).sum())
+    assert standard(np.array([[0.0, 5.0], [2.0, 5.0]]), by_column=True)[1].min() > 0
 
 
 def test_a_trained_model_is_better_than_its_mixture() -> None:
@@ -293,6 +306,23 @@ class Wells:
         generator = np.random.default_rng(random_state)
         centres = generator.choice([-3, 3], (n, 1)) * [1, 0]
         return centres + 0.5 * generator.standard_normal((n, 2))
+
+
+SEEN: list[int] = []
+
+
+class Counted(Wells):
+    """Wells that write down with how many threads they are asked."""
+
+    def score(self, x: np.ndarray) -> np.ndarray:
+        SEEN.append(torch.get_num_threads())
+        return super().score(x)
+
+
+@pytest.mark.usefixtures("unusual")
+def test_a_fit_takes_one_thread() -> None:
+    NDSM(Counted(), "ndsm", **SMALL).fit(Wells().sample(50, 1))
+    assert {*SEEN} == {1} and torch.get_num_threads() == 3
 
 
 def test_any_object_with_score_log_prob_and_sample_is_a_drift() -> None:

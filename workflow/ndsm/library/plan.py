@@ -41,7 +41,7 @@ class Plan:
         model: None for ``objective="none"``.
         training: likewise.
         weight: w of the objective's λ = v e^{wt}.
-        by_column: whether each column has a scale of its own.
+        by_column: whether each column may have a scale of its own.
     """
 
     fit: FitSettings | None

@@ -28,6 +28,7 @@ from ndsm.method.registry import OBJECTIVES
 from ndsm.method.settings import FitSettings, ModelSettings, SamplingSettings, TrainingSettings
 
 Array = np.ndarray
+ALIKE = 2  # ratio of deviations up to which columns are taken for coordinates of one unit
 
 
 @dataclass(frozen=True)
@@ -105,9 +106,16 @@ class Trained:
 
 
 def standard(x: Array, by_column: bool) -> tuple[Array, Array]:
-    """Mean and scale (d,) of points (n, d); a column that does not vary has the scale one."""
+    """Mean and scale (d,) of points (n, d).
+
+    Each column has its own scale if their deviations differ by more than ``ALIKE``. Else, as for
+    coordinates of one unit, all have one, as in the study: on weighted_modes, whose two differ by a
+    fifth, ``dsm`` ended at 0.11 nats with one scale and at 0.28 with two. A column that does not
+    vary has the scale one.
+    """
     mean, scale = x.mean(0), x.std(0)
-    if not by_column:
+    varies = scale[scale > 0]
+    if not by_column or varies.max() <= ALIKE * varies.min():
         scale = np.full_like(scale, np.sqrt((scale**2).mean()))
     return mean, np.where(scale > 0, scale, 1.0)
 
