@@ -366,7 +366,10 @@ LINES = [
     ({"covariance": "tide"}, r"covariance: 'tide' is unknown; .* \(did you mean 'tied'\?\)"),
     ({"device": "gpu"}, "device: 'gpu' is unknown; allowed: auto, cpu, cuda"),
     ({"drift": "gmn"}, r"drift: 'gmn' is unknown; .* \(did you mean 'gmm'\?\)"),
-    ({"drift": 3}, "drift: 3 has no score; give 'gmm', 'ou' or an object with score and log_prob"),
+    (
+        {"drift": 3},
+        "drift: 3 has no score; give 'gmm', 'ou' or an object with score, log_prob, sample",
+    ),
     (
         {"drift": "gmm", "objective": "dsm"},
         "drift: 'gmm' is not linear.*drift='ou', and known='gmm'",
