@@ -33,14 +33,27 @@ QUICK: dict[str, Any] = {"evaluations": 400, "batch": 50, "width": 8, "depth": 1
 SMALL = QUICK | {"n_components": 2}
 MOONS = make_moons(300, noise=0.1, random_state=0)[0]
 
-# Left out: check_array_api_input, which scikit-learn skips unless SCIPY_ARRAY_API is set before it
-# starts. The others hold for the mixture alone and for a network.
+# Also left out: check_array_api_input, which scikit-learn skips unless SCIPY_ARRAY_API is set when
+# it starts. The others hold for the mixture alone and for a network.
+LEFT_OUT = {
+    "check_methods_subset_invariance": "asks for 1e-7; in single precision the last digit depends "
+    "on how many points are computed together (the next test asks for what holds)"
+}
 CHECKED = [NDSM(**QUICK | {"n_components": [1, 2]}), NDSM(objective="none", n_components=1)]
 
 
-@parametrize_with_checks(CHECKED)
+@parametrize_with_checks(CHECKED, expected_failed_checks=lambda _: LEFT_OUT)
 def test_scikit_learn_finds_its_manners(estimator: NDSM, check: Any) -> None:
     check(estimator)
+
+
+@pytest.mark.parametrize("estimator", CHECKED, ids=["network", "mixture"])
+def test_a_density_does_not_depend_on_the_other_points(estimator: NDSM) -> None:
+    model = clone(estimator).fit(MOONS)
+    together, order = model.log_prob(MOONS), np.random.default_rng(0).permutation(len(MOONS))
+    np.testing.assert_allclose(model.log_prob(MOONS[order]), together[order], atol=1e-4)
+    alone = np.concatenate([model.log_prob(MOONS[k : k + 7]) for k in range(0, 70, 7)])
+    np.testing.assert_allclose(alone, together[:70], atol=1e-4)
 
 
 def test_the_usual_settings_are_those_of_the_study() -> None:
@@ -366,7 +379,10 @@ LINES = [
     ({"covariance": "tide"}, r"covariance: 'tide' is unknown; .* \(did you mean 'tied'\?\)"),
     ({"device": "gpu"}, "device: 'gpu' is unknown; allowed: auto, cpu, cuda"),
     ({"drift": "gmn"}, r"drift: 'gmn' is unknown; .* \(did you mean 'gmm'\?\)"),
-    ({"drift": 3}, "drift: 3 has no score; give 'gmm', 'ou' or an object with score and log_prob"),
+    (
+        {"drift": 3},
+        "drift: 3 has no score; give 'gmm', 'ou' or an object with score, log_prob, sample",
+    ),
     (
         {"drift": "gmm", "objective": "dsm"},
         "drift: 'gmm' is not linear.*drift='ou', and known='gmm'",

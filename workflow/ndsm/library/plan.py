@@ -91,17 +91,15 @@ def drift_of(given: Mapping[str, Any]) -> Any:
     Raises:
         Refused: it does not go with the objective.
     """
-    drift, objective = (
-        given["drift"],
-        of_name("objective", given["objective"], [*OBJECTIVES, "none"]),
-    )
+    objective = of_name("objective", given["objective"], [*OBJECTIVES, "none"])
+    drift = given["drift"]
     linear = objective != "none" and OBJECTIVES[objective].linear
     if isinstance(drift, str):
         of_name("drift", drift, [*FIXED, "auto"])
         if drift == "auto":
             drift = "ou" if linear else "gmm"
     elif missing := [name for name in OWN if not callable(getattr(drift, name, None))]:
-        has = " and ".join(OWN)
+        has = ", ".join(OWN)
         refuse("drift", drift, f"has no {missing[0]}; give 'gmm', 'ou' or an object with {has}")
     if linear and drift != "ou":
         remedy = "give drift='ou'" + (", and known='gmm'" if objective == "dsm" else "")
