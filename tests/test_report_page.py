@@ -85,7 +85,7 @@ def test_every_page_behind_it_opens_with_its_pictures(browser, report):
         inside.locator("h1").wait_for()
         if "/figures/" in name:
             picture = inside.locator("figure img")
-            assert picture.evaluate("image => image.decode().then(() => image.naturalWidth)") > 700
+            assert picture.evaluate("image => image.decode().then(() => image.naturalWidth)") >= 700
             assert inside.locator("figcaption").inner_text().strip(), name
         else:
             assert inside.locator("table").count()
@@ -110,7 +110,7 @@ def test_the_sentence_counts_the_verdicts():
     verdicts = ["supported", "supported", "contradicted", "supported"]
     table = pd.DataFrame({"id": ["C1", "C1", "C2", "C7"], "role": roles, "verdict": verdicts})
     said = summary(table.assign(p_value=0.01))
-    assert "Of 1 claims" in said and "linear noise in 1 (C1), takes away in none, " in said
+    assert "Of 1 claims it does in 1 (C1) and takes away in none." in said
     assert "Of the 3 claims of the abstract themselves 2 (C1, C7) are supported, 1 (C2) " in said
 
 
