@@ -114,6 +114,21 @@ def test_time_to_quality_by_hand(runs):
     assert table.loc[("mixture", 30, 0)].seconds == 2.0
 
 
+def test_a_mixture_that_is_there_untrained_takes_the_time_of_its_fit(runs):
+    """Seed 0 has FID 9 untrained, the others 45: these are there with 250 steps at most."""
+    usual = runs[(runs.run == "e") & (runs.method == "jump")]
+    null = usual.assign(method="jump_untrained", network_evaluations=0, value=[9.0, 45.0, 45.0])
+    table = time_to_quality(pd.concat([runs, null.assign(seconds=2.0)]), STUDY)
+    of = table[(table.method == "jump") & (table.threshold == 30)].set_index("seed")
+    assert of.seconds[0] == 2.0 and of.network_evaluations[0] == 0 and not of.early[0]
+    assert of.network_evaluations[1:].eq(250 * 64).all() and of.early[1:].all()
+    late = table[(table.method == "jump") & (table.threshold == 7)].set_index("seed")
+    assert late.network_evaluations.between(500 * 64, 1000 * 64).all() and not late.early.any()
+    # What another method's untrained model reaches says nothing of dsm.
+    before, after = (t[t.method == "dsm"] for t in (time_to_quality(runs, STUDY), table))
+    pd.testing.assert_frame_equal(before.reset_index(drop=True), after.reset_index(drop=True))
+
+
 def test_claims_on_seconds(runs):
     """Who never arrives has the cost of its largest budget, or the other's where that is more."""
     reached = time_to_quality(runs, STUDY)

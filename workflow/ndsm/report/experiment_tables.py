@@ -84,8 +84,8 @@ def reached_table(reached: pd.DataFrame, study: GatheredStudy) -> list[str]:
             "",
             "Seconds of a replica (its drift's fit and its share of the stacked training) until "
             "the metric passes the threshold, and network evaluations in training, means over "
-            f"seeds; each budget is a training of its own. × is the ratio to {REFERENCE}. "
-            "With not all seeds there, how many.",
+            "seeds; each budget is a training of its own, the untrained model that of no "
+            f"evaluations. × is the ratio to {REFERENCE}. With not all seeds there, how many.",
             "",
         ]
         runs = [study.experiments[e] for e in study.frontiers[experiment].budgets]

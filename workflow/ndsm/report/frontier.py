@@ -2,7 +2,8 @@
 
 ``frontier`` lists the runs; ``time_to_quality`` reads off them when a metric first passes a
 threshold: a number, or what a method has on average with its largest budget. Both are parts of the
-stage ``aggregate``.
+stage ``aggregate``. The untrained model is the budget of no evaluations: where the mixture alone
+passes the threshold, the method takes the time of its fit.
 
 The seconds to a threshold are those of the fit and of the network evaluations, at the method's
 rate: the geometric mean of what an evaluation took in its trainings, one for each budget. Their
@@ -20,6 +21,7 @@ from ndsm.artefacts.gathered_study import GatheredStudy
 from ndsm.artefacts.reading import read_record
 from ndsm.artefacts.result_paths import autoencoder, fit_seconds, place
 from ndsm.metrics.registry import MAXIMISED
+from ndsm.vocabulary import UNTRAINED
 
 RUN = ["experiment", "run", "method", "n_train", "seed"]
 REACHED = ["seconds", "network_evaluations", "sampling_steps", "autoencoder_seconds", "early"]
@@ -88,7 +90,8 @@ def time_to_quality(table: pd.DataFrame, study: GatheredStudy) -> pd.DataFrame:
     """When each replica first passes each threshold, in seconds and network evaluations.
 
     Between two budgets by interpolation (``first_passage``); a run that is there with the smallest
-    budget is given that budget's cost, an upper bound (``early``); one that never is, nothing.
+    budget, but not untrained, is given that budget's cost, an upper bound (``early``); one that
+    never is, nothing.
     Columns: experiment, method, n_train, seed, metric, quality (the threshold as the settings have
     it), threshold, ``REACHED``, and of the method the error of its rate: rate_error, the standard
     error of its logarithm, and budgets, from how many it is.
@@ -100,7 +103,9 @@ def time_to_quality(table: pd.DataFrame, study: GatheredStudy) -> pd.DataFrame:
             measured = trained[trained.metric == metric]
             for (n_train, method), own in measured.groupby(["n_train", "method"], sort=False):
                 rate = rate_of(own)
-                for seed, curve in own.groupby("seed", sort=False):
+                null = (measured.method == f"{method}{UNTRAINED}") & (measured.n_train == n_train)
+                with_null = pd.concat([measured[null & (measured.run == experiment)], own])
+                for seed, curve in with_null.groupby("seed", sort=False):
                     for quality in qualities:
                         threshold = _threshold(quality, measured, experiment, n_train)
                         reached = _reached(curve, threshold, metric in MAXIMISED, rate[0])
@@ -144,11 +149,10 @@ def _reached(curve: pd.DataFrame, threshold: float, maximise: bool, rate: float)
     """What ``REACHED`` names; but for early nothing if the threshold is never passed."""
     curve = curve.drop_duplicates("network_evaluations").sort_values("network_evaluations")
     cost = curve.network_evaluations
-    # A method without a network has one point, at no evaluations at all.
     found = first_passage(cost, curve.value, threshold, maximise=maximise)
     if np.isnan(found):
         return (*(np.nan,) * (len(REACHED) - 1), False)
-    last, early = curve.iloc[-1], 0 < found <= cost.iloc[0]
+    last, early = curve.iloc[-1], 0 < found <= cost[cost > 0].min()
     seconds = round(last.fit_seconds + rate * found, 4)
     return seconds, round(found), last.sampling_steps, last.autoencoder_seconds, early
 
@@ -159,10 +163,11 @@ def first_passage(
     """The cost at which a curve of values first reaches ``target``; nan if it never does.
 
     Linear between two points in log cost and log value (in plain value where a value or the target
-    is not positive, as an unbiased distance can be). At the smallest cost it is that cost.
+    is not positive, as an unbiased distance can be). At the smallest cost, and after a cost of
+    zero, it is the cost of the point that is there, an upper bound.
 
     Args:
-        costs: (k,) costs, positive but for a single one.
+        costs: (k,) costs, one of which may be zero.
         values: (k,) metric at these costs, one seed.
         target: the value to reach.
         maximise: whether the metric is the better the higher.
@@ -174,8 +179,8 @@ def first_passage(
     if not reached.any():
         return np.nan
     k = int(np.argmax(reached))
-    if k == 0:
-        return float(n[0])
+    if k == 0 or n[k - 1] == 0:
+        return float(n[k])
     before, after = v[k - 1], v[k]
     if min(before, after, target) > 0:
         before, after, target = np.log(before), np.log(after), np.log(target)
