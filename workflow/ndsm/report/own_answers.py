@@ -60,7 +60,7 @@ def headline(study: Study) -> str:
     decided = _decided(study)
     outcomes = {row.id: _outcome(study, row) for row in decided.itertuples()}
     if not any(outcomes.values()):
-        found = "**No difference was found** in any of the three comparisons declared before the run."
+        found = "**No difference was found** in any of the three declared comparisons."
         return f"{found} {_standing(study, ranked(study), in_words=True)}"
     words = {
         "D1": "structure {} against plain score matching",
@@ -101,9 +101,9 @@ def _claim(study: Study, row: pd.Series) -> str:
         f"({_words(row.method)}) gains {_interval(found)} nats a row over `{row.baseline}` "
         f"({_words(row.baseline)}), and is likelier in {likelier.mean():.0%} of {likelier.size} "
         f"held-out rows; {_p(row.p_adjusted)} after correction. Mean −log p: {ours:.2f} against "
-        f"{theirs:.2f}. Before its network was trained `{row.method}` had {null:.2f} (null). Energy "
-        f"distance: {_four(near)} against {_four(far)}; real rows have {_four(real.mean())} ± "
-        f"{_four(real.std())} (floor)."
+        f"{theirs:.2f}. Before its network was trained `{row.method}` had {null:.2f} (null). "
+        f"Energy distance: {_four(near)} against {_four(far)}; real rows have "
+        f"{_four(real.mean())} ± {_four(real.std())} (floor)."
     )
 
 
