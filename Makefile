@@ -119,6 +119,7 @@ WRONG_PYTHON = "error: PYTHON: "$(call shell-text,$(PYTHON))" is no Python 3.11,
 
 .venv/installed: envs/requirements.txt pyproject.toml
 	@$(PYTHON) -c $(VERSION_FITS) 2> /dev/null || { echo $(WRONG_PYTHON) >&2; exit 1; }
+	@echo "installing the packages of $< into .venv, 1.8 GB; this takes some minutes"
 	$(PYTHON) -m venv .venv
 	command -v nvidia-smi > /dev/null || $(BIN)/python -m pip install --quiet --retries 0 \
 		--extra-index-url $(TORCH_CPU) --no-deps "$$(grep -o '^torch==[^ ]*' $<)"

@@ -3,6 +3,7 @@
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from scipy.sparse import csr_array
@@ -78,6 +79,7 @@ def test_a_wrong_parameter_is_one_line(wrong: dict[str, Any], line: str) -> None
 holes = MOONS.copy()
 holes[7, 1] = np.nan
 infinite = np.where(np.isnan(holes), np.inf, holes)
+FRAME = pd.DataFrame(MOONS, columns=["a", "b"])
 POINTS = [
     (holes, "x: contains NaN in row 7, column 1; leave out or fill such rows"),
     (infinite, r"x: contains infinity \(inf\) in row 7, column 1"),
@@ -92,6 +94,7 @@ POINTS = [
     (torch.as_tensor(MOONS).to_sparse(), "x: is a sparse tensor"),
     (0 * MOONS + 3, "x: all 300 points are equal; give points that differ"),
     ([["a", "b"]] * 5, "x: could not convert string to float"),
+    (FRAME.assign(kind="red"), "x: could not convert.*; leave out or encode column 'kind'"),
 ]
 
 
@@ -106,6 +109,9 @@ def test_a_fitted_model_refuses_what_does_not_fit_it() -> None:
     model = NDSM(**SMALL).fit(MOONS)
     with pytest.raises(Refused, match="^x: X has 3 features, but NDSM is expecting 2 features"):
         model.log_prob(np.ones((4, 3)))
+    named = NDSM(**SMALL).fit(FRAME)
+    with pytest.raises(Refused, match=r"^x: The feature names.*; give the columns of the fit"):
+        named.log_prob(FRAME[["b", "a"]])
     for number in (0, -2, 1.5, "many"):
         with pytest.raises(Refused, match=f"^n_samples: {number!r} is "):
             model.sample(number)

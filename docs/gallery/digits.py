@@ -14,14 +14,15 @@ SHOWN = 14
 x, held_out = train_test_split(load_digits().data / 16, train_size=1400, random_state=0)
 mixture = NDSM(objective="none", covariance="spherical", random_state=0).fit(x)
 model = NDSM(covariance="spherical", evaluations=400_000, random_state=0).fit(x)
-drawn = model.sample(SHOWN)
-nearest = NearestNeighbors(n_neighbors=1).fit(x).kneighbors(drawn, return_distance=False)[:, 0]
+training = NearestNeighbors(n_neighbors=1).fit(x)
+kinds = {"held-out data": held_out}
+kinds |= {"mixture alone": mixture.sample(len(held_out)), "NDSM": model.sample(len(held_out))}
 rows = {
-    "held-out data": held_out[:SHOWN],
-    "mixture alone": mixture.sample(SHOWN),
-    "samples": drawn,
-    "nearest in training": x[nearest],
+    f"{name}: {training.kneighbors(images)[0].mean():.2f}": images[:SHOWN]
+    for name, images in kinds.items()
 }
+nearest = training.kneighbors(kinds["NDSM"][:SHOWN], return_distance=False)[:, 0]
+rows["nearest in training"] = x[nearest]
 figure, panels = plt.subplots(len(rows), 1, figsize=(7, 2.5))
 for panel, (name, images) in zip(panels, rows.items(), strict=True):
     strip = np.pad(images.reshape(-1, 8, 8), ((0, 0), (1, 1), (1, 1)), constant_values=0.3)

@@ -18,7 +18,7 @@ for panels, law in zip(rows, (pinwheel(), rings()), strict=True):
     shown = {
         "held-out data": (held_out, None),
         "mixture alone": (mixture.sample(SHOWN), mixture.score(held_out)),
-        "samples": (model.sample(SHOWN), model.score(held_out)),
+        "NDSM": (model.sample(SHOWN), model.score(held_out)),
     }
     for panel, (name, (points, score)) in zip(panels, shown.items(), strict=True):
         panel.plot(*points.T, ".", markersize=1.2, alpha=0.5, color=COLOURS[name], rasterized=True)

@@ -13,7 +13,7 @@ table = load_wine(as_frame=True).data
 x, held_out = train_test_split(table, test_size=60, random_state=0)
 models = {
     "mixture alone": NDSM(objective="none", random_state=0),
-    "samples": NDSM(random_state=0),
+    "NDSM": NDSM(random_state=0),
 }
 # One split says little of so few points: the score is that of six.
 folds = KFold(6, shuffle=True, random_state=0)

@@ -60,8 +60,8 @@ def headline(study: Study) -> str:
     decided = _decided(study)
     outcomes = {row.id: _outcome(study, row) for row in decided.itertuples()}
     if not any(outcomes.values()):
-        found = "**No difference was found** in any of the three comparisons that were declared."
-        return f"{found} {_standing(study, ranked(study))}"
+        found = "**No difference was found** in any of the three declared comparisons."
+        return f"{found} {_standing(study, ranked(study), in_words=True)}"
     words = {
         "D1": "structure {} against plain score matching",
         "D2": "the network {} against the mixture alone",
@@ -69,15 +69,14 @@ def headline(study: Study) -> str:
     }
     verbs = {1: "helps", -1: "hurts", 0: "makes no difference that was found"}
     said = [words[id_].format(f"**{verbs[outcome]}**") for id_, outcome in outcomes.items()]
-    return f"On these data {'; '.join(said)}. {_standing(study, ranked(study))}"
+    return f"On these data {'; '.join(said)}. {_standing(study, ranked(study), in_words=True)}"
 
 
 def _plain(study: Study, best: str) -> str:
-    """That no method is better than one Gaussian."""
+    """That even the best method is not better than one Gaussian."""
     return (
-        "No method could be shown to be better than one Gaussian, so that none has found a "
-        f"structure: the best, `{best}`, gains {_interval(study.gap(best, GAUSSIAN))} nats a row "
-        "over it."
+        "Even the best could not be shown to be better than one Gaussian, so that no structure was "
+        f"found: `{best}` gains {_interval(study.gap(best, GAUSSIAN))} nats a row over it."
     )
 
 
@@ -102,9 +101,9 @@ def _claim(study: Study, row: pd.Series) -> str:
         f"({_words(row.method)}) gains {_interval(found)} nats a row over `{row.baseline}` "
         f"({_words(row.baseline)}), and is likelier in {likelier.mean():.0%} of {likelier.size} "
         f"held-out rows; {_p(row.p_adjusted)} after correction. Mean −log p: {ours:.2f} against "
-        f"{theirs:.2f}, and {null:.2f} before the network is trained (null). Energy distance: "
-        f"{_four(near)} against {_four(far)}; real rows have {_four(real.mean())} ± "
-        f"{_four(real.std())} (floor)."
+        f"{theirs:.2f}. Before its network was trained `{row.method}` had {null:.2f} (null). "
+        f"Energy distance: {_four(near)} against {_four(far)}; real rows have "
+        f"{_four(real.mean())} ± {_four(real.std())} (floor)."
     )
 
 
@@ -143,21 +142,23 @@ def _best(study: Study, order: list[str]) -> str:
     )
 
 
-def _standing(study: Study, order: list[str]) -> str:
+def _standing(study: Study, order: list[str], in_words: bool = False) -> str:
     """From which methods the best one can be told, p-values corrected for their number."""
     best, others = order[0], order[1:]
+    name_of_best = f"`{best}` ({_words(best)})" if in_words else f"`{best}`"
     plain = "" if study.structured(best) else f" {_plain(study, best)}"
     gaps = {name: study.gap(best, name) for name in others}
     adjusted = holm(pd.Series({name: each.p_value for name, each in gaps.items()}))
     apart = [name for name in others if study.found(best, name, adjusted[name]) == 1]
     if not apart:
         return (
-            f"**No difference was found** between the best, `{best}`, and any other method.{plain}"
+            f"**No difference was found** between the best, {name_of_best}, and any other method."
+            f"{plain}"
         )
     told = ", ".join(f"`{name}`" for name in apart)
     alike = ", ".join(f"`{name}`" for name in others if name not in apart)
     rest = f"; not from {alike}" if alike else ""
-    return f"The best, `{best}`, can be told from {told}{rest}.{plain}"
+    return f"The best, {name_of_best}, can be told from {told}{rest}.{plain}"
 
 
 def _components(study: Study) -> str:

@@ -16,16 +16,17 @@ READING = [
     "is 2.7 times as probable. It has no zero, so that differences count and ratios do not; its "
     "floor is not known, for nobody knows the law of the data.",
     "The *energy distance* compares samples of a model with held-out rows. Its *floor* is that "
-    "of real rows against real rows: it may be below zero, and who is near it cannot be told from "
-    "real data. The *null* of a method is its own model before the network is trained: what it is "
-    "better by, the network has learned.",
+    "of real rows against real rows: it may be below zero, and samples near it cannot be told from "
+    "real data by this distance. The *null* of a method is its own model before the network is "
+    "trained: the trained method's gain over it is what the network has learned.",
     "An interval has a confidence of {confidence}. It is the wider one of two, over seeds, and "
-    "over seeds and held-out rows together. A difference is called one if its p-value (a paired t "
-    "test over seeds, corrected for the questions asked together) is below {level:g}, its interval "
-    "is on one side of zero, it is {least:g} nats or more, and the better of the two is better "
-    "than *one Gaussian* with the rows' mean and covariance (Ledoit and Wolf's), or better than "
-    "the other by {harm:g} nats a column. *No difference was found* does not say that there is "
-    "none. `claims.md` asks the seeds alone.",
+    "over seeds and held-out rows together.",
+    "A difference is called one if four things hold. Its p-value (a paired t test over seeds, "
+    "corrected for the questions asked together) is below {level:g}. Its interval is on one side "
+    "of zero. It is {least:g} nats or more. The better of the two methods is better than *one "
+    "Gaussian* with the rows' mean and covariance (Ledoit and Wolf's), or better than the other by "
+    "{harm:g} nats a column. *No difference was found* does not say that there is none.",
+    "`claims.md` asks the seeds alone, so that it may call a difference what this page does not.",
     "Every network had the same fixed budget, and settings that were tuned on other data. Another "
     "budget or tuning may change who is best.",
 ]
