@@ -15,6 +15,7 @@ from ndsm.errors import Refused
 from ndsm.method import drift_fits
 from ndsm.method.drift_fits import fit_mixture, fit_ou, fit_part, parameters
 from ndsm.method.fitted_drift import Fitted
+from ndsm.method.mixture import standard_normal
 from ndsm.method.settings import FitSettings
 from ndsm.stages import drift
 
@@ -280,3 +281,18 @@ def test_stage_refuses_equal_points_with_one_line(tmp_path):
     assert process.returncode == 1
     assert line.startswith("error: modes: all training points are equal")
     assert not (tmp_path / "drift.safetensors").exists()
+
+
+def test_the_search_for_components_goes_past_one_number_that_is_no_better():
+    """Scores by number: 5 is worse than 3, 10 the best; after 20 and 30 the 50 is not tried."""
+    scores, tried = {1: -3.0, 3: -2.0, 5: -2.5, 10: -1.0, 20: -1.5, 30: -1.6, 50: 0.0}, []
+
+    def fit(x, k):
+        tried.append(k)
+        return Fitted(standard_normal(1, 1), torch.zeros(1, 1, 1), torch.ones(1, 1, 1))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(drift_fits, "mean_log_prob", lambda fit, x: scores[tried[-1]])
+        patch.setattr(drift_fits, "parameters", lambda *of: 0)
+        drift_fits.select(fit, np.zeros((200, 1)), "tied", [*scores], "heldout")
+    assert tried == [1, 3, 5, 10, 20, 30, 10]  # the best once more, with all points

@@ -143,7 +143,7 @@ def test_a_trained_model_is_better_than_its_mixture() -> None:
 
 
 def test_the_number_of_components_is_the_best_of_all() -> None:
-    """Whatever the order of the rows, and beyond a number that is worse than the one before."""
+    """Whatever the order of the rows, and beyond one number that is worse than that before it."""
     x = rings().sample(1000, np.random.default_rng(0))[0]
     x = x[np.argsort(x[:, 0])]
     for covariance, numbers in (("tied", [5, 10, 40]), ("full", [1, 2, 20])):
@@ -154,7 +154,9 @@ def test_the_number_of_components_is_the_best_of_all() -> None:
         scores = {k: model.fit(x).score(x) for k, model in alone.items()}
         model = clone(alone[numbers[0]]).set_params(n_components=numbers).fit(x)
         assert model.n_components_ == numbers[-1]
-        assert model.score(x) == pytest.approx(scores[numbers[-1]])
+        # EM starts elsewhere in rows of another order.
+        assert model.score(x) == pytest.approx(scores[numbers[-1]], abs=0.05)
+        assert model.score(x) > max(scores[k] for k in numbers[:-1]) + 0.05
     gaussian = np.random.default_rng(0).normal(size=(500, 2))
     assert NDSM(objective="none", random_state=0).fit(gaussian).n_components_ == 1
 

@@ -14,10 +14,11 @@ import torch
 from torch import Tensor
 
 from ndsm.errors import Refused
-from ndsm.library import choice, own_drift
+from ndsm.library import own_drift
 from ndsm.library.plan import Plan
 from ndsm.library.surroundings import Progress
 from ndsm.method import likelihood, samplers, training
+from ndsm.method.drift_fits import fit_part
 from ndsm.method.fitted_drift import Fitted, data_sampler
 from ndsm.method.forward_process import Chain
 from ndsm.method.mixture import Mixture
@@ -138,9 +139,12 @@ def fit(
     """
     mean, scale = standard(x, plan.by_column)
     z = (x - mean) / scale
+    # Selection holds out the first rows, and a user's may be sorted.
+    shuffled = np.random.default_rng(seed).permutation(z)
 
     def fitted(settings: FitSettings) -> Fitted:
-        return choice.fitted(z, settings, seed).to(device, torch.float32)
+        points = shuffled if len(settings.n_components) > 1 else z
+        return fit_part(points, settings, seed).to(device, torch.float32)
 
     known = fitted(plan.known) if plan.known else None
     if plan.fit:

@@ -31,6 +31,7 @@ PRINCIPAL_COMPONENTS = 30  # spherical fits look for their means among these man
 HELD_OUT = 0.2  # share of the training subset on which selection by held-out likelihood scores
 FIXED_POINT = 0.5  # of the inversion of intensity
 ROUNDS = 50  # of EM with fixed means
+PATIENCE = 2  # numbers of components in a row that are no better, before no larger one is tried
 
 
 def fit_ou(x: Array, symmetric: bool = False) -> Fitted:
@@ -180,8 +181,9 @@ def select(
 ) -> Fitted:
     """The mixture with the number of components that BIC or held-out likelihood prefers.
 
-    From the smallest number on, until one is worse than that before it: beyond the best both fall,
-    and the largest numbers take longest to fit.
+    From the smallest number on, until ``PATIENCE`` of them are no better than the best before:
+    beyond the best both fall, and the largest numbers take longest to fit. One alone may be no
+    better by the chance of EM's start, or because the shape asks for many more, as rings do.
 
     Args:
         fit: points (n, d) and a number of components to a fitted mixture.
@@ -205,13 +207,14 @@ def select(
     seen, unseen = x[held:], x[:held]
     if how == "bic":
         seen, unseen, per_parameter = x, x, math.log(n) / (2 * n)
-    best, found, score = 0, None, -math.inf
+    best, found, score, no_better = 0, None, -math.inf, 0
     for k in usable:
         candidate = fit(seen, k)
         now = mean_log_prob(candidate, unseen) - per_parameter * parameters(covariance, k, d)
-        if now <= score:
+        if now > score:
+            best, found, score, no_better = k, candidate, now, 0
+        elif (no_better := no_better + 1) == PATIENCE:
             break
-        best, found, score = k, candidate, now
     return found if found and how == "bic" else fit(x, best)
 
 
