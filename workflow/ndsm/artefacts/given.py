@@ -1,5 +1,6 @@
 """What a job is given, as its ``--spec`` has it, as a model: a wrong or missing key is refused."""
 
+import reprlib
 from collections.abc import Mapping
 from typing import Any, Self
 
@@ -29,7 +30,7 @@ class Given(BaseModel):
         except ValidationError as problem:
             said = ", ".join(
                 f"{'.'.join(map(str, error['loc']))} "
-                + WRONG.get(error["type"], f"is {error['input']!r}: {error['msg']}")
+                + WRONG.get(error["type"], f"is {reprlib.repr(error['input'])}: {error['msg']}")
                 for error in problem.errors()
             )
             remedy = "give it as the command in the log has it, or run Snakemake again"

@@ -8,7 +8,7 @@ from ndsm.method.settings import listed
 
 
 class Judging(Given):
-    """How claims are judged: the level of tests and intervals, the number of bootstrap resamples."""
+    """How claims are judged: the level of tests and intervals, how many bootstrap resamples."""
 
     level: float
     resamples: int

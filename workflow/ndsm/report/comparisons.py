@@ -28,6 +28,7 @@ from ndsm.report.verdict import (
 )
 from ndsm.vocabulary import BEST, POINTS, SECONDS
 
+
 def seconds_to(reached: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
     """Rows as of metrics.csv for ``[total_]seconds_to:<metric>:<quality>``.
 

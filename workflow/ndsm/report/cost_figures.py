@@ -150,7 +150,9 @@ def varied(
 budgets, components = partial(varied, "budgets"), partial(varied, "components")
 
 
-def cost_quality(tables: Path, study: PicturedStudy, look: dict[str, Look], experiment: str) -> Figure:
+def cost_quality(
+    tables: Path, study: PicturedStudy, look: dict[str, Look], experiment: str
+) -> Figure:
     """The first metric of each experiment with the most training points, against seconds."""
     metrics = read_metrics(tables)
     cost = read_table(tables / "cost.csv").set_index(["experiment", "method"])

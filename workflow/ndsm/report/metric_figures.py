@@ -91,7 +91,9 @@ def floor_of(rows: pd.DataFrame) -> np.ndarray:
     return rows.loc[rows.method == FLOOR, "value"].to_numpy()
 
 
-def learning_curve(tables: Path, study: PicturedStudy, look: dict[str, Look], experiment: str) -> Figure:
+def learning_curve(
+    tables: Path, study: PicturedStudy, look: dict[str, Look], experiment: str
+) -> Figure:
     """Each metric, and the error of the score where it is measured, against training size.
 
     A line is the mean over seeds; a bar is its interval.
@@ -256,7 +258,12 @@ def curve(
     if null:
         return
     aside = axes.transData + ScaledTranslation(shift / 72, 0, axes.figure.dpi_scale_trans)
-    thin: dict[str, Any] = {"ecolor": look.color, "elinewidth": 0.8, "transform": aside, "zorder": 1.9}
+    thin: dict[str, Any] = {
+        "ecolor": look.color,
+        "elinewidth": 0.8,
+        "transform": aside,
+        "zorder": 1.9,
+    }
     axes.errorbar(at, over["mean"], bars(over), fmt="none", **thin)
 
 

@@ -151,7 +151,9 @@ def mosaic(x: np.ndarray) -> np.ndarray:
     return rows.reshape(GRID * (side + 1), -1)[:-1, :-1]
 
 
-def forward_process(tables: Path, study: PicturedStudy, look: dict[str, Look], experiment: str) -> Figure:
+def forward_process(
+    tables: Path, study: PicturedStudy, look: dict[str, Look], experiment: str
+) -> Figure:
     """Densities over time under linear and under nonlinear noising, and the latter's limit."""
     table = read_table(tables / "forward.csv", t=str)
     table = table[table.shows == "snapshot"]

@@ -80,7 +80,9 @@ def log_densities(
     return {key: np.stack([by[seed] for seed in sorted(by)]) for key, by in found.items()}
 
 
-def gaussian(arrays: dict[str, np.ndarray], given: AnsweredStudy) -> dict[tuple[str, int], np.ndarray]:
+def gaussian(
+    arrays: dict[str, np.ndarray], given: AnsweredStudy
+) -> dict[tuple[str, int], np.ndarray]:
     """The same of one Gaussian fitted to each replica's rows, at the largest size."""
     n_train, held_out, rows = given.n_train[-1], arrays["held_out"], list[np.ndarray]()
     for seed in range(given.seeds):
