@@ -93,12 +93,7 @@ def planted(spec: dict[str, Any], key: str, value: Any = None, name: str = "") -
     [
         ("data", "split", {}, "split is missing"),
         ("data", "samples", {"name": "sample"}, "samples is missing, sample is unknown"),
-        (
-            "data",
-            "samples",
-            {"value": "many"},
-            "samples is 'many': Input should be a valid integer",
-        ),
+        ("data", "samples", {"value": "many"}, "samples is 'many': Input should be a valid int"),
         ("claims", "frontiers", {}, "frontiers is missing"),
         ("claims", "claims", {"name": "claim_s"}, "claim_s is unknown"),
         ("claims", "verdict.level", {"name": "lvl"}, "verdict.level is missing, verdict.lvl is un"),
