@@ -58,7 +58,7 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[dict[str, An
 
 
 @pytest.mark.parametrize(
-    ("name", "more"), [("default", {}), ("smoke", {}), ("mnist", {"claim": "C8"})]
+    ("name", "more"), [("default", {}), ("smoke", {}), ("mnist", {"claim": "C8", "scale": "full"})]
 )
 def test_a_model_says_what_the_job_is_given(name: str, more: dict[str, str]) -> None:
     """To the byte: digests of it are kept, so that 1 must not become 1.0, nor a gap null."""
