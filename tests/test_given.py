@@ -36,12 +36,16 @@ PATHS = {
 }
 
 
-def told(name: str, **more: Any) -> dict[str, list[dict[str, Any]]]:
-    """By stage what each job of a study is given, as it comes out of the JSON."""
+def study_of(name: str, **more: Any) -> dict[str, Any]:
+    """A study's settings."""
     raw = yaml.safe_load(configuration.study_file(name).read_text("utf-8"))
-    study = configuration.resolve(raw | more)
+    return configuration.resolve(raw | more)
+
+
+def told(study: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
+    """By stage what each job of a study is given, as it comes out of the JSON."""
     jobs = {"data": plan.jobs(study, "data"), "claims": [{"options": "-n"}], "figures": [{}]}
-    jobs |= {"verdict": [{}]} if "data" in more else {}
+    jobs |= {"verdict": [{}]} if "data" in study else {}
     return {
         stage: [json.loads(job_settings.text(study, stage, **job)) for job in each]
         for stage, each in jobs.items()
@@ -54,25 +58,38 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[dict[str, An
     path = tmp_path_factory.mktemp("own") / "my.csv"
     points = np.random.default_rng(0).standard_normal((90, 2))
     pd.DataFrame(points, columns=["a", "b"]).to_csv(path, index=False)
-    return told("own", data=str(path))
+    return told(study_of("own", data=str(path)))
+
+
+def text(value: Any) -> str:
+    """As it is written in the command of a job."""
+    return json.dumps(value, sort_keys=True)
 
 
 @pytest.mark.parametrize(
     ("name", "more"), [("default", {}), ("smoke", {}), ("mnist", {"claim": "C8", "scale": "full"})]
 )
-def test_a_model_says_what_the_job_is_given(name: str, more: dict[str, str]) -> None:
-    """To the byte: digests of it are kept, so that 1 must not become 1.0, nor a gap null."""
-    for stage, specs in told(name, **more).items():
-        for spec in specs:
-            again = MODELS[stage].of(spec).told()
-            assert json.dumps(again, sort_keys=True) == json.dumps(spec, sort_keys=True)
+def test_numbers_and_gaps_are_written_as_the_settings_have_them(
+    name: str, more: dict[str, str]
+) -> None:
+    """Digests of it are kept, so that 1 must not become 1.0, nor a gap null."""
+    given = told(study := study_of(name, **more))
+    (claims,), (figures,), experiments = given["claims"], given["figures"], study["experiments"]
+    for key in ("verdict", "primary", "secondary"):
+        assert text(claims[key]) == text(study[key])
+    for e, own in claims["frontiers"].items():
+        assert text(own["thresholds"]) == text(experiments[e]["thresholds"])
+    for runs in (kinds["budgets"] for kinds in figures["varied"].values() if "budgets" in kinds):
+        budgets = {run: experiments[run]["training"]["evaluations"] for run in runs}
+        assert text(runs) == text(budgets)
+    for data in given["data"]:
+        assert text(data["dataset"]) == text(experiments[data["experiment"]]["dataset"])
 
 
-def test_so_does_that_of_a_table_of_the_users_own(own: dict[str, list[dict[str, Any]]]) -> None:
+def test_the_stage_reads_all_of_it(own: dict[str, list[dict[str, Any]]]) -> None:
     assert set(own) == set(MODELS)
     for stage, (spec, *_) in own.items():
-        again = MODELS[stage].of(spec).told()
-        assert json.dumps(again, sort_keys=True) == json.dumps(spec, sort_keys=True)
+        assert text(MODELS[stage].of(spec).told()) == text(spec)
 
 
 def planted(spec: dict[str, Any], key: str, value: Any = None, name: str = "") -> dict[str, Any]:
