@@ -98,10 +98,10 @@ def learning_curve(
 
     A line is the mean over seeds; a bar is its interval.
     """
-    metrics = read_metrics(tables)
-    methods = study.experiments[experiment].methods
+    metrics, own = read_metrics(tables), study.experiments[experiment]
+    methods = own.methods
     metrics = metrics[(metrics.experiment == experiment) & metrics.method.isin([*methods, FLOOR])]
-    names = [*study.experiments[experiment].metrics, "score_error"]
+    names = [*own.metrics, "score_error"]
     names = [name for name in names if name in set(metrics.metric)]
     figure, axes, place = style.panels(len(names), 2.1)
     for panel, metric in zip(axes, names, strict=True):
@@ -258,13 +258,8 @@ def curve(
     if null:
         return
     aside = axes.transData + ScaledTranslation(shift / 72, 0, axes.figure.dpi_scale_trans)
-    thin: dict[str, Any] = {
-        "ecolor": look.color,
-        "elinewidth": 0.8,
-        "transform": aside,
-        "zorder": 1.9,
-    }
-    axes.errorbar(at, over["mean"], bars(over), fmt="none", **thin)
+    thin: dict[str, Any] = {"ecolor": look.color, "elinewidth": 0.8, "zorder": 1.9}
+    axes.errorbar(at, over["mean"], bars(over), fmt="none", transform=aside, **thin)
 
 
 def variance(tables: Path, study: PicturedStudy, look: dict[str, Look], experiment: str) -> Figure:
