@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import pandas as pd
 import pytest
 
+from given import judged
 from ndsm.artefacts import files, reading
 from ndsm.errors import Refused
 from ndsm.report import answers, kept_studies
@@ -57,7 +58,7 @@ def reference(tmp_path):
             about | {"experiment": "elsewhere", "baseline": "dsm_mixture"},
             about | {"experiment": experiment, "baseline": "gmm"},
         ]
-        table = claims.evaluate(primary, secondary, metrics, **how)
+        table = claims.evaluate(judged(primary=primary, secondary=secondary, verdict=how), metrics)
         table.loc[table.role == "primary", "note"] = "a remark"
         spec = {"study": study, "verdict": how, "primary": primary}
         files.write_table(

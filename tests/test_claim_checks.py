@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from changed import changed, refusal
+from ndsm.artefacts.judged_study import Claim
 from ndsm.errors import Refused
 from ndsm.report.comparisons import compared
 from ndsm.study import configuration, methods
@@ -155,7 +156,7 @@ def test_what_is_accepted_can_be_judged() -> None:
     assert {"points_saved", "best_budget", "seconds_to", "fid", "score_error"} <= kinds
     assert {each.get("baseline_experiment") for each in accepted} >= {None, "digits_latent"}
     for each in accepted:
-        compared(each, metrics, 0.05, 9)
+        compared(Claim.of(each), metrics, 0.05, 9)
 
 
 def test_what_is_refused_cannot_be_judged() -> None:
@@ -168,4 +169,4 @@ def test_what_is_refused_cannot_be_judged() -> None:
         odd |= each["metric"].startswith(meaningless)
         if not odd and any(claim_problems("secondary.0", each, study)):
             with pytest.raises(Refused):
-                compared(each, metrics, 0.05, 9)
+                compared(Claim.of(each), metrics, 0.05, 9)

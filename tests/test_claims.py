@@ -8,13 +8,13 @@ import pandas as pd
 import pytest
 from docutils.core import publish_parts
 
+from given import FAST, JUDGED, judged
 from ndsm.artefacts import files
 from ndsm.errors import Refused
 from ndsm.report import front_page
 from ndsm.report.verdict import CONTRADICTED, holm
 from ndsm.stages import claims
 
-FAST = {"level": 0.05, "resamples": 999}
 SIZES = [50, 200, 1000, 2000]
 
 
@@ -39,7 +39,7 @@ def claim(**change):
 
 
 def table_of(secondary, metrics, primary=None):
-    return claims.evaluate(primary or {}, secondary, metrics, **FAST)
+    return claims.evaluate(judged(primary=primary or {}, secondary=secondary), metrics)
 
 
 def test_table_has_the_columns_and_what_was_not_run(metrics):
@@ -187,13 +187,11 @@ def test_missing_seed_is_refused(metrics):
 
 def test_documents(metrics, tmp_path):
     files.write_table(tmp_path / "metrics.csv", metrics, {})
-    spec = {
+    spec = JUDGED | {
         "study": "smoke",
         "options": "--config study=smoke",
-        "verdict": FAST,
         "primary": {"C1": {key: value for key, value in claim().items() if key != "id"}},
         "secondary": [claim(id="C5", method="dsm", baseline="ndsm_cv")],
-        "frontiers": {},
     }
     claims.main(tables=tmp_path, out=tmp_path / "claims.csv", spec=spec)
     table = pd.read_csv(tmp_path / "claims.csv")
@@ -215,6 +213,6 @@ def test_documents(metrics, tmp_path):
     row = table[(table.id == "C1") & (table.role == "primary")].iloc[0]
     assert f"<td><strong>supported</strong></td><td>{100 * row.effect:+.3g}\xa0%" in page
     assert page.count("<td>not run</td>") == 8
-    behind = front_page.claims_page(table, spec)
+    behind = front_page.claims_page(table, "smoke", FAST["level"])
     for word in ("supported</td>", "contradicted</td>", "ndsm_cv", "How to read it", "C5: less"):
         assert word in behind

@@ -6,6 +6,7 @@ import pytest
 from scipy import stats
 
 from conftest import lines
+from given import pictured
 from ndsm.artefacts import files
 from ndsm.report import cost_figures, style
 from ndsm.report.method_looks import looks
@@ -29,8 +30,8 @@ def test_runs_at_several_components_are_drawn_at_their_numbers(tmp_path, looks):
     names = "experiment method n_train seed metric value".split()
     files.write_table(tmp_path / "metrics.csv", pd.DataFrame(rows, columns=names), {})
     shown = {"methods": ["dsm", "gmm"], "metrics": ["fid", "kid", "nearest_ratio"]}
-    spec = {"experiments": {"e": shown}, "varied": {"e": {"components": runs}}}
-    figure = cost_figures.components(tmp_path, spec, looks, "e")
+    study = pictured({"e": shown}, varied={"e": {"components": runs}})
+    figure = cost_figures.components(tmp_path, study, looks, "e")
     fid, ratio = figure.axes
     assert fid.get_title() == "99 training points"
     assert figure.subfigs[0].get_supxlabel().startswith("components")
@@ -56,9 +57,9 @@ def test_budgets_stand_beside_the_untrained_model(tmp_path):
     names = "experiment method n_train seed metric value".split()
     files.write_table(tmp_path / "metrics.csv", pd.DataFrame(rows, columns=names), {})
     methods = ["dsm", "dsm_untrained", "edm", "edm_untrained"]
-    spec = {"experiments": {"e": {"methods": methods, "metrics": ["kl"]}}}
-    spec["varied"] = {"e": {"budgets": {"e_20": 20, "e": 40}}}
-    figure = cost_figures.budgets(tmp_path, spec, looks(methods), "e")
+    varied = {"e": {"budgets": {"e_20": 20, "e": 40}}}
+    study = pictured({"e": {"methods": methods}}, varied=varied)
+    figure = cost_figures.budgets(tmp_path, study, looks(methods), "e")
     for panel, n in zip(figure.axes, (10, 100), strict=True):
         drawn = lines(panel)
         assert set(drawn) == {"dsm", style.NULLS}
@@ -81,8 +82,7 @@ def test_a_frontier_shows_the_metric_of_its_thresholds(tmp_path, looks):
     own = table[table.run == "e"][["experiment", "method", "n_train", "seed", "metric", "value"]]
     files.write_table(tmp_path / "metrics.csv", own, {})
     told = {"budgets": ["e_20", "e"], "steps": ["e"], "thresholds": {"kl": ["dsm"]}}
-    spec = {"experiments": {"e": {"methods": ["dsm"]}}, "frontiers": {"e": told}}
-    figure = cost_figures.frontier(tmp_path, spec, looks, "e")
+    figure = cost_figures.frontier(tmp_path, pictured({"e": {}}, frontiers={"e": told}), looks, "e")
     seconds, evaluations = figure.axes  # the sampler's steps do not vary
     for panel, at in ((seconds, [2, 4]), (evaluations, [20, 40])):
         np.testing.assert_allclose(lines(panel)["dsm"].get_xdata(), at)

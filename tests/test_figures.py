@@ -14,7 +14,9 @@ from PIL import Image
 from scipy import stats
 
 from conftest import ROOT, lines
+from given import pictured
 from ndsm.artefacts import files
+from ndsm.artefacts.pictured_study import PicturedStudy
 from ndsm.report import (
     animations,
     claim_figures,
@@ -28,8 +30,8 @@ from ndsm.study import figure_list
 
 pytestmark = pytest.mark.usefixtures("looks")
 METHODS = ["gmm", "dsm", "ndsm_cv"]
-SPEC = {
-    "experiments": {
+STUDY = pictured(
+    {
         "rings": {
             "dataset": {"name": "rings"},
             "methods": METHODS,
@@ -40,9 +42,8 @@ SPEC = {
             "methods": METHODS,
             "metrics": ["fid", "memorisation"],
         },
-    },
-    "frontiers": {},
-}
+    }
+)
 CAPTIONS = ROOT / "workflow" / "report"
 CLAIMS = pd.DataFrame(
     [
@@ -57,7 +58,7 @@ KINDS = figure_list.KINDS | figure_list.SINGLE
 FIGURES = {
     f"{kind}_{e}": {"draw": KINDS[kind].draw, "experiment": e, "caption": kind, "title": kind}
     for kind in ("samples", "learning_curve")
-    for e in SPEC["experiments"]
+    for e in STUDY.experiments
 } | {
     name: {"draw": KINDS[name].draw, "experiment": "all", "caption": name, "title": name}
     for name in ("forest", "forward_process", "variance", "cost_quality")
@@ -67,8 +68,8 @@ FIGURES["forward_process"]["moves"] = KINDS["forward_process"].moves
 
 def spec_of(*names):
     shown = {name: FIGURES[name] for name in ("forest", *names)}
-    told = {"study": "mine", "verdict": {"level": 0.05}, "pages": {"cost": "What it costs"}}
-    return SPEC | told | {"figures": shown, "kinds": [*KINDS]}
+    told = {"pages": {"cost": "What it costs"}, "figures": shown, "kinds": [*KINDS]}
+    return STUDY.told() | told
 
 
 def main(tables, out, *names):
@@ -83,8 +84,8 @@ def tables(tmp_path_factory):
     folder = study / "tables"
     files.write_table(study / "claims.csv", CLAIMS, {})
     rows = []
-    for e, settings in SPEC["experiments"].items():
-        for metric in settings["metrics"]:
+    for e, settings in STUDY.experiments.items():
+        for metric in settings.metrics:
             for k, method in enumerate(METHODS):
                 for n in (50, 200, 1000):
                     # Unbiased distances of the best method end at zero or below.
@@ -96,9 +97,7 @@ def tables(tmp_path_factory):
     files.write_table(folder / "metrics.csv", metrics.astype({"n_train": "Int64"}), {})
 
     cost = [
-        (e, m, 9, 1.0, 90.0 * k, 1000 * k)
-        for e in SPEC["experiments"]
-        for k, m in enumerate(METHODS)
+        (e, m, 9, 1.0, 90.0 * k, 1000 * k) for e in STUDY.experiments for k, m in enumerate(METHODS)
     ]
     names = "experiment method replicas drift_seconds training_seconds training_evaluations"
     files.write_table(folder / "cost.csv", pd.DataFrame(cost, columns=names.split()), {})
@@ -173,7 +172,7 @@ def test_a_notebook_and_a_matplotlibrc_of_the_user_change_nothing(tables, tmp_pa
     env["MATPLOTLIBRC"] = str(tmp_path)
     done = subprocess.run(command, env=os.environ | env, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    figures.draw(tables, tmp_path / "ours", spec, "variance")
+    figures.draw(tables, tmp_path / "ours", PicturedStudy.of(spec), "variance")
     for suffix in ("png", "pdf"):
         ours = tmp_path / "ours" / f"variance.{suffix}"
         theirs = tmp_path / "theirs" / "figures" / f"variance.{suffix}"
@@ -209,7 +208,7 @@ def test_what_draws_each_kind_of_figure_is_there():
 
 
 def test_learning_curve_shows_the_means_and_the_floor(tables, looks):
-    figure = metric_figures.learning_curve(tables, SPEC, looks, "rings")
+    figure = metric_figures.learning_curve(tables, STUDY, looks, "rings")
     metrics = metric_figures.read_metrics(tables).query("experiment == 'rings'")
     for panel, metric in zip(figure.axes, ["energy_distance", "mode_tv"], strict=True):
         of_metric, drawn = metrics[metrics.metric == metric], lines(panel)
@@ -238,7 +237,7 @@ def test_axis_is_logarithmic_only_where_that_is_possible(looks):
 
 
 def test_bars_are_the_t_interval_of_the_mean(tables, looks):
-    panel = metric_figures.learning_curve(tables, SPEC, looks, "digits").axes[0]
+    panel = metric_figures.learning_curve(tables, STUDY, looks, "digits").axes[0]
     values = metric_figures.read_metrics(tables).query("metric == 'fid' and method == 'gmm'")
     at = values[values.n_train == 50].value
     low, high = stats.ttest_1samp(at, 0).confidence_interval(0.95)
@@ -276,15 +275,15 @@ def uneven(tmp_path):
     names = "experiment method n_train seed metric value".split()
     files.write_table(tmp_path / "metrics.csv", pd.DataFrame(rows, columns=names), {})
     own = {"methods": ["dsm"], "metrics": list(seeds), "dataset": {"name": "digits"}}
-    return {"experiments": {"e": own}, "seeds": seeds}
+    return pictured({"e": own}), seeds
 
 
 def test_means_and_intervals_are_of_logarithms_where_the_axis_is_logarithmic(tmp_path, looks):
     """And of the values themselves elsewhere; so are the mean of the floor and its band."""
-    spec = uneven(tmp_path)
-    panels = metric_figures.learning_curve(tmp_path, spec, looks, "e").axes
+    study, seeds = uneven(tmp_path)
+    panels = metric_figures.learning_curve(tmp_path, study, looks, "e").axes
     for panel, (metric, scale) in zip(panels, LOGS.items(), strict=False):
-        values, floor = np.array(spec["seeds"][metric], dtype=float), np.array([0.5, 1.5, 2.5])
+        values, floor = np.array(seeds[metric], dtype=float), np.array([0.5, 1.5, 2.5])
         assert panel.get_yscale() == scale
         ends = stats.ttest_1samp(values, 0).confidence_interval(0.95)
         mean, middle = values.mean(), floor.mean()
@@ -313,7 +312,7 @@ def test_no_interval_of_the_variances_reaches_the_foot_of_its_axis(tmp_path, loo
     ]
     names = "experiment objective drift sweep h t seed objective_variance gradient_variance"
     files.write_table(tmp_path / "gradients.csv", pd.DataFrame(rows, columns=names.split()), {})
-    panels = metric_figures.variance(tmp_path, SPEC, looks, "").axes
+    panels = metric_figures.variance(tmp_path, STUDY, looks, "").axes
     for panel in panels:
         bars = next(c for c in panel.collections if isinstance(c, LineCollection))
         assert min(segment[0, 1] for segment in bars.get_segments()) > panel.get_ylim()[0] > 0
@@ -322,7 +321,7 @@ def test_no_interval_of_the_variances_reaches_the_foot_of_its_axis(tmp_path, loo
 
 
 def test_variance_shows_the_table(tables, looks):
-    figure = metric_figures.variance(tables, SPEC, looks, "")
+    figure = metric_figures.variance(tables, STUDY, looks, "")
     assert len(figure.axes) == 8  # two quantities; step and time, each under two drifts
     for panel in [panel for half in figure.subfigs for panel in half.axes[2:]]:
         np.testing.assert_allclose(lines(panel)["ndsm"].get_ydata(), [200, 20, 2])
@@ -330,7 +329,7 @@ def test_variance_shows_the_table(tables, looks):
 
 
 def test_cost_is_that_of_a_replica(tables, looks):
-    figure = cost_figures.cost_quality(tables, SPEC, looks, "")
+    figure = cost_figures.cost_quality(tables, STUDY, looks, "")
     seconds, metrics = figure.axes[0], metric_figures.read_metrics(tables)
     points = {c.get_label(): c.lines[0].get_xydata()[0] for c in seconds.containers}
     of = metrics.query("experiment == 'rings' and metric == 'energy_distance' and n_train == 1000")
@@ -353,14 +352,14 @@ def test_the_forest_shows_effects_and_verdicts(looks):
 
 
 def test_forward_process_has_a_row_for_each_process(tables, looks):
-    figure = sample_figures.forward_process(tables, SPEC, looks, "")
+    figure = sample_figures.forward_process(tables, STUDY, looks, "")
     assert [panel.get_title() for panel in figure.axes[:3]] == ["t = 0", "t = 0.5", "stationary"]
     assert all(len(panel.images) == 1 for panel in figure.axes)
 
 
 def test_the_animation_goes_to_noise_and_back(tables, tmp_path, looks):
     """Each moment shows the table's points; ends rest by lasting longer, not by more frames."""
-    moving = animations.forward_process(tables, SPEC, looks, "")
+    moving = animations.forward_process(tables, STUDY, looks, "")
     table = pd.read_csv(tables / "forward.csv")
     distinct = list(dict.fromkeys(moving.moments))
     assert distinct == [(w, k) for w in ("noising", "generation") for k in range(3)]
@@ -382,13 +381,12 @@ def test_the_animation_goes_to_noise_and_back(tables, tmp_path, looks):
 def test_without_trained_networks_the_animation_ends_in_noise(tables, tmp_path, looks):
     table = pd.read_csv(tables / "forward.csv")
     files.write_table(tmp_path / "forward.csv", table[table.shows != "generation"], {})
-    moving = animations.forward_process(tmp_path, SPEC, looks, "")
+    moving = animations.forward_process(tmp_path, STUDY, looks, "")
     assert {shows for shows, _ in moving.moments} == {"noising"}
 
 
 def test_seeds_are_where_the_table_says(tables, looks):
-    spec = {"experiments": {"rings": SPEC["experiments"]["rings"]}}
-    panel = metric_figures.seeds(tables, spec, looks, "rings").axes[0]
+    panel = metric_figures.seeds(tables, STUDY, looks, "rings").axes[0]
     metrics = metric_figures.read_metrics(tables)
     of = metrics.query("experiment == 'rings' and metric == 'energy_distance' and method == 'dsm'")
     drawn = [line for line in panel.get_lines() if line.get_color() == looks["dsm"].color]
@@ -405,7 +403,7 @@ def test_shares_are_the_mean_of_the_seeds_beside_the_truth(tmp_path, looks):
     names = "experiment method n_train seed metric value".split()
     files.write_table(tmp_path / "metrics.csv", pd.DataFrame(rows, columns=names), {})
     own = {"dataset": {"name": "digits", "shares": [0.7, 0.3]}, "methods": ["dsm"]}
-    panel = metric_figures.shares(tmp_path, {"experiments": {"e": own}}, looks, "e").axes[0]
+    panel = metric_figures.shares(tmp_path, pictured({"e": own}), looks, "e").axes[0]
     assert [bar.get_height() for bar in panel.patches] == pytest.approx([0.01, 0.11])
     truth = [segment[0, 1] for segment in panel.collections[-1].get_segments()]
     assert truth == pytest.approx([0.7, 0.3])
@@ -424,19 +422,16 @@ def test_departure_orders_experiments_by_its_size(tmp_path, looks):
     ]
     names = "experiment method n_train seed metric value".split()
     files.write_table(tmp_path / "metrics.csv", pd.DataFrame(rows, columns=names), {})
-    spec = {
-        "experiments": {
-            e: {
-                "dataset": {"name": "digits", "symmetry": {"share": 0.3, "departure": size}},
-                "methods": ["dsm"],
-                "metrics": metrics,
-                "n_train": [5, 9],
-            }
-            for e, size in sizes.items()
+    experiments = {
+        e: {
+            "dataset": {"name": "digits", "symmetry": {"share": 0.3, "departure": size}},
+            "metrics": metrics,
+            "n_train": [5, 9],
         }
+        for e, size in sizes.items()
     }
-    spec["experiments"]["far_few"] = spec["experiments"]["far"] | {"variant_of": "far"}
-    drawn = lines(metric_figures.departure(tmp_path, spec, looks, "").axes[0])
+    experiments["far_few"] = experiments["far"] | {"variant_of": "far"}
+    drawn = lines(metric_figures.departure(tmp_path, pictured(experiments), looks, "").axes[0])
     for name in ("dsm", "floor"):
         np.testing.assert_allclose(drawn[name].get_xdata(), [0.2, 0.2, 1.0])
         means = [stats.gmean(first + 0.1 * np.arange(3)) for first in (1.2, 0.2, 1.0)]
@@ -461,7 +456,7 @@ def test_mosaic_places_images_in_reading_order():
 
 
 def test_projection_keeps_the_plane_of_the_data(tables, looks):
-    figure = sample_figures.scatter(tables, SPEC, looks, "rings")
+    figure = sample_figures.scatter(tables, STUDY, looks, "rings")
     shown = figure.subfigs[0].axes[0].collections[0].get_offsets()
     data = pd.read_csv(tables / "samples/rings.csv").query("method == 'data'")
     np.testing.assert_allclose(shown, data[["x0", "x1"]])

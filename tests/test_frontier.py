@@ -5,8 +5,10 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from given import judged
 from ndsm.artefacts import files
 from ndsm.artefacts.gathered_study import GatheredStudy
+from ndsm.artefacts.judged_study import Claim
 from ndsm.artefacts.result_paths import place
 from ndsm.report import comparisons, experiment_tables, frontier
 from ndsm.report.frontier import time_to_quality
@@ -137,7 +139,7 @@ def test_claims_on_seconds(runs):
     def row(metric, method, baseline):
         claim = {"id": "C9", "experiment": "e", "metric": metric, "n_train": 50}
         claim |= {"method": method, "baseline": baseline}
-        table = claims.evaluate({}, [claim], metrics, level=0.05, resamples=99)
+        table = claims.evaluate(judged(secondary=[claim]), metrics)
         return table[table.id == "C9"].iloc[0]
 
     # jump is there with its smallest budget, but never as a baseline.
@@ -202,8 +204,7 @@ def test_methods_that_are_alike_are_told_apart_at_the_level_only(metric):
     No more than 5 % should be decided; 21 or more would come once in a thousand times. Without the
     error that the seeds share there are more.
     """
-    claim = {"id": "C2", "experiment": "e", "metric": metric, "n_train": 9}
-    claim |= {"method": "other", "baseline": "dsm"}
+    claim = Claim(id="C2", experiment="e", metric=metric, n_train=9, method="other", baseline="dsm")
     limit = stats.binom.ppf(1 - 1e-3, 200, 0.05)
 
     def decided(blind):
@@ -250,7 +251,7 @@ def test_the_quality_of_a_method_is_its_mean_with_the_whole_budget(runs):
 def test_a_baseline_in_another_experiment():
     claim = {"id": "C9", "experiment": "e", "metric": "fid", "method": "jump", "n_train": 50}
     claim |= {"baseline": "dsm", "baseline_experiment": "e_250"}
-    table = claims.evaluate({}, [claim], METRICS, level=0.05, resamples=99)
+    table = claims.evaluate(judged(secondary=[claim]), METRICS)
     row = table[table.id == "C9"].iloc[0]
     assert row.baseline == "dsm in e_250" and row.effect == pytest.approx(1 - 6 / 40)
 

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from given import pictured
 from ndsm.artefacts import files
 from ndsm.data import laws
 from ndsm.report import method_looks, mode_figures
@@ -46,14 +47,14 @@ def modes_tables(folder):
     names = "experiment method n_train seed metric value".split()
     files.write_table(folder / "metrics.csv", pd.DataFrame(rows, columns=names), {})
     own = {"dataset": {"name": "weighted_modes"}, "methods": ["gmm", "dsm", "dsm_untrained"]}
-    return {"experiments": {"modes": own}}
+    return pictured({"modes": own})
 
 
 def test_modes_of_samples_stand_over_those_of_the_law(tmp_path):
     """True ones are dashed, the same in each panel; the titles have the values of seed 0."""
-    spec = modes_tables(tmp_path)
-    look = method_looks.looks(spec["experiments"]["modes"]["methods"])
-    figure = mode_figures.modes(tmp_path, spec, look, "modes")
+    study = modes_tables(tmp_path)
+    look = method_looks.looks(study.experiments["modes"].methods)
+    figure = mode_figures.modes(tmp_path, study, look, "modes")
     panels = {panel.get_title().partition("\n")[0]: panel for panel in figure.axes}
     assert set(panels) == {"data", "gmm", "dsm", "dsm_untrained"}
     assert panels["dsm"].get_title() == "dsm\nKL 0.1, shape 0.1"

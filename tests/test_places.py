@@ -160,7 +160,7 @@ def test_the_command_under_a_table_makes_it_again(
     assert told["options"] == shown
     shown_in = "_".join([told["study"], *([told["claim"]] if "claim" in told else [])])
     table = Path("results") / shown_in / "claims.csv"
-    command = shlex.split(claim_documents.command(told, table))
+    command = shlex.split(claim_documents.command(told["options"], table))
     assert command[0] == "snakemake" and command[-1] == str(table)
     assert claims_job(folder, *command[1:]) == told
 

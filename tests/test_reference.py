@@ -14,6 +14,7 @@ import yaml
 from PIL import Image
 
 from conftest import ROOT
+from ndsm.artefacts.judged_study import JudgedStudy
 from ndsm.report import answers, kept_studies
 from ndsm.stages import claims, forward
 from ndsm.study import code_dependencies, configuration, job_settings
@@ -82,10 +83,9 @@ def test_verdicts_follow_from_the_values_that_are_kept(kept):
     """Every comparison, computed again from the values of each seed."""
     folder = REFERENCE / kept
     spec = json.loads((folder / "claims.json").read_text())["spec"]
-    own = {name: kept_studies.kept(folder / f"{name}.csv") for name in claims.read_from(spec)}
-    table = claims.evaluate(
-        spec["primary"], spec["secondary"], claims.with_derived(**own), **spec["verdict"]
-    )
+    study = JudgedStudy.of(spec)
+    own = {name: kept_studies.kept(folder / f"{name}.csv") for name in claims.read_from(study)}
+    table = claims.evaluate(study, claims.with_derived(**own))
     then = pd.read_csv(folder / "claims.csv", dtype={"n_train": "Int64", "seeds": "Int64"})
     names = ["id", "role", "effect", "ci_low", "ci_high", "p_value", "verdict"]
     pd.testing.assert_frame_equal(table[names], then[names], check_dtype=False, rtol=1e-9)

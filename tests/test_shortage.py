@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from conftest import files_of, lines_of, snakemake, start
+from given import PICTURED
 from ndsm.stages import figures
 
 DATA = "results/smoke/data/weighted_modes.safetensors"
@@ -114,8 +115,9 @@ def killed(*_: Any) -> None:
 
 def test_a_drawing_process_that_is_killed_lacks_memory(monkeypatch, tmp_path: Path) -> None:
     monkeypatch.setattr(figures, "draw", killed)
+    picture = dict.fromkeys(("draw", "experiment", "caption", "title"), "variance")
     with pytest.raises(MemoryError, match="a process that draws was killed"):
-        figures.main(tmp_path, tmp_path, tmp_path, {"figures": ["variance"], "experiments": {}})
+        figures.main(tmp_path, tmp_path, tmp_path, PICTURED | {"figures": {"variance": picture}})
 
 
 def test_a_job_that_is_killed_is_explained_and_one_that_fails_is_not(tree: Path) -> None:

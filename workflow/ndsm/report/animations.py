@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
+from ndsm.artefacts.pictured_study import PicturedStudy
 from ndsm.artefacts.reading import read_table
 from ndsm.report import style
 from ndsm.report.method_looks import NAVY, WINE, Look
@@ -20,7 +21,7 @@ Moment = tuple[str, int]  # what is shown and its frame
 
 
 def forward_process(
-    tables: Path, spec: dict[str, Any], look: dict[str, Look], experiment: str
+    tables: Path, study: PicturedStudy, look: dict[str, Look], experiment: str
 ) -> style.Moving:
     """Particles from the data to the prior, and draws of the prior back where a network leads.
 

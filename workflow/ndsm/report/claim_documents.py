@@ -6,11 +6,11 @@ What the report says of them: ``front_page``.
 import itertools
 import shlex
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from ndsm.artefacts.judged_study import JudgedStudy
 from ndsm.metrics.registry import DIFFERENCES
 from ndsm.report.verdict import CONTRADICTED, INCONCLUSIVE, SUPPORTED
 from ndsm.vocabulary import BEST
@@ -48,9 +48,9 @@ CONTROL = "control"
 SECONDARY_NULL = "secondary untrained"
 
 
-def command(spec: dict[str, Any], out: Path) -> str:
+def command(options: str, out: Path) -> str:
     """The shell command that computes the claims table anew, with the options that it had."""
-    words = ["snakemake --cores all", spec["options"], "--force --", shlex.quote(str(out))]
+    words = ["snakemake --cores all", options, "--force --", shlex.quote(str(out))]
     return " ".join(filter(None, words))
 
 
@@ -171,9 +171,9 @@ def _notes(notes: pd.Series) -> list[str]:
     return [f"[{k}] {note}." for k, note in enumerate((n for n in notes.fillna("") if n), start=1)]
 
 
-def reading(table: pd.DataFrame, spec: dict[str, Any]) -> list[str]:
-    """How to read the verdicts, one paragraph each."""
-    level, decided = spec["verdict"]["level"], (table.role == PRIMARY).sum()
+def reading(table: pd.DataFrame, level: float) -> list[str]:
+    """How to read the verdicts at a level, one paragraph each."""
+    decided = (table.role == PRIMARY).sum()
     confidence = f"{100 * (1 - level):g} %"
     claims = len(in_words(table))
     paper = {*table.id} <= {*CLAIMS}
@@ -215,7 +215,7 @@ def _counts(table: pd.DataFrame) -> pd.DataFrame:
     return pd.crosstab(secondary.id, secondary.verdict).reindex(columns=VERDICTS, fill_value=0)
 
 
-def markdown(table: pd.DataFrame, spec: dict[str, Any], out: Path) -> str:
+def markdown(table: pd.DataFrame, study: JudgedStudy, out: Path) -> str:
     """claims.md: the answers, every row, how to read them, the command."""
 
     def grid(header: list[str], rows: list[list[str]]) -> list[str]:
@@ -227,12 +227,13 @@ def markdown(table: pd.DataFrame, spec: dict[str, Any], out: Path) -> str:
         for id_, row in zip(_counts(table).index, _counts(table).to_numpy(), strict=True)
     ]
     run = table[table.verdict != NOT_RUN]
-    lines = [f"# Claims: study {spec['study']}", ""]
+    lines = [f"# Claims: study {study.study}", ""]
     lines += grid(ANSWERS, answers(table))
     lines += ["", "## Every comparison", "", *grid(HEADER, _cells(run)), ""]
     lines += ["The secondary ones, counted:", "", *grid(["id", *VERDICTS], counts), ""]
     lines += [f"- {note}" for note in _notes(run.note)]
     lines += ["", "## How to read it", ""]
-    lines += [line for paragraph in reading(table, spec) for line in (paragraph, "")]
-    lines += ["Regenerate this table:", "", f"    {command(spec, out)}", ""]
+    paragraphs = reading(table, study.verdict.level)
+    lines += [line for paragraph in paragraphs for line in (paragraph, "")]
+    lines += ["Regenerate this table:", "", f"    {command(study.options, out)}", ""]
     return "\n".join(lines)

@@ -10,6 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from ndsm.artefacts.pictured_study import PicturedStudy
 from ndsm.artefacts.reading import read_table
 from ndsm.metrics.registry import DIFFERENCES
 from ndsm.report.claim_documents import COLOURS, NULL, PRIMARY, RIVAL, TITLES, amount, in_words
@@ -27,7 +28,7 @@ SHAPES = {SUPPORTED: "o", CONTRADICTED: "X", INCONCLUSIVE: "s"}
 WIDTH, ROW = 5.8, 0.4  # inches; it is shown at half a page
 
 
-def forest(tables: Path, spec: dict[str, Any], look: dict[str, Look], experiment: str) -> Figure:
+def forest(tables: Path, study: PicturedStudy, look: dict[str, Look], experiment: str) -> Figure:
     """``forest_of`` the claims of a study, whose tables these are."""
     return forest_of(read_table(tables.parent / "claims.csv"))
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ndsm.artefacts.judged_study import Claim
 from ndsm.errors import Refused
 from ndsm.metrics.registry import DIFFERENCES, MAXIMISED
 from ndsm.report.verdict import (
@@ -26,8 +27,6 @@ from ndsm.report.verdict import (
     points_saved,
 )
 from ndsm.vocabulary import BEST, POINTS, SECONDS
-
-Claim = dict[str, Any]
 
 
 def seconds_to(reached: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
@@ -78,7 +77,7 @@ def compared(claim: Claim, metrics: pd.DataFrame, level: float, resamples: int) 
     """One row of the claims table, without role and verdict.
 
     Args:
-        claim: id, experiment, metric, method, baseline or at_most, perhaps n_train.
+        claim: of the study.
         metrics: tidy metrics of the study.
         level: the interval has confidence 1 - level.
         resamples: bootstrap resamples.
@@ -86,21 +85,24 @@ def compared(claim: Claim, metrics: pd.DataFrame, level: float, resamples: int) 
     Raises:
         Refused: the study lacks a value.
     """
-    metric = claim["metric"].removeprefix(POINTS)
-    values = metrics[(metrics.experiment == claim["experiment"]) & (metrics.metric == metric)]
-    elsewhere = claim.get("baseline_experiment", claim["experiment"])
+    metric = claim.metric.removeprefix(POINTS)
+    values = metrics[(metrics.experiment == claim.experiment) & (metrics.metric == metric)]
+    elsewhere = claim.baseline_experiment or claim.experiment
     theirs = metrics[(metrics.experiment == elsewhere) & (metrics.metric == metric)]
-    if claim["metric"].startswith(POINTS):
+    if claim.metric.startswith(POINTS):
         n_train, found = None, _points(claim, values, theirs, level, resamples)
     else:
         n_train = _n_train(claim, values)
         found = _values(claim, values, theirs, n_train, level, resamples)
     return {
         **vars(found),
-        **{name: claim[name] for name in ("id", "experiment", "metric", "method")},
+        "id": claim.id,
+        "experiment": claim.experiment,
+        "metric": claim.metric,
+        "method": claim.method,
         "baseline": _baseline(claim),
         "n_train": n_train,
-        "scale": _scale(claim["metric"]),
+        "scale": _scale(claim.metric),
     }
 
 
@@ -118,8 +120,8 @@ def _maximised(metric: str) -> bool:
 
 def _n_train(claim: Claim, values: pd.DataFrame) -> int:
     """The training size of a claim, which need not be given where there is one alone."""
-    if claim.get("n_train") is not None:
-        return claim["n_train"]
+    if claim.n_train is not None:
+        return claim.n_train
     sizes = values.n_train.dropna().unique()
     if len(sizes) != 1:
         raise Refused(f"{_name(claim)}: n_train must be given, one of {sorted(sizes)}")
@@ -135,27 +137,27 @@ def _values(
     resamples: int,
 ) -> Comparison:
     """Compares the metric's values at one training size."""
-    method = _curves(values, claim["method"], claim).get(n_train)
+    method = _curves(values, claim.method, claim).get(n_train)
     if method is None or method.isna().any():
         raise Refused(f"{_name(claim)}: no values at n_train {n_train} for every seed")
     note, shared, bounded = "", Shared(), False
-    if "at_most" in claim:
-        baseline = pd.Series(float(claim["at_most"]), method.index)
+    if claim.at_most is not None:
+        baseline = pd.Series(float(claim.at_most), method.index)
     else:
-        curves = _curves(theirs, claim["baseline"], claim)
+        curves = _curves(theirs, claim.baseline, claim)
         if n_train not in curves:
             raise Refused(f"{_name(claim)}: the baseline has no values at {n_train}")
         baseline = curves[n_train]
-        if claim["metric"].startswith(SECONDS):
-            own = _timed(values, claim["method"], n_train, method)
-            other = _timed(theirs, claim["baseline"], n_train, baseline)
+        if claim.metric.startswith(SECONDS):
+            own = _timed(values, claim.method, n_train, method)
+            other = _timed(theirs, claim.baseline, n_train, baseline)
             longer, late, late_too = np.maximum(method, baseline), own.censored, other.censored
             method, baseline = method.where(~late, longer), baseline.where(~late_too, longer)
-            note = _who_never({claim["method"]: late, claim["baseline"]: late_too})
+            note = _who_never({claim.method: late, claim.baseline: late_too})
             bounded = bool(
                 other.early.any()
             )  # its cost is an upper bound, which favours the method
-            early = f"{claim['baseline']} is there with its smallest budget: no verdict"
+            early = f"{claim.baseline} is there with its smallest budget: no verdict"
             note = "; ".join(filter(None, [early * bounded, note]))
             shared = _shared(own.iloc[0], other.iloc[0])
     if set(baseline.index) != set(method.index) or baseline.isna().any():
@@ -163,8 +165,8 @@ def _values(
     found = compare(
         baseline.loc[method.index],
         method,
-        maximise=_maximised(claim["metric"]),
-        scale=_scale(claim["metric"]),
+        maximise=_maximised(claim.metric),
+        scale=_scale(claim.metric),
         shared=shared,
         level=level,
         resamples=resamples,
@@ -176,8 +178,8 @@ def _points(
     claim: Claim, values: pd.DataFrame, theirs: pd.DataFrame, level: float, resamples: int
 ) -> Comparison:
     """Compares the points that method and baseline need for the same quality, seed by seed."""
-    method = _curves(values, claim["method"], claim)
-    baseline = _curves(theirs, claim["baseline"], claim)
+    method = _curves(values, claim.method, claim)
+    baseline = _curves(theirs, claim.baseline, claim)
     sizes = method.columns.intersection(baseline.columns)
     if len(sizes) < 2:
         raise Refused(f"{_name(claim)}: two training sizes or more are needed")
@@ -187,7 +189,7 @@ def _points(
     if min(baseline.min(axis=None), method.min(axis=None)) <= 0:
         note = "a value is not positive, so that no power law can be fitted"
         return Comparison(np.nan, None, None, None, len(method), note=note)
-    maximise, most = _maximised(claim["metric"]), max(sizes) / min(sizes)
+    maximise, most = _maximised(claim.metric), max(sizes) / min(sizes)
     saved = np.array(
         [
             points_saved(
@@ -215,10 +217,10 @@ def _noted(found: Comparison, note: str) -> Comparison:
 
 def _baseline(claim: Claim) -> str:
     """What the method is compared with, in words."""
-    if "at_most" in claim:
-        return f"at most {claim['at_most']}"
-    elsewhere = claim.get("baseline_experiment")
-    return f"{claim['baseline']} in {elsewhere}" if elsewhere else claim["baseline"]
+    if claim.at_most is not None:
+        return f"at most {claim.at_most}"
+    elsewhere = claim.baseline_experiment
+    return f"{claim.baseline} in {elsewhere}" if elsewhere else claim.baseline
 
 
 def _timed(rows: pd.DataFrame, method: str, n_train: int, values: pd.Series) -> pd.DataFrame:
@@ -248,11 +250,11 @@ def _who_never(late: dict[str, pd.Series]) -> str:
     return "; ".join([*notes, more]) if notes else ""
 
 
-def _name(claim: dict[str, Any]) -> str:
-    return f"claim {claim['id']} ({claim['experiment']}, {claim['metric']}, {claim['method']})"
+def _name(claim: Claim) -> str:
+    return f"claim {claim.id} ({claim.experiment}, {claim.metric}, {claim.method})"
 
 
-def _curves(values: pd.DataFrame, method: str, claim: dict[str, Any]) -> pd.DataFrame:
+def _curves(values: pd.DataFrame, method: str, claim: Claim) -> pd.DataFrame:
     """Values of one method, (seeds, sizes): the pairing of seeds is that of the index."""
     rows = values[values.method == method]
     if rows.empty:

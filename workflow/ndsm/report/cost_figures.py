@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator
 
+from ndsm.artefacts.pictured_study import PicturedStudy
 from ndsm.artefacts.reading import read_table
 from ndsm.report import style
 from ndsm.report.method_looks import Look
@@ -25,8 +26,6 @@ from ndsm.report.metric_figures import (
 )
 from ndsm.vocabulary import CEILING, FLOOR, UNTRAINED
 
-Spec = dict[str, Any]
-
 VARIED = {"budgets": "network evaluations", "components": "components of the drift's mixture"}
 SAMPLING = "sampling_evaluations"
 RUNS = ["method", "n_train", "run"]
@@ -37,18 +36,18 @@ COSTS = {
 }
 
 
-def frontier(tables: Path, spec: Spec, look: dict[str, Look], experiment: str) -> Figure:
+def frontier(tables: Path, study: PicturedStudy, look: dict[str, Look], experiment: str) -> Figure:
     """Quality against training time, network evaluations, and, if they vary, those of sampling.
 
     At the largest training size with several budgets. A dot is the mean over seeds of a training of
     its own, with its interval. A method without a network is a line.
     """
-    runs, own = read_table(tables / "frontier.csv"), spec["frontiers"][experiment]
+    runs, own = read_table(tables / "frontier.csv"), study.frontiers[experiment]
     runs = runs[runs.experiment == experiment]
     runs = runs[runs.n_train == runs[runs.run != experiment].n_train.max()]
     real = read_metrics(tables).query("experiment == @experiment")
-    shown = [m for m in (*own["thresholds"], "inception_score") if m in set(runs.metric)]
-    costs = {k: v for k, v in COSTS.items() if k != SAMPLING or len(own["steps"]) > 1}
+    shown = [m for m in (*own.thresholds, "inception_score") if m in set(runs.metric)]
+    costs = {k: v for k, v in COSTS.items() if k != SAMPLING or len(own.steps) > 1}
     size = style.WIDTH, 2.1 * len(shown) + 0.8
     figure, axes = plt.subplots(
         len(shown), len(costs), figsize=size, squeeze=False, sharey="row", sharex="col"
@@ -60,12 +59,12 @@ def frontier(tables: Path, spec: Spec, look: dict[str, Look], experiment: str) -
         fit_axis(row[0], metric, drawn, floor_of(measured), RUNS)
         at_size = measured[(measured.method == CEILING) & (measured.n_train == of.n_train.iloc[0])]
         for panel, cost in zip(row, costs, strict=True):
-            names = own["steps" if cost == SAMPLING else "budgets"]
+            names = own.steps if cost == SAMPLING else own.budgets
             style.draw_floor(panel, floor_of(measured))
             if len(at_size):
                 height = mean_on(panel, at_size["value"])
                 panel.axhline(height, color="black", lw=1, ls=(0, (4, 2)), label=CEILING)
-            for method in spec["experiments"][experiment]["methods"]:
+            for method in study.experiments[experiment].methods:
                 mine = of[(of.method == method) & of.run.isin(names)]
                 _line(panel, mine, cost, look[method], method)
             _cost_axis(panel, of[of.run.isin(names) & (of.network_evaluations > 0)], cost)
@@ -101,19 +100,20 @@ def _line(panel: Axes, rows: pd.DataFrame, cost: str, look: Look, label: str) ->
     )
 
 
-def varied(kind: str, tables: Path, spec: Spec, look: dict[str, Look], experiment: str) -> Figure:
+def varied(
+    kind: str, tables: Path, study: PicturedStudy, look: dict[str, Look], experiment: str
+) -> Figure:
     """Quality, and where it is measured the distance to the training images, against a setting.
 
     A column for each training size with several runs. A dot is the mean over seeds of a training of
     its own, with its interval. Beside budgets stand, as lines, the untrained models.
     """
-    runs, settings = spec["varied"][experiment][kind], spec["experiments"]
+    runs, own = study.varied[experiment][kind], study.experiments[experiment]
     metrics = read_metrics(tables)
     rows = metrics.assign(at=metrics.experiment.map(runs)).dropna(subset=["at", "n_train"])
     several = rows.groupby("n_train").experiment.nunique()
     sizes = [int(n) for n in several.index[several > 1]]
-    measured = settings[experiment]["metrics"]
-    shown = [m for m in (measured[0], "nearest_ratio") if m in measured]
+    shown = [m for m in (own.metrics[0], "nearest_ratio") if m in own.metrics]
     per_method = rows.groupby("method").experiment.nunique()
     varying = set(per_method.index[per_method > 1])
     size = style.WIDTH, 2.1 * len(shown) + 0.8
@@ -130,10 +130,9 @@ def varied(kind: str, tables: Path, spec: Spec, look: dict[str, Look], experimen
             style.draw_floor(panel, floor_of(real))
             at_size = of[of.n_train == n_train]
             counts = at_size.groupby("method").experiment.nunique()
-            methods = settings[experiment]["methods"]
-            curves(panel, at_size, "at", look, [m for m in methods if counts.get(m, 0) > 1])
+            curves(panel, at_size, "at", look, [m for m in own.methods if counts.get(m, 0) > 1])
             nulls = [f"{m}{UNTRAINED}" for m in varying] if kind == "budgets" else []
-            for method in [m for m in methods if m in nulls and m in counts]:
+            for method in [m for m in own.methods if m in nulls and m in counts]:
                 level = mean_on(panel, at_size.loc[at_size.method == method, "value"])
                 ink = {"color": look[method].color, "ls": look[method].linestyle, "lw": 0.9}
                 panel.axhline(level, label=style.NULLS, **ink)
@@ -151,22 +150,24 @@ def varied(kind: str, tables: Path, spec: Spec, look: dict[str, Look], experimen
 budgets, components = partial(varied, "budgets"), partial(varied, "components")
 
 
-def cost_quality(tables: Path, spec: Spec, look: dict[str, Look], experiment: str) -> Figure:
+def cost_quality(
+    tables: Path, study: PicturedStudy, look: dict[str, Look], experiment: str
+) -> Figure:
     """The first metric of each experiment with the most training points, against seconds."""
     metrics = read_metrics(tables)
     cost = read_table(tables / "cost.csv").set_index(["experiment", "method"])
     seconds = (cost.drift_seconds + cost.training_seconds) / cost.replicas
-    names = [e for e, s in spec["experiments"].items() if "variant_of" not in s]
+    names = [e for e, own in study.experiments.items() if not own.variant_of]
     figure, axes, place = style.panels(len(names), 2.1)
     for panel, name in zip(axes, names, strict=True):
-        metric = spec["experiments"][name]["metrics"][0]
+        metric = study.experiments[name].metrics[0]
         values = metrics[(metrics.experiment == name) & (metrics.metric == metric)]
         largest = values[values.n_train == values.n_train.max()]
         drawn = values[(values.n_train == largest.n_train.max()) | (values.method == FLOOR)]
         fit_axis(panel, metric, drawn, floor_of(values), ["method"])
         style.draw_floor(panel, floor_of(values))
         shown = []
-        for method in spec["experiments"][name]["methods"]:
+        for method in study.experiments[name].methods:
             own, ink = largest[largest.method == method], look[method]
             if (name, method) not in cost.index:
                 null = {"color": ink.color, "ls": ink.linestyle, "lw": 0.9}

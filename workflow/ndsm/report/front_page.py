@@ -2,7 +2,6 @@
 
 import html
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -83,15 +82,21 @@ def _rules() -> str:
     return " → ".join(f'<a href="{shown.format(name)}">{name}</a>' for name in STAGES)
 
 
-def claims_page(table: pd.DataFrame, spec: dict[str, Any]) -> str:
-    """claims.html: the three questions, how to read them, every comparison of each claim."""
+def claims_page(table: pd.DataFrame, study: str, level: float) -> str:
+    """claims.html: the three questions, how to read them, every comparison of each claim.
+
+    Args:
+        table: the claims, as in claims.csv.
+        study: its name.
+        level: of the tests and intervals.
+    """
     heads = ["claim", "in words", "decided by", "effect (interval)", "verdict"]
     heads += ["adds to its own mixture", "nonlinear noise adds to the same mixture"]
     rows = [[cell.replace("**", "") for cell in row] for row in answers(table)]
     body = [pages.table(pd.DataFrame(rows, columns=heads)), "<h2>How to read it</h2>"]
-    body += [pages.paragraphs("\n\n".join(reading(table, spec)))]
+    body += [pages.paragraphs("\n\n".join(reading(table, level)))]
     run = table[table.verdict != NOT_RUN]
     for id_ in run.id.unique():
         own = run[run.id == id_].drop(columns=["id", "claim"]).dropna(axis=1, how="all")
         body += [f"<h2>{id_}: {html.escape(in_words(table)[id_])}</h2>", pages.table(own)]
-    return pages.page(f"Claims: study {spec['study']}", "\n".join(body))
+    return pages.page(f"Claims: study {study}", "\n".join(body))

@@ -12,6 +12,7 @@ from matplotlib.ticker import FixedLocator
 from matplotlib.transforms import ScaledTranslation
 from scipy import stats
 
+from ndsm.artefacts.pictured_study import PicturedStudy
 from ndsm.artefacts.reading import read_table
 from ndsm.report import style
 from ndsm.report.method_looks import Look, looks
@@ -21,8 +22,6 @@ CONFIDENCE = 0.95  # of the intervals
 FAR = 8  # times the mean: an end of an interval there is not what decides on an axis
 ALONE = "_"  # marks a point of a line without markers, where that has no other point
 STEP = 1.1  # points, from the interval of one method to that of the next
-
-Spec = dict[str, Any]
 
 
 def read_metrics(tables: Path) -> pd.DataFrame:
@@ -92,15 +91,17 @@ def floor_of(rows: pd.DataFrame) -> np.ndarray:
     return rows.loc[rows.method == FLOOR, "value"].to_numpy()
 
 
-def learning_curve(tables: Path, spec: Spec, look: dict[str, Look], experiment: str) -> Figure:
+def learning_curve(
+    tables: Path, study: PicturedStudy, look: dict[str, Look], experiment: str
+) -> Figure:
     """Each metric, and the error of the score where it is measured, against training size.
 
     A line is the mean over seeds; a bar is its interval.
     """
-    metrics = read_metrics(tables)
-    methods = spec["experiments"][experiment]["methods"]
+    metrics, own = read_metrics(tables), study.experiments[experiment]
+    methods = own.methods
     metrics = metrics[(metrics.experiment == experiment) & metrics.method.isin([*methods, FLOOR])]
-    names = [*spec["experiments"][experiment]["metrics"], "score_error"]
+    names = [*own.metrics, "score_error"]
     names = [name for name in names if name in set(metrics.metric)]
     figure, axes, place = style.panels(len(names), 2.1)
     for panel, metric in zip(axes, names, strict=True):
@@ -118,11 +119,12 @@ def learning_curve(tables: Path, spec: Spec, look: dict[str, Look], experiment: 
     return figure
 
 
-def seeds(tables: Path, spec: Spec, look: dict[str, Look], experiment: str) -> Figure:
+def seeds(tables: Path, study: PicturedStudy, look: dict[str, Look], experiment: str) -> Figure:
     """Each metric at the one training size: a dot per seed, a bar at the mean, beside the floor."""
     metrics = read_metrics(tables)
     metrics = metrics[metrics.experiment == experiment]
-    names, methods = (spec["experiments"][experiment][key] for key in ("metrics", "methods"))
+    own = study.experiments[experiment]
+    names, methods = own.metrics, own.methods
     wide = min(len(names), 4)
     deep = -(-len(names) // wide)
     height = deep * (0.17 * len(methods) + 0.7) + 0.3
@@ -150,14 +152,14 @@ def seeds(tables: Path, spec: Spec, look: dict[str, Look], experiment: str) -> F
     return figure
 
 
-def shares(tables: Path, spec: Spec, look: dict[str, Look], experiment: str) -> Figure:
+def shares(tables: Path, study: PicturedStudy, look: dict[str, Look], experiment: str) -> Figure:
     """The proportions of the classes among samples, bars, against the true ones, black lines."""
     metrics, prefix = read_metrics(tables), "class_share_"
     rows = metrics[(metrics.experiment == experiment) & metrics.metric.str.startswith(prefix)]
     rows = rows.assign(digit=rows.metric.str.removeprefix(prefix).astype(int))
-    truth = np.array(spec["experiments"][experiment]["dataset"]["shares"])
+    truth = np.array(study.experiments[experiment].dataset["shares"])
     rows = rows[rows.digit < len(truth)]
-    methods = spec["experiments"][experiment]["methods"]
+    methods = study.experiments[experiment].methods
     wide = min(4, len(methods))
     deep = -(-len(methods) // wide)
     size = style.WIDTH, 1.2 * deep + 0.6
@@ -178,32 +180,32 @@ def shares(tables: Path, spec: Spec, look: dict[str, Look], experiment: str) -> 
     return figure
 
 
-def departure(tables: Path, spec: Spec, look: dict[str, Look], experiment: str) -> Figure:
+def departure(tables: Path, study: PicturedStudy, look: dict[str, Look], experiment: str) -> Figure:
     """Each metric against the size of the departure from symmetry, over all such experiments.
 
     At the largest training size of each; variants differ in something else, and are left out.
     """
     shown = {
-        name: settings
-        for name, settings in spec["experiments"].items()
-        if "symmetry" in settings["dataset"] and "variant_of" not in settings
+        name: own
+        for name, own in study.experiments.items()
+        if "symmetry" in own.dataset and not own.variant_of
     }
-    sizes = {name: own["dataset"]["symmetry"]["departure"] for name, own in shown.items()}
-    largest = {name: max(own["n_train"]) for name, own in shown.items()}
+    sizes = {name: own.dataset["symmetry"]["departure"] for name, own in shown.items()}
+    largest = {name: max(own.n_train) for name, own in shown.items()}
     first = next(iter(shown.values()))
     metrics = read_metrics(tables)
     metrics = metrics.assign(departure=metrics.experiment.map(sizes)).dropna(subset="departure")
     whole = metrics.n_train == metrics.experiment.map(largest)
     metrics = metrics[whole | (metrics.method == FLOOR)]
-    figure, axes, place = style.panels(len(first["metrics"]), 2.2)
-    for panel, metric in zip(axes, first["metrics"], strict=True):
+    figure, axes, place = style.panels(len(first.metrics), 2.2)
+    for panel, metric in zip(axes, first.metrics, strict=True):
         values = metrics[metrics.metric == metric]
         fit_axis(panel, metric, values, floor_of(values), ["method", "experiment"])
         real, log = values[values.method == FLOOR], panel.get_yscale() == "log"
         over = averaged(real, ["departure", "experiment"], log=log)["mean"]
         ink = {"color": style.FLOOR_COLOUR, "lw": 1, "ls": (0, (1, 1.5)), "label": "floor"}
         panel.plot(over.droplevel("experiment"), marker=ALONE if len(over) == 1 else "", **ink)
-        curves(panel, values, "departure", look, first["methods"])
+        curves(panel, values, "departure", look, first.methods)
         panel.set_title(style.titled(metric))
         panel.set_xticks(sorted(sizes.values()))
     figure.suptitle(f"Images with an approximate symmetry; {style.READING}")
@@ -250,17 +252,17 @@ def curve(
     over = averaged(rows, [x, "experiment"], y, log=axes.get_yscale() == "log")
     at = over.index.get_level_values(x).to_numpy(dtype=float)
     null = label.endswith(UNTRAINED)
-    ink: Spec = {"color": look.color, "ls": look.linestyle}
+    ink: dict[str, Any] = {"color": look.color, "ls": look.linestyle}
     marker = ALONE if null and len(at) == 1 else look.marker
     axes.plot(at, over["mean"], marker=marker, label=style.NULLS if null else label, **ink)
     if null:
         return
     aside = axes.transData + ScaledTranslation(shift / 72, 0, axes.figure.dpi_scale_trans)
-    thin: Spec = {"ecolor": look.color, "elinewidth": 0.8, "transform": aside, "zorder": 1.9}
-    axes.errorbar(at, over["mean"], bars(over), fmt="none", **thin)
+    thin: dict[str, Any] = {"ecolor": look.color, "elinewidth": 0.8, "zorder": 1.9}
+    axes.errorbar(at, over["mean"], bars(over), fmt="none", transform=aside, **thin)
 
 
-def variance(tables: Path, spec: Spec, look: dict[str, Look], experiment: str) -> Figure:
+def variance(tables: Path, study: PicturedStudy, look: dict[str, Look], experiment: str) -> Figure:
     """Variance of the objective and of its gradient, against step size and against time."""
     table = read_table(tables / "gradients.csv")
     look = looks(table.objective)

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Ellipse
 
+from ndsm.artefacts.pictured_study import PicturedStudy
 from ndsm.artefacts.reading import read_table
 from ndsm.data.datasets import DATASETS
 from ndsm.metrics.distances import nearest
@@ -62,13 +63,13 @@ def ellipse(mean: np.ndarray, covariance: np.ndarray, **ink: Any) -> Ellipse:
     return Ellipse(tuple(mean), long, short, angle=float(angle), fill=False, **ink)
 
 
-def modes(tables: Path, spec: dict[str, Any], look: dict[str, Look], experiment: str) -> Figure:
+def modes(tables: Path, study: PicturedStudy, look: dict[str, Look], experiment: str) -> Figure:
     """Samples of methods trained and untrained, with the true modes and those found in them.
 
     A sample is of the mode of the nearest of ``REFERENCE`` draws of the law, as in ``mode_shape``.
     """
-    own = spec["experiments"][experiment]
-    law = DATASETS[own["dataset"]["name"]].law
+    own = study.experiments[experiment]
+    law = DATASETS[own.dataset["name"]].law
     assert law is not None  # figure_list asks
     x, labels = law().sample(DRAWS, np.random.default_rng(SEED))
     truth, near, names = modes_of(x, labels), x[:REFERENCE], labels[:REFERENCE]
@@ -77,7 +78,7 @@ def modes(tables: Path, spec: dict[str, Any], look: dict[str, Look], experiment:
     table = table[(table.n_train == size) | (table.method == "data")]
     values = read_metrics(tables).query("experiment == @experiment and n_train == @size")
     values = values[values.seed == 0].set_index(["method", "metric"])["value"]
-    shown = foremost(own["methods"], set(table.method), look)
+    shown = foremost(own.methods, set(table.method), look)
     figure, axes = plt.subplots(
         2, 1 + len(shown), figsize=(style.WIDTH, 4.1), sharex=True, sharey=True, squeeze=False
     )

@@ -3,8 +3,8 @@
 import html
 import re
 from pathlib import Path
-from typing import Any
 
+from ndsm.artefacts.answered_study import AnsweredStudy
 from ndsm.report import own_answers, pages
 from ndsm.report.own_numbers import HARM, Study
 from ndsm.report.pairs_figure import MOST
@@ -36,9 +36,9 @@ CAPTION = (
 )
 
 
-def _parts(spec: dict[str, Any]) -> list[tuple[str, list[str]]]:
+def _parts(spec: AnsweredStudy) -> list[tuple[str, list[str]]]:
     """The sections after the answers: a title, paragraphs or items."""
-    level = spec["verdict"]["level"]
+    level = spec.verdict.level
     words = {
         "confidence": f"{100 * (1 - level):g} %",
         "level": level,
@@ -47,21 +47,21 @@ def _parts(spec: dict[str, Any]) -> list[tuple[str, list[str]]]:
     }
     return [
         ("How to read it", [text.format(**words) for text in READING]),
-        ("What was chosen, and why", spec["choices"]),
+        ("What was chosen, and why", spec.choices),
     ]
 
 
-def _caption(study: Study, spec: dict[str, Any]) -> str:
-    best, there = own_answers.ranked(study)[0], len(spec["columns"])
+def _caption(study: Study, spec: AnsweredStudy) -> str:
+    best, there = own_answers.ranked(study)[0], len(spec.columns)
     return CAPTION.format(best=best, n=study.most, shown=min(there, MOST), there=there)
 
 
-def title(spec: dict[str, Any]) -> str:
+def title(spec: AnsweredStudy) -> str:
     """The title of the page."""
-    return f"What structure does for {Path(spec['dataset']['path']).name}"
+    return f"What structure does for {Path(spec.dataset['path']).name}"
 
 
-def markdown(study: Study, spec: dict[str, Any]) -> str:
+def markdown(study: Study, spec: AnsweredStudy) -> str:
     """verdict.md."""
     lines = [f"# {title(spec)}", "", own_answers.headline(study), ""]
     for question, answer in own_answers.answers(study):
@@ -76,7 +76,7 @@ def markdown(study: Study, spec: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def page(study: Study, spec: dict[str, Any], picture: Path) -> str:
+def page(study: Study, spec: AnsweredStudy, picture: Path) -> str:
     """The same as HTML.
 
     Args:

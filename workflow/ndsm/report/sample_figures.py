@@ -1,7 +1,6 @@
 """Figures that show samples: scatter plots, grids of images, the forward process."""
 
 from pathlib import Path
-from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -9,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy.ndimage import gaussian_filter
 
+from ndsm.artefacts.pictured_study import PicturedStudy
 from ndsm.artefacts.reading import read_table
 from ndsm.data.datasets import DATASETS
 from ndsm.data.images import is_inverted
@@ -18,11 +18,9 @@ from ndsm.vocabulary import CEILING
 
 GRID = 5  # digits on a side of a mosaic
 
-Spec = dict[str, Any]
-
 
 def _sample_panels(
-    tables: Path, spec: Spec, experiment: str, shares: tuple[float, ...]
+    tables: Path, study: PicturedStudy, experiment: str, shares: tuple[float, ...]
 ) -> tuple[Figure, np.ndarray, list[tuple[Axes, str, np.ndarray]]]:
     """A block of panels for some of the training sizes, data first in each.
 
@@ -31,7 +29,7 @@ def _sample_panels(
     """
     table = read_table(tables / "samples" / f"{experiment}.csv")
     columns = [c for c in table if c.startswith("x")]
-    methods = [m for m in spec["experiments"][experiment]["methods"] if m in set(table.method)]
+    methods = [m for m in study.experiments[experiment].methods if m in set(table.method)]
     methods += [CEILING] if CEILING in set(table.method) else []
     sizes = sorted({table.n_train.quantile(q, interpolation="lower") for q in shares})
     panels = 1 + len(methods)
@@ -68,15 +66,15 @@ def grid(panels: int, blocks: int) -> tuple[int, int, float]:
     return wide, deep, height
 
 
-def samples(tables: Path, spec: Spec, look: dict[str, Look], experiment: str) -> Figure:
+def samples(tables: Path, study: PicturedStudy, look: dict[str, Look], experiment: str) -> Figure:
     """Samples beside data: as images, or as points."""
-    dataset = spec["experiments"][experiment]["dataset"]["name"]
-    return (digits if DATASETS[dataset].image else scatter)(tables, spec, look, experiment)
+    dataset = study.experiments[experiment].dataset["name"]
+    return (digits if DATASETS[dataset].image else scatter)(tables, study, look, experiment)
 
 
-def scatter(tables: Path, spec: Spec, look: dict[str, Look], experiment: str) -> Figure:
+def scatter(tables: Path, study: PicturedStudy, look: dict[str, Look], experiment: str) -> Figure:
     """Samples beside data; above two dimensions on the data's first two principal axes."""
-    figure, data, drawn = _sample_panels(tables, spec, experiment, (0, 1))
+    figure, data, drawn = _sample_panels(tables, study, experiment, (0, 1))
     plane = np.eye(2)
     if data.shape[1] > 2:
         plane = np.linalg.svd(data - data.mean(0), full_matrices=False)[2][:2]
@@ -91,14 +89,14 @@ def scatter(tables: Path, spec: Spec, look: dict[str, Look], experiment: str) ->
     return figure
 
 
-def codes(tables: Path, spec: Spec, look: dict[str, Look], experiment: str) -> Figure:
+def codes(tables: Path, study: PicturedStudy, look: dict[str, Look], experiment: str) -> Figure:
     """Codes on the two principal axes of the training images': these, prior and samples."""
     table = read_table(tables / "codes" / f"{experiment}.csv")
     columns = [c for c in table if c.startswith("x")]
     n_train = sorted(table.n_train.unique())[len(table.n_train.unique()) // 2]
     table = table[table.n_train == n_train]
     data = table.loc[table.method == CEILING, columns].to_numpy()
-    methods = [m for m in spec["experiments"][experiment]["methods"] if m in set(table.method)]
+    methods = [m for m in study.experiments[experiment].methods if m in set(table.method)]
     centre, axes_of = data.mean(0), np.linalg.svd(data - data.mean(0), full_matrices=False)[2][:2]
     wide, deep, height = grid(1 + len(methods), 1)
     figure, axes = plt.subplots(deep, wide, figsize=(style.WIDTH, height), squeeze=False)
@@ -118,14 +116,14 @@ def codes(tables: Path, spec: Spec, look: dict[str, Look], experiment: str) -> F
     return figure
 
 
-def digits(tables: Path, spec: Spec, look: dict[str, Look], experiment: str) -> Figure:
+def digits(tables: Path, study: PicturedStudy, look: dict[str, Look], experiment: str) -> Figure:
     """Grids of generated images beside data: the first ones, not chosen.
 
     With an approximate symmetry the first of either branch, the upright ones above.
     """
-    figure, data, drawn = _sample_panels(tables, spec, experiment, (0, 1))
+    figure, data, drawn = _sample_panels(tables, study, experiment, (0, 1))
     grey = plt.get_cmap("gray_r").with_extremes(bad="#a9c4e4")  # between the images
-    symmetric = "symmetry" in spec["experiments"][experiment]["dataset"]
+    symmetric = "symmetry" in study.experiments[experiment].dataset
     for panel, method, points in drawn:
         x = both_branches(points) if symmetric else points
         ink = {"cmap": grey, "vmin": data.min(), "vmax": data.max()}
@@ -153,7 +151,9 @@ def mosaic(x: np.ndarray) -> np.ndarray:
     return rows.reshape(GRID * (side + 1), -1)[:-1, :-1]
 
 
-def forward_process(tables: Path, spec: Spec, look: dict[str, Look], experiment: str) -> Figure:
+def forward_process(
+    tables: Path, study: PicturedStudy, look: dict[str, Look], experiment: str
+) -> Figure:
     """Densities over time under linear and under nonlinear noising, and the latter's limit."""
     table = read_table(tables / "forward.csv", t=str)
     table = table[table.shows == "snapshot"]

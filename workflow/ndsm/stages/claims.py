@@ -9,15 +9,11 @@ property that the claim is about. Each of these roles is a family, whose p-value
 together over all claims. Comparisons under ``secondary`` are corrected within their
 claim, and so, apart from them, are those with the untrained models beside each.
 
-A comparison names an experiment, a metric, a method and either a ``baseline`` method or a threshold
-``at_most``; with a ``baseline_experiment`` the baseline is there.
-
-What the metrics of the comparisons are: ``comparisons``.
+What a comparison names: ``Claim``. What the metrics of the comparisons are: ``comparisons``.
 """
 
-import itertools
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -25,6 +21,7 @@ import pandas as pd
 import typer
 
 from ndsm.artefacts import files, metric_table, reading
+from ndsm.artefacts.judged_study import Claim, JudgedStudy
 from ndsm.errors import Refused
 from ndsm.report.claim_documents import (
     CLAIMS,
@@ -37,9 +34,8 @@ from ndsm.report.claim_documents import (
     SECONDARY_NULL,
     markdown,
 )
-from ndsm.report.comparisons import Claim, best_budgets, compared, seconds_to
+from ndsm.report.comparisons import best_budgets, compared, seconds_to
 from ndsm.report.verdict import detectable, holm, verdict
-from ndsm.study.messages import as_list
 from ndsm.vocabulary import BEST, POINTS, SECONDS, UNTRAINED
 
 COLUMNS = (
@@ -51,26 +47,24 @@ COLUMNS = (
 def main(
     tables: Annotated[Path, typer.Option(help="folder with metrics.csv")],
     out: Annotated[Path, typer.Option(help="claims.csv; claims.md goes beside it")],
-    spec: Annotated[
-        dict, typer.Option(parser=json.loads, help="study, verdict, claims, frontiers")
-    ],
+    spec: Annotated[dict[str, Any], typer.Option(parser=json.loads, help="see ``JudgedStudy``")],
 ) -> None:
     """Computes the verdict of every configured claim and writes the two documents."""
+    study = JudgedStudy.of(spec)
     read = {
         name: reading.read_table(tables / f"{name}.csv", columns, spec)
-        for name, columns in read_from(spec).items()
+        for name, columns in read_from(study).items()
     }
-    asked, claims = (spec["primary"], spec["secondary"]), spec.get("claims", CLAIMS)
-    table = evaluate(*asked, with_derived(**read), **spec["verdict"], claims=claims)
+    table = evaluate(study, with_derived(**read))
     files.write_table(out, table, files.provenance(spec))
-    files.write_text(out.with_suffix(".md"), markdown(table, spec, out))
+    files.write_text(out.with_suffix(".md"), markdown(table, study, out))
     print(table[["role", "verdict"]].value_counts().to_string(), flush=True)
 
 
-def read_from(spec: dict[str, Any]) -> dict[str, list[str]]:
+def read_from(study: JudgedStudy) -> dict[str, list[str]]:
     """The tables of which verdicts are made, and columns that each must have."""
     timed = ["experiment", "method", "n_train", "seed", "metric"]
-    runs = {"time_to_quality": timed, "frontier": timed} if spec["frontiers"] else {}
+    runs = {"time_to_quality": timed, "frontier": timed} if study.frontiers else {}
     return {"metrics": metric_table.COLUMNS, **runs}
 
 
@@ -86,34 +80,22 @@ def with_derived(
     return pd.concat([metrics, *derived], ignore_index=True)
 
 
-def evaluate(
-    primary: dict[str, Claim],
-    secondary: list[Claim],
-    metrics: pd.DataFrame,
-    level: float,
-    resamples: int,
-    claims: Mapping[str, str] = CLAIMS,
-) -> pd.DataFrame:
+def evaluate(study: JudgedStudy, metrics: pd.DataFrame) -> pd.DataFrame:
     """The claims table, ``COLUMNS``, in the order of the ids.
 
     Args:
-        primary: the comparison that decides each claim, by its id.
-        secondary: the others; a list under ``metric``, ``experiment``, ``method`` or ``n_train``
-            gives one row for each combination.
+        study: its comparisons, and how they are judged.
         metrics: tidy metrics of the study.
-        level: significance level.
-        resamples: bootstrap resamples.
-        claims: what each id stands for.
 
     Raises:
         Refused: an unknown id, or a claim on values that the study does not have.
     """
-    rows = []
-    for role, claim in _comparisons(primary, secondary, metrics):
-        if claim["id"] not in claims:
-            raise Refused(f"claim id {claim['id']}: allowed are {', '.join(claims)}")
-        about = {"role": role, "claim": claims[claim["id"]], "verdict": ""}
-        rows.append(about | compared(claim, metrics, level, resamples))
+    rows, claims, level = [], study.claims or CLAIMS, study.verdict.level
+    for role, claim in _comparisons(study, metrics):
+        if claim.id not in claims:
+            raise Refused(f"claim id {claim.id}: allowed are {', '.join(claims)}")
+        about = {"role": role, "claim": claims[claim.id], "verdict": ""}
+        rows.append(about | compared(claim, metrics, level, study.verdict.resamples))
     missing = claims.keys() - {row["id"] for row in rows}
     rows += [{"id": id_, "claim": claims[id_], "verdict": NOT_RUN} for id_ in missing]
     table = pd.DataFrame(rows, columns=[*COLUMNS, "spread", "scale"])
@@ -122,33 +104,29 @@ def evaluate(
     return table.astype({"n_train": "Int64", "seeds": "Int64"})
 
 
-def _comparisons(
-    primary: dict[str, Claim], secondary: list[Claim], metrics: pd.DataFrame
-) -> Iterator[tuple[str, Claim]]:
+def _comparisons(study: JudgedStudy, metrics: pd.DataFrame) -> Iterator[tuple[str, Claim]]:
     """Every comparison with its role; after each the one with the method's untrained model."""
-    keys, nulls = ("metric", "experiment", "method", "n_train"), set[tuple]()
+    nulls = set[tuple]()
 
     def with_null(role: str, claim: Claim) -> Iterator[tuple[str, Claim]]:
         """Each but once, whatever the claim: it asks the same of every claim."""
-        about = tuple(claim.get(key) for key in keys)
+        about = (claim.metric, claim.experiment, claim.method, claim.n_train)
         if about not in nulls and _has_null(claim, metrics):
             nulls.add(about)
-            null = claim | {"baseline": f"{claim['method']}{UNTRAINED}"}
-            null.pop("baseline_experiment", None)
-            yield role, null
+            null = f"{claim.method}{UNTRAINED}"
+            yield role, claim.model_copy(update={"baseline": null, "baseline_experiment": ""})
 
-    for id_, declared in primary.items():
-        further = {role: declared[role] for role in (RIVAL, CONTROL) if role in declared}
-        claim = {key: value for key, value in declared.items() if key not in further} | {"id": id_}
+    for id_, declared in study.primary.items():
+        claim = declared.model_copy(update={"id": id_})
         yield PRIMARY, claim
         yield from with_null(NULL, claim)
-        for role, baseline in further.items():
-            yield role, claim | {"baseline": baseline}
-    for claim in secondary:
-        for values in itertools.product(*(as_list(claim.get(key)) for key in keys)):
-            one = claim | dict(zip(keys, values, strict=True))
-            yield SECONDARY, one
-            yield from with_null(SECONDARY_NULL, one)
+        for role, baseline in ((RIVAL, claim.rival), (CONTROL, claim.control)):
+            if baseline:
+                yield role, claim.model_copy(update={"baseline": baseline})
+    for several in study.secondary:
+        for claim in several.each():
+            yield SECONDARY, claim
+            yield from with_null(SECONDARY_NULL, claim)
 
 
 def _has_null(claim: Claim, metrics: pd.DataFrame) -> bool:
@@ -157,11 +135,11 @@ def _has_null(claim: Claim, metrics: pd.DataFrame) -> bool:
     Not where one of several budgets is chosen, of which the null has one, nor for seconds: it costs
     its fit alone, so that where it gets to a quality it is always there first.
     """
-    if "baseline" not in claim or claim["metric"].startswith((*SECONDS, BEST, POINTS + BEST)):
+    if not claim.baseline or claim.metric.startswith((*SECONDS, BEST, POINTS + BEST)):
         return False
-    rows = metrics[metrics.experiment == claim["experiment"]]
-    measured = rows.metric == claim["metric"].removeprefix(POINTS)
-    return f"{claim['method']}{UNTRAINED}" in set(rows[measured].method)
+    rows = metrics[metrics.experiment == claim.experiment]
+    measured = rows.metric == claim.metric.removeprefix(POINTS)
+    return f"{claim.method}{UNTRAINED}" in set(rows[measured].method)
 
 
 def _independent(table: pd.DataFrame) -> pd.DataFrame:

@@ -9,25 +9,22 @@ import numpy as np
 import typer
 
 from ndsm.artefacts import files
+from ndsm.artefacts.prepared_data import PreparedData
 from ndsm.data.datasets import prepare
 
 
 def main(
     out: Annotated[Path, typer.Option(help="safetensors to write")],
-    spec: Annotated[dict[str, Any], typer.Option(parser=json.loads)],
+    spec: Annotated[dict[str, Any], typer.Option(parser=json.loads, help="see ``PreparedData``")],
     source: Annotated[Path | None, typer.Option(help="what the source stage wrote")] = None,
 ) -> None:
-    """Writes the data of one experiment.
-
-    ``spec`` holds ``experiment``, ``dataset`` (its name and parameters) and ``samples``, the
-    number of points that will be sampled from each trained model.
-    """
-    start = time.perf_counter()
-    arrays = prepare(spec["dataset"], spec["samples"], source, spec["split"])
+    """Writes the data of one experiment."""
+    start, given = time.perf_counter(), PreparedData.of(spec)
+    arrays = prepare(given.dataset, given.samples, source, given.split)
     kinds = {"f": np.float32, "i": np.int64}
     arrays = {name: array.astype(kinds[array.dtype.kind]) for name, array in arrays.items()}
     for name, array in arrays.items():
-        print(f"{spec['experiment']}: {name} {array.shape}", flush=True)
+        print(f"{given.experiment}: {name} {array.shape}", flush=True)
     seconds = time.perf_counter() - start
     files.write_tensors(out, arrays, files.provenance(spec, seconds=seconds))
 

@@ -19,6 +19,7 @@ import matplotlib.pyplot as plt
 import typer
 
 from ndsm.artefacts import files, reading
+from ndsm.artefacts.pictured_study import PicturedStudy
 from ndsm.report import (
     animations,
     claim_figures,
@@ -33,8 +34,6 @@ from ndsm.report import (
 from ndsm.report.method_looks import looks
 
 WORKERS = 2  # processes that draw; the threads of the rule
-
-Spec = dict[str, Any]
 # Those whose functions ``figure_list`` names.
 MODULES = {
     module.__name__.rpartition(".")[2]: module
@@ -53,51 +52,45 @@ def main(
     tables: Annotated[Path, typer.Option(help="folder of the tables; claims.csv is beside it")],
     captions: Annotated[Path, typer.Option(help="folder of the captions")],
     out: Annotated[Path, typer.Option(help="folder of the figures; report.rst goes beside it")],
-    spec: Annotated[
-        dict,
-        typer.Option(
-            parser=json.loads,
-            help="study, verdict; figures {name: {draw, moves, experiment, caption, title}}; "
-            "kinds; pages",
-        ),
-    ],
+    spec: Annotated[dict[str, Any], typer.Option(parser=json.loads, help="see ``PicturedStudy``")],
 ) -> None:
-    """Draws the figures that ``spec["figures"]`` names, and writes the pages of the report.
+    """Draws the figures of the study, and writes the pages of the report.
 
     Raises:
         MemoryError: a process that draws was killed.
     """
+    study = PicturedStudy.of(spec)
     try:
-        for name in in_processes(partial(draw, tables, out, spec), [*spec["figures"]]):
+        for name in in_processes(partial(draw, tables, out, study), study.figures):
             print(f"{out / name}.png", flush=True)
     except BrokenProcessPool:
         raise MemoryError("a process that draws was killed") from None
-    remove_others(out, spec)
-    write_pages(tables, captions, out, spec)
+    remove_others(out, study)
+    write_pages(tables, captions, out, study)
 
 
-def write_pages(tables: Path, captions: Path, out: Path, spec: Spec) -> None:
+def write_pages(tables: Path, captions: Path, out: Path, study: PicturedStudy) -> None:
     """A page for each figure and table, that of the claims, and the front page of the report."""
-    for name, own in spec["figures"].items():
-        caption = (captions / f"{own['caption']}.rst").read_text(encoding="utf-8")
-        picture = out / f"{name}.{'gif' if 'moves' in own else 'png'}"
-        files.write_text(out / f"{name}.html", pages.figure(picture, own["title"], caption))
-    for name, title in spec["pages"].items():
+    for name, own in study.figures.items():
+        caption = (captions / f"{own.caption}.rst").read_text(encoding="utf-8")
+        picture = out / f"{name}.{'gif' if own.moves else 'png'}"
+        files.write_text(out / f"{name}.html", pages.figure(picture, own.title, caption))
+    for name, title in study.pages.items():
         caption = (captions / f"{name}.rst").read_text(encoding="utf-8")
         body = pages.paragraphs(caption) + pages.table(reading.read_table(tables / f"{name}.csv"))
         files.write_text(out.parent / "pages" / f"{name}.html", pages.page(title, body))
     claims = reading.read_table(tables.parent / "claims.csv")
-    text = front_page.claims_page(claims, spec)
+    text = front_page.claims_page(claims, study.study, study.verdict.level)
     files.write_text(out.parent / "pages" / "claims.html", text)
-    text = front_page.front_page(claims, spec["study"], out / "forest.png")
+    text = front_page.front_page(claims, study.study, out / "forest.png")
     files.write_text(out.parent / "report.rst", text)
 
 
-def remove_others(folder: Path, spec: Spec) -> None:
+def remove_others(folder: Path, study: PicturedStudy) -> None:
     """Removes figures that an earlier run drew, and that the study no longer has."""
     for path in sorted(folder.glob("*.[pgh]*")):
-        drawn = any(path.stem == kind or path.stem.startswith(f"{kind}_") for kind in spec["kinds"])
-        if drawn and path.stem not in spec["figures"]:
+        drawn = any(path.stem == kind or path.stem.startswith(f"{kind}_") for kind in study.kinds)
+        if drawn and path.stem not in study.figures:
             path.unlink()
             print(f"{path} is no longer of the study: removed", flush=True)
 
@@ -114,17 +107,16 @@ def in_processes(work: Callable[[str], str], names: Iterable[str]) -> Iterator[s
         yield from pool.map(work, names)
 
 
-def draw(tables: Path, out: Path, spec: Spec, name: str) -> str:
+def draw(tables: Path, out: Path, study: PicturedStudy, name: str) -> str:
     """Draws one figure, and what moves of it, and gives its name back."""
     style.use()
-    look = looks(method for e in spec["experiments"].values() for method in e["methods"])
-    own = spec["figures"][name]
-    for kind, save in (("draw", style.save), ("moves", style.save_moving)):
-        if kind in own:
-            module, _, function = own[kind].partition(".")
+    look = looks(method for e in study.experiments.values() for method in e.methods)
+    own = study.figures[name]
+    for drawn, save in ((own.draw, style.save), (own.moves, style.save_moving)):
+        if drawn:
+            module, _, function = drawn.partition(".")
             save(
-                getattr(MODULES[module], function)(tables, spec, look, own["experiment"]),
-                out / name,
+                getattr(MODULES[module], function)(tables, study, look, own.experiment), out / name
             )
             plt.close("all")
     return name

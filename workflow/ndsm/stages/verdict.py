@@ -13,6 +13,7 @@ from scipy.stats import multivariate_normal
 from sklearn.covariance import LedoitWolf
 
 from ndsm.artefacts import files, reading
+from ndsm.artefacts.answered_study import AnsweredStudy
 from ndsm.artefacts.metric_table import COLUMNS
 from ndsm.data.training_subset import training_subset
 from ndsm.report import own_answers, own_page, pairs_figure, style
@@ -20,64 +21,56 @@ from ndsm.report.own_answers import MIXTURES, PLAIN, ranked
 from ndsm.report.own_numbers import GAUSSIAN, Study
 from ndsm.vocabulary import likelihood_points
 
-Spec = dict[str, Any]
-
 
 def main(
     results: Annotated[Path, typer.Option(help="the study's folder, results/<study>")],
     shown: Annotated[Path, typer.Option(help="folder of claims.csv and tables/")],
     out: Annotated[Path, typer.Option(help="verdict.md")],
-    spec: Annotated[
-        dict,
-        typer.Option(
-            parser=json.loads,
-            help="study, experiment, dataset, n_train, seeds, methods, parts, verdict, choices, "
-            "columns, notes",
-        ),
-    ],
+    spec: Annotated[dict[str, Any], typer.Option(parser=json.loads, help="see ``AnsweredStudy``")],
 ) -> None:
     """Answers the questions of who has a table, and draws its columns beside samples."""
-    data = results / "data" / f"{spec['experiment']}.safetensors"
+    given = AnsweredStudy.of(spec)
+    data = results / "data" / f"{given.experiment}.safetensors"
     arrays = reading.read_arrays(data, {"held_out": "m d", "pool": "n d", "mean": "d"}, spec)
     study = Study(
-        sizes=spec["n_train"],
-        methods=spec["methods"],
-        log_prob=log_densities(results, spec, arrays["held_out"].shape) | gaussian(arrays, spec),
+        sizes=given.n_train,
+        methods=given.methods,
+        log_prob=log_densities(results, given, arrays["held_out"].shape) | gaussian(arrays, given),
         metrics=reading.read_table(shown / "tables" / "metrics.csv", COLUMNS),
         claims=reading.read_table(shown / "claims.csv", ["role", "p_adjusted"]),
         cost=reading.read_table(shown / "tables" / "cost.csv", ["drift_seconds"]),
-        components=components(results, spec),
-        notes=spec["notes"],
-        level=spec["verdict"]["level"],
-        columns=len(spec["columns"]),
+        components=components(results, given),
+        notes=given.notes,
+        level=given.verdict.level,
+        columns=len(given.columns),
     )
-    samples = reading.read_table(shown / "tables" / "samples" / f"{spec['experiment']}.csv")
+    samples = reading.read_table(shown / "tables" / "samples" / f"{given.experiment}.csv")
     style.use()
     drawn = [name for name in dict.fromkeys([ranked(study)[0], PLAIN]) if name in study.methods]
     figure = pairs_figure.pairs(
-        samples, drawn, study.most, arrays["mean"], arrays["deviation"], spec["columns"]
+        samples, drawn, study.most, arrays["mean"], arrays["deviation"], given.columns
     )
     picture = out.parent / "figures" / "pairs"
     style.save(figure, picture, print_too=False)
-    page = own_page.page(study, spec, picture.with_suffix(".png"))
+    page = own_page.page(study, given, picture.with_suffix(".png"))
     files.write_text(out.parent / "pages" / "verdict.html", page)
-    files.write_text(out, own_page.markdown(study, spec))
+    files.write_text(out, own_page.markdown(study, given))
     print(own_answers.headline(study), flush=True)
 
 
 def log_densities(
-    results: Path, spec: Spec, held_out: tuple[int, ...]
+    results: Path, given: AnsweredStudy, held_out: tuple[int, ...]
 ) -> dict[tuple[str, int], np.ndarray]:
     """By method and training size those of all held-out rows (seeds, rows), as ``Study`` has them.
 
     Args:
         results: the study's folder.
-        spec: of the job.
+        given: what the job is given.
         held_out: the shape of the held-out rows.
     """
     found: dict[tuple[str, int], dict[int, np.ndarray]] = {}
-    for method in spec["methods"]:
-        for path in _parts(results / "sample", spec, method):
+    for method in given.methods:
+        for path in _parts(results / "sample", given, method):
             replicas = reading.read_record(path)["spec"]["replicas"]
             own = reading.read_arrays(path, {"log_prob": "R m"}, R=len(replicas))["log_prob"]
             for (n_train, seed), values in zip(replicas, own, strict=True):
@@ -87,10 +80,12 @@ def log_densities(
     return {key: np.stack([by[seed] for seed in sorted(by)]) for key, by in found.items()}
 
 
-def gaussian(arrays: dict[str, np.ndarray], spec: Spec) -> dict[tuple[str, int], np.ndarray]:
+def gaussian(
+    arrays: dict[str, np.ndarray], given: AnsweredStudy
+) -> dict[tuple[str, int], np.ndarray]:
     """The same of one Gaussian fitted to each replica's rows, at the largest size."""
-    n_train, held_out, rows = spec["n_train"][-1], arrays["held_out"], list[np.ndarray]()
-    for seed in range(spec["seeds"]):
+    n_train, held_out, rows = given.n_train[-1], arrays["held_out"], list[np.ndarray]()
+    for seed in range(given.seeds):
         x = training_subset(arrays, n_train, seed).astype(float)
         law = multivariate_normal(x.mean(0), LedoitWolf().fit(x).covariance_)
         asked = likelihood_points(seed, *held_out.shape)
@@ -99,11 +94,11 @@ def gaussian(arrays: dict[str, np.ndarray], spec: Spec) -> dict[tuple[str, int],
     return {(GAUSSIAN, n_train): np.stack(rows)}
 
 
-def components(results: Path, spec: Spec) -> dict[tuple[str, int], list[int]]:
+def components(results: Path, given: AnsweredStudy) -> dict[tuple[str, int], list[int]]:
     """By drift and training size the numbers of components, one for each seed."""
     found: dict[tuple[str, int], list[int]] = {}
     for drift in MIXTURES:
-        for path in filter(Path.exists, _parts(results / "drift", spec, drift)):
+        for path in filter(Path.exists, _parts(results / "drift", given, drift)):
             record = reading.read_record(path)
             for (n_train, _), count in zip(
                 record["spec"]["replicas"], record["measured"]["n_components"], strict=True
@@ -112,9 +107,9 @@ def components(results: Path, spec: Spec) -> dict[tuple[str, int], list[int]]:
     return found
 
 
-def _parts(folder: Path, spec: Spec, name: str) -> list[Path]:
+def _parts(folder: Path, given: AnsweredStudy, name: str) -> list[Path]:
     """The results of a method or drift, one for each part."""
-    return [folder / spec["experiment"] / name / f"{p}.safetensors" for p in range(spec["parts"])]
+    return [folder / given.experiment / name / f"{p}.safetensors" for p in range(given.parts)]
 
 
 if __name__ == "__main__":

@@ -7,7 +7,10 @@ what ``configuration.resolve`` made.
 import json
 from typing import Any
 
+from ndsm.artefacts.answered_study import AnsweredStudy
 from ndsm.artefacts.files import digest
+from ndsm.artefacts.judged_study import Frontier, JudgedStudy, MadeFrom
+from ndsm.artefacts.pictured_study import Picture, Pictured, PicturedStudy
 from ndsm.study import own_study, reach
 from ndsm.study.code_dependencies import digests
 from ndsm.study.configuration import ConfigError
@@ -76,11 +79,11 @@ def spec(study: Study, stage: str, **wildcards: str) -> dict[str, Any]:
         case "aggregate":
             return _gathered_study(study)
         case "claims":
-            return _judged(study, wildcards.get("options", ""))
+            return _judged(study, wildcards.get("options", "")).told()
         case "figures":
-            return _pictured(study)
+            return _pictured(study).told()
         case "verdict":
-            return _own_table(study)
+            return _answered(study).told()
         case "gradients":
             own = study["gradients"]
             fits = study["experiments"][own["experiment"]]["drifts"]
@@ -109,50 +112,56 @@ def _gathered_study(study: Study) -> dict[str, Any]:
         },
         "shared": shared(study),
         "nulls": {name: _nulls(study, name) for name in bases(study)},
-        "frontiers": _frontiers(study),
+        "frontiers": {e: own.told() for e, own in _frontiers(study).items()},
         "classifiers": [job["images"] for job in jobs(study, "classifier")],
         "score": _scored(study),
     }
 
 
-def _judged(study: Study, options: str) -> dict[str, Any]:
+def _judged(study: Study, options: str) -> JudgedStudy:
     """What ``claims`` is given, with the ``options`` of Snakemake's command line."""
-    keys = [key for key in ("study", "scale", "claim", "claims", "verdict") if key in study]
-    return {key: study[key] for key in keys} | {
-        "primary": study.get("primary", {}),
-        "secondary": study.get("secondary", []),
-        "frontiers": _frontiers(study),
-        "options": options,
-        "made_from": {"settings": settings_digest(study), "code": digests()},
-    }
+    return JudgedStudy(
+        **{key: study[key] for key in ("scale", "claim", "claims") if key in study},
+        study=study["study"],
+        verdict=study["verdict"],
+        primary=study.get("primary", {}),
+        secondary=study.get("secondary", []),
+        frontiers=_frontiers(study),
+        options=options,
+        made_from=MadeFrom(settings=settings_digest(study), code=digests()),
+    )
 
 
-def _pictured(study: Study) -> dict[str, Any]:
+def _pictured(study: Study) -> PicturedStudy:
     """What ``figures`` is given."""
-    return {key: study[key] for key in ("study", "verdict")} | {
-        "pages": PAGES,
-        "experiments": {name: _drawn(study, name) for name in study["experiments"]},
-        "frontiers": _frontiers(study),
-        "varied": {e: varied(study, e) for e in bases(study)},
-        "figures": _figures(study),
-        "kinds": [*KINDS, *SINGLE],
-    }
+    return PicturedStudy(
+        study=study["study"],
+        verdict=study["verdict"],
+        pages=PAGES,
+        experiments={name: _drawn(study, name) for name in study["experiments"]},
+        frontiers=_frontiers(study),
+        varied={e: varied(study, e) for e in bases(study)},
+        figures=_figures(study),
+        kinds=[*KINDS, *SINGLE],
+    )
 
 
-def _own_table(study: Study) -> dict[str, Any]:
+def _answered(study: Study) -> AnsweredStudy:
     """What ``verdict`` is given."""
     own, table = study["experiments"][own_study.EXPERIMENT], own_study.table_of(study)
-    return {key: own[key] for key in ("n_train", "dataset")} | {
-        "study": study["study"],
-        "experiment": own_study.EXPERIMENT,
-        "seeds": own.get("seeds", study["seeds"]),
-        "methods": [m for m in own["methods"] if not m.endswith(UNTRAINED)],
-        "parts": len(parts(study, own_study.EXPERIMENT)),
-        "verdict": study["verdict"],
-        "choices": own_study.choices(study),
-        "columns": [*table.columns],
-        "notes": [*table.notes],
-    }
+    return AnsweredStudy(
+        study=study["study"],
+        experiment=own_study.EXPERIMENT,
+        dataset=own["dataset"],
+        n_train=own["n_train"],
+        seeds=own.get("seeds", study["seeds"]),
+        methods=[m for m in own["methods"] if not m.endswith(UNTRAINED)],
+        parts=len(parts(study, own_study.EXPERIMENT)),
+        verdict=study["verdict"],
+        choices=own_study.choices(study),
+        columns=[*table.columns],
+        notes=[*table.notes],
+    )
 
 
 def settings_digest(study: Study) -> str:
@@ -169,10 +178,11 @@ def _shown(study: Study, experiment: str) -> dict[str, Any]:
     return shown | {"latent": is_latent(study, experiment)}
 
 
-def _drawn(study: Study, experiment: str) -> dict[str, Any]:
+def _drawn(study: Study, experiment: str) -> Pictured:
     """The same for figures, in which each untrained model is drawn once."""
     shown, same = _shown(study, experiment), _nulls(study, experiment)
-    return shown | {"methods": [name for name in shown["methods"] if name not in same]}
+    methods = [name for name in shown["methods"] if name not in same]
+    return Pictured(**(shown | {"methods": methods}))
 
 
 def _nulls(study: Study, experiment: str) -> dict[str, str]:
@@ -214,28 +224,28 @@ def _made(study: Study, stage: str, **names: str) -> str:
     return digest({key: value for key, value in settings.items() if key not in JOB_ALONE})
 
 
-def _figures(study: Study) -> dict[str, dict[str, str]]:
+def _figures(study: Study) -> dict[str, Picture]:
     """What draws each figure, of which experiment, and what the report says of it."""
     return {
-        figure.name: {
-            "draw": figure.draw,
+        figure.name: Picture(
+            draw=figure.draw,
             **({"moves": figure.moves} if figure.moves else {}),
-            "experiment": figure.labels["experiment"],
-            "caption": figure.caption,
-            "title": f"{figure.labels['experiment']}: {figure.labels['shows']}",
-        }
+            experiment=figure.labels["experiment"],
+            caption=figure.caption,
+            title=f"{figure.labels['experiment']}: {figure.labels['shows']}",
+        )
         for figure in figures(study)
     }
 
 
-def _frontiers(study: Study) -> dict[str, Any]:
+def _frontiers(study: Study) -> dict[str, Frontier]:
     """Experiments with thresholds: these, their runs at other budgets and with other steps."""
     return {
-        e: {
-            "budgets": list(along(study, e, "training", "evaluations")),
-            "steps": list(along(study, e, "sampling", "steps")),
-            "thresholds": study["experiments"][e]["thresholds"],
-        }
+        e: Frontier(
+            budgets=list(along(study, e, "training", "evaluations")),
+            steps=list(along(study, e, "sampling", "steps")),
+            thresholds=study["experiments"][e]["thresholds"],
+        )
         for e in frontiers(study)
     }
 

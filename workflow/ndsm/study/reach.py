@@ -7,6 +7,7 @@ made it. Used by the Snakefile alone; ``study`` is what ``configuration.resolve`
 
 from typing import Any
 
+from ndsm.artefacts.prepared_data import PreparedData
 from ndsm.study.methods import has_likelihood, noising, settings_of
 from ndsm.study.stacks import Study
 from ndsm.vocabulary import CEILING, FLOOR, is_trained
@@ -26,13 +27,13 @@ def settings(
     """
     own = study["experiments"][experiment]
     sampling = own["sampling"]
-    reached: dict[str, Any] = {
+    reached = PreparedData(
         # Random numbers are drawn by this name: a variant has those of what it varies.
-        "experiment": own.get("variant_of", experiment),
-        "dataset": own["dataset"],
-        "samples": sampling.get("decoded", sampling["samples"]),
-        "split": study.get("split", "test"),
-    }
+        experiment=own.get("variant_of", experiment),
+        dataset=own["dataset"],
+        samples=sampling.get("decoded", sampling["samples"]),
+        split=study.get("split", "test"),
+    ).told()
     if method:
         reached["method"] = method
     if stage == "evaluate":
