@@ -69,7 +69,7 @@ FIGURES["forward_process"]["moves"] = KINDS["forward_process"].moves
 def spec_of(*names):
     shown = {name: FIGURES[name] for name in ("forest", *names)}
     told = {"pages": {"cost": "What it costs"}, "figures": shown, "kinds": [*KINDS]}
-    return STUDY.told() | told
+    return STUDY.as_dict() | told
 
 
 def main(tables, out, *names):

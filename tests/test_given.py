@@ -89,7 +89,7 @@ def test_numbers_and_gaps_are_written_as_the_settings_have_them(
 def test_the_stage_reads_all_of_it(own: dict[str, list[dict[str, Any]]]) -> None:
     assert set(own) == set(MODELS)
     for stage, (spec, *_) in own.items():
-        assert text(MODELS[stage].of(spec).told()) == text(spec)
+        assert text(MODELS[stage].of(spec).as_dict()) == text(spec)
 
 
 def planted(spec: dict[str, Any], key: str, value: Any = None, name: str = "") -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from ndsm.artefacts.judged_study import Frontier
 from ndsm.method.settings import Settings
 from ndsm.vocabulary import is_trained
 
@@ -46,14 +47,6 @@ class Shared(Settings):
     base: str
     results: list[str]
     parts: list[int | None]
-
-
-class Frontier(Settings):
-    """An experiment's runs with several budgets and steps of the sampler, and its thresholds."""
-
-    budgets: list[str]
-    steps: list[str]
-    thresholds: dict[str, list[float | str]]
 
 
 class Scored(Settings):

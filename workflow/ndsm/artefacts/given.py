@@ -36,6 +36,6 @@ class Given(BaseModel):
             remedy = "give it as the command in the log has it, or run Snakemake again"
             raise Refused(f"--spec: {said}; {remedy}") from None
 
-    def told(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, Any]:
         """As a job is given it: without what is left out."""
         return self.model_dump(exclude_unset=True)

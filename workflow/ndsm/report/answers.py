@@ -58,12 +58,12 @@ METHODS = {
     "flow_matching": "straight paths (`flow_matching`)",
     "gmm_tempered": "the best mixture alone, sharpened (`gmm_tempered`)",
     "gmm_drift": "the drift's mixture alone (`gmm_drift`)",
-    "dsm_mixture": "its score known, linear noise (`dsm_mixture`)",
+    "dsm_mixture": "linear noise, the drift's mixture known (`dsm_mixture`)",
     "ndsm_cv": "nonlinear noise, the paper's (`ndsm_cv`)",
-    "ndsm_flow": "nonlinear noise, exact (`ndsm_flow`)",
+    "ndsm_flow": "nonlinear noise, exact jumps (`ndsm_flow`)",
     "gmm": "the best mixture alone (`gmm`)",
-    "dsm_mixture_best": "its score known, linear noise (`dsm_mixture_best`)",
-    "ndsm_flow_best": "nonlinear noise, exact (`ndsm_flow_best`)",
+    "dsm_mixture_best": "linear noise, the best mixture known (`dsm_mixture_best`)",
+    "ndsm_flow_best": "nonlinear noise of the best mixture, exact jumps (`ndsm_flow_best`)",
 }
 MIXTURES = ("gmm", "gmm_tempered", "gmm_drift")  # the methods among them without a network
 

@@ -75,6 +75,8 @@ def summary(table: pd.DataFrame) -> str:
     rivals = table[table.role == RIVAL]
     untested = sorted(rivals.id[rivals.p_value.isna()])
     rest = f" {', '.join(untested)} cannot be tested." if untested else ""
+    if without := sorted({*table.id[table.role == PRIMARY]} - {*rivals.id}):
+        rest += f" To {', '.join(without)} the question was not put."
     return (
         "Does *nonlinear* noise add to what the same mixture gives under linear noise? Of "
         f"{len(rivals)} claims it does in {named(RIVAL, SUPPORTED)} and takes away in "

@@ -79,11 +79,11 @@ def spec(study: Study, stage: str, **wildcards: str) -> dict[str, Any]:
         case "aggregate":
             return _gathered_study(study)
         case "claims":
-            return _judged(study, wildcards.get("options", "")).told()
+            return _judged(study, wildcards.get("options", "")).as_dict()
         case "figures":
-            return _pictured(study).told()
+            return _pictured(study).as_dict()
         case "verdict":
-            return _answered(study).told()
+            return _answered(study).as_dict()
         case "gradients":
             own = study["gradients"]
             fits = study["experiments"][own["experiment"]]["drifts"]
@@ -112,7 +112,7 @@ def _gathered_study(study: Study) -> dict[str, Any]:
         },
         "shared": shared(study),
         "nulls": {name: _nulls(study, name) for name in bases(study)},
-        "frontiers": {e: own.told() for e, own in _frontiers(study).items()},
+        "frontiers": {e: own.as_dict() for e, own in _frontiers(study).items()},
         "classifiers": [job["images"] for job in jobs(study, "classifier")],
         "score": _scored(study),
     }

@@ -33,7 +33,7 @@ def settings(
         dataset=own["dataset"],
         samples=sampling.get("decoded", sampling["samples"]),
         split=study.get("split", "test"),
-    ).told()
+    ).as_dict()
     if method:
         reached["method"] = method
     if stage == "evaluate":
