@@ -128,7 +128,7 @@ def test_the_best_mean_is_bold_and_a_mixture_that_has_it_is_named():
         trained = lines(dsm=2.001, ndsm_cv=1.0004, gmm=1.0006, another=0.1)
         assert "| linear noise (`dsm`) | 2.00 |" in trained
         assert "| nonlinear noise, the paper's (`ndsm_cv`) | **1.00** |" in trained
-        assert trained[-1] == "| nonlinear noise of the best mixture, exact jumps (`ndsm_flow_best`) |  |"
+        assert trained[-1].endswith("exact jumps (`ndsm_flow_best`) |  |")
         assert "has the best mean of 1 of the 1 columns: rings" in lines(dsm=2.0, gmm=1.5)[-1]
 
 
