@@ -68,7 +68,7 @@ class Images:
         """What a reader of the answers must know."""
         return (
             f"Each row is an image of {self.side} × {self.side} pixels, learned by its coordinates "
-            f"in {len(self.basis)} principal components. These hold {self.share:.0%} of the "
+            f"in {len(self.basis)} principal components. These hold {self.share:.1%} of the "
             "variance of the images to train on. Every answer is about them, and not about what "
             "they leave out of the pixels."
         )

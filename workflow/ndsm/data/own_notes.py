@@ -1,4 +1,4 @@
-"""What makes likelihoods say less than they seem to, of a table of the user's own: a sentence each."""
+"""What makes likelihoods of a table of the user's own say less than they seem to, in sentences."""
 
 from collections.abc import Iterator, Sequence
 

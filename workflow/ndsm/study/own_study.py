@@ -154,7 +154,7 @@ def choices(study: Study) -> list[str]:
 def _of_images(images: Images) -> str:
     return (
         f"Columns: the first {len(images.basis)} principal components of the {images.side} × "
-        f"{images.side} pixels, with {images.share:.0%} of their variance: the fewest with "
+        f"{images.side} pixels, with {images.share:.1%} of their variance: the fewest with "
         f"{own_images.HELD:.0%}, at most {own_images.MOST_COMPONENTS}, so that likelihoods are "
         "exact. Verdicts are about these, not about the pixels that they leave out."
     )
