@@ -181,6 +181,31 @@ def test_parquet_without_pyarrow_names_the_remedy(
     assert refused(tmp_path / "a.parquet").endswith("pip install pyarrow")
 
 
+def test_parquet_has_the_numbers_of_the_table(tmp_path: Path, frame: pd.DataFrame) -> None:
+    pytest.importorskip("pyarrow")
+    path = tmp_path / "a.parquet"
+    frame.assign(kind=["b", "a"] * 30).to_parquet(path)
+    table = read(path, label="kind")
+    assert table.columns == ("length", "width", "depth") and table.classes == ("a", "b")
+    np.testing.assert_array_equal(table.points, frame)
+    assert refused(path).startswith("kind holds no numbers (row 1: 'b'); name those to use")
+    gap = changed(frame, width=pd.array([None, *range(ROWS - 1)], dtype="Int64"))
+    gap.to_parquet(tmp_path / "gap.parquet")
+    assert refused(tmp_path / "gap.parquet").startswith("missing values (width has 1, first in r")
+    whole = path.read_bytes()
+    (tmp_path / "cut.parquet").write_bytes(whole[: len(whole) // 2])
+    assert refused(tmp_path / "cut.parquet").startswith("cannot be read as a table (")
+
+
+def test_a_large_parquet_is_refused_before_it_is_read(
+    tmp_path: Path, frame: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("pyarrow")
+    frame.to_parquet(tmp_path / "a.parquet")
+    monkeypatch.setattr(table_file, "MOST", 3 * ROWS - 1)
+    assert refused(tmp_path / "a.parquet").startswith("60 rows × 3 columns are too large")
+
+
 def test_what_is_too_large_is_refused_before_it_is_read(tmp_path: Path) -> None:
     """A million rows of 500 columns, of which the disk holds next to nothing."""
     line = ",".join(["0.123456"] * 500) + "\n"
