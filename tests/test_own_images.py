@@ -191,17 +191,16 @@ def test_folders_that_cannot_be_used(tmp_path: Path, monkeypatch: pytest.MonkeyP
     }.items():
         Image.fromarray(np.zeros(bad, np.uint8)).save(there / "bad.png")
         assert refused(there).startswith(line)
-    for name, bytes_ in {
-        "text": b"no image",
-        "jpeg": b"\xff\xd8\xff\xe0\x00\x10JFIF",
-        "empty": b"",
-        "cut": (there / "000.png").read_bytes()[:60],
+    whole = (there / "000.png").read_bytes()
+    for bytes_, line in {
+        b"no image": "is no PNG file; replace or remove it",
+        b"\xff\xd8\xff\xe0\x00\x10JFIF": "is no PNG file; replace or remove it",
+        b"": "is no PNG file; replace or remove it",
+        whole[:60]: "cannot be read as PNG (",
+        whole[:45] + b"xxxx" + whole[49:]: "cannot be read as PNG (",
     }.items():
         (there / "bad.png").write_bytes(bytes_)
-        line = refused(there)
-        assert line.startswith(
-            f"{there}/bad.png: cannot be read as PNG (".removeprefix(f"{there}")
-        ), name
+        assert refused(there).startswith(f"{there}/bad.png: {line}")
     (there / "bad.png").unlink()
     shutil.copy(there / "000.png", there / "{k}.png")
     assert refused(there).startswith("'{k}.png' has one of { } < >, which Snakemake takes for")

@@ -99,6 +99,7 @@ def of_pixels(path: Path, pixels: Array, pool: Array, side: int | None) -> Image
         remedy = f"image_side: {fits} would fit" if fits**2 == count else "name those of pixels"
         given = f"{count} columns of numbers, where images of {side} × {side} have {side**2}"
         raise Refused(f"{path}: {given}; {remedy}, or take label: for a column of classes")
+    pixels = np.ascontiguousarray(pixels)  # a table and a folder alike, to the last digit
     with np.errstate(invalid="ignore"):  # of images that are all the same
         found = PCA(svd_solver="full").fit(pixels[pool])
     least = 1e-9 * np.abs(pixels[pool]).max()
@@ -192,15 +193,17 @@ def _side(path: Path, there: list[Path]) -> int:
 @contextmanager
 def _png(path: Path) -> Iterator["Image"]:
     """A PNG file, opened; turns what its reader raises into a refusal."""
-    from PIL import Image
+    from PIL import Image, UnidentifiedImageError
 
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # on transparency and on sizes that are refused below
             with Image.open(path, formats=["PNG"]) as image:
                 yield image
-    except (Refused, MemoryError):
+    except MemoryError:
         raise
+    except UnidentifiedImageError:
+        raise Refused(f"{path}: is no PNG file; replace or remove it") from None
     except Exception as problem:  # what it raises on a damaged file has no class in common
         said = " ".join(str(problem).split())[:120] or type(problem).__name__
         raise Refused(f"{path}: cannot be read as PNG ({said}); replace or remove it") from None
