@@ -142,7 +142,7 @@ def folder(path: Path, side: int | None = None) -> tuple[Array, list[str]]:
     try:
         inner = [entry.name for entry in _entries(path) if entry.is_dir()]
         there = files(path)
-        others = [entry.name for entry in _entries(path) if entry not in {*there}]
+        others = sorted({entry.name for entry in _entries(path)} - {file.name for file in there})
     except OSError as problem:
         raise Refused(f"{path}: cannot be read ({problem.strerror or problem})") from None
     if inner:
