@@ -10,9 +10,11 @@ STUDY ?= default
 MNIST_DIR ?=
 CLAIM ?=
 SCALE ?=
-# Of the study own: a table, and the column of its classes if it has one.
+# Of the study own: a table or a folder of images, the column of its classes if it has one, and the
+# pixels of a side if its rows are images.
 DATA ?=
 LABEL ?=
+IMAGE_SIDE ?=
 # Of the benchmark: its rows, all of them unless some are named.
 PART ?=
 # The first of these that runs; PYTHON=/path/to/python names another.
@@ -38,8 +40,9 @@ export PYTHONUTF8 := 1
 REFERENCE := $(STUDY)$(if $(SCALE),_$(SCALE))$(if $(CLAIM),/$(CLAIM))
 # Between spaces, for Snakemake strips quotes from a value's ends.
 option = $(if $(value $(1)),$(2)=$(call shell-text, $(call yaml-text,$(value $(1))) ))
-# Of the environment DATA may be another's.
-TABLE := $(if $(filter own,$(STUDY)),$(call option,DATA,data) $(call option,LABEL,label))
+# Of the environment DATA may be another's. A number has no quotes.
+SIDE := $(if $(value IMAGE_SIDE),image_side=$(call shell-text,$(value IMAGE_SIDE)))
+TABLE := $(if $(filter own,$(STUDY)),$(call option,DATA,data) $(call option,LABEL,label) $(SIDE))
 CONFIG := study=$(STUDY) $(call option,MNIST_DIR,mnist_dir) $(TABLE) \
 	$(if $(CLAIM),claim=$(CLAIM)) $(if $(SCALE),scale=$(SCALE))
 SNAKEMAKE := $(BIN)/python -m snakemake --config $(CONFIG) --workflow-profile workflow/profiles/local
@@ -64,7 +67,7 @@ smoke: ## run the smoke study: every stage, tiny
 mnist: ## run the study of images, on MNIST; CLAIM=C9 for one claim alone
 	$(MAKE) study STUDY=mnist
 
-own: ## what structure does for a table of your own: DATA=my.csv, with classes LABEL=column
+own: ## what structure does for your own table: DATA=my.csv LABEL=column, or images: DATA=folder
 	$(if $(value DATA),,$(call refuse,DATA,is no table; give one: make own DATA=my.csv))
 	$(MAKE) study STUDY=own
 	@echo

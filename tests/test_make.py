@@ -92,6 +92,14 @@ def test_a_table_is_of_the_study_own_alone(tmp_path: Path) -> None:
     assert not (tree / "told.json").exists()
 
 
+def test_a_side_reaches_snakemake_as_a_number(tmp_path: Path) -> None:
+    tree = checkout(tmp_path / "tree")
+    make(tree, "own", "DATA=my.csv", "IMAGE_SIDE=8")
+    assert given(tree) == {"study": "own", "data": "my.csv", "image_side": 8}
+    make(tree, "own", "DATA=my.csv", "IMAGE_SIDE=8;touch x")
+    assert given(tree)["image_side"] == "8;touch x" and not (tree / "x").exists()
+
+
 def test_the_name_of_the_checkout_is_no_command(tmp_path: Path) -> None:
     tree = checkout(tmp_path / "it's $(touch x)")
     make(tree, "study")

@@ -149,7 +149,7 @@ def test_files_that_cannot_be_used(tmp_path: Path, frame: pd.DataFrame) -> None:
         assert refused(tmp_path / name) == "is empty; give a table"
     assert refused(tmp_path / "none.csv").startswith("is not there; paths are from the folder")
     (tmp_path / "folder.csv").mkdir()
-    assert refused(tmp_path / "folder.csv") == "is a folder; give the path of a file"
+    assert refused(tmp_path / "folder.csv").startswith("is a folder without PNG files; give a")
     (tmp_path / "a.xlsx").write_text("x")
     assert refused(tmp_path / "a.xlsx").endswith("save it as CSV")
     (tmp_path / "latin.csv").write_bytes("größe,b\n1,2\n".encode("latin-1"))
@@ -179,6 +179,31 @@ def test_parquet_without_pyarrow_names_the_remedy(
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     (tmp_path / "a.parquet").write_bytes(b"PAR1")
     assert refused(tmp_path / "a.parquet").endswith("pip install pyarrow")
+
+
+def test_parquet_has_the_numbers_of_the_table(tmp_path: Path, frame: pd.DataFrame) -> None:
+    pytest.importorskip("pyarrow")
+    path = tmp_path / "a.parquet"
+    frame.assign(kind=["b", "a"] * 30).to_parquet(path)
+    table = read(path, label="kind")
+    assert table.columns == ("length", "width", "depth") and table.classes == ("a", "b")
+    np.testing.assert_array_equal(table.points, frame)
+    assert refused(path).startswith("kind holds no numbers (row 1: 'b'); name those to use")
+    gap = changed(frame, width=pd.array([None, *range(ROWS - 1)], dtype="Int64"))
+    gap.to_parquet(tmp_path / "gap.parquet")
+    assert refused(tmp_path / "gap.parquet").startswith("missing values (width has 1, first in r")
+    whole = path.read_bytes()
+    (tmp_path / "cut.parquet").write_bytes(whole[: len(whole) // 2])
+    assert refused(tmp_path / "cut.parquet").startswith("cannot be read as a table (")
+
+
+def test_a_large_parquet_is_refused_before_it_is_read(
+    tmp_path: Path, frame: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("pyarrow")
+    frame.to_parquet(tmp_path / "a.parquet")
+    monkeypatch.setattr(table_file, "MOST", 3 * ROWS - 1)
+    assert refused(tmp_path / "a.parquet").startswith("60 rows × 3 columns are too large")
 
 
 def test_what_is_too_large_is_refused_before_it_is_read(tmp_path: Path) -> None:

@@ -197,15 +197,21 @@ def source_of(wildcards):
     return ancient(f"<results>/{source}/{source}.safetensors") if source else []
 
 
-def table_file_of(wildcards):
-    """The user's own file, if the experiment's data are a table."""
-    path = STUDY["experiments"][wildcards.experiment]["dataset"].get("path")
-    return [local(path)] if path else []
+def table_files_of(wildcards):
+    """The user's own file, or each image of their folder, if the experiment's data are a table."""
+    dataset = STUDY["experiments"][wildcards.experiment]["dataset"]
+    return [local(path) for path in own_study.files_of(dataset)]
 
 
 def verdict(pages):
     """The page of answers, of a study of the user's own table."""
     return pages if OWN else []
+
+
+def own_pictures():
+    """What the page of answers shows."""
+    images = OWN and own_study.table_of(STUDY).images
+    return [f"<shown>/figures/{name}.png" for name in ("pairs", *(["images"] if images else []))]
 
 
 def forward_drift(which):

@@ -1,7 +1,7 @@
 rule data:
     input:
         source=source_of,
-        table=table_file_of,
+        table=table_files_of,
         code=code("data"),
     output:
         data="<results>/data/{experiment}.safetensors",

@@ -12,7 +12,7 @@ rule verdict:
         page=report(
             "<shown>/pages/verdict.html", category="Verdict", labels={"shows": "the answers"}
         ),
-        pairs="<shown>/figures/pairs.png",
+        pictures=own_pictures(),
     log:
         "<shown>/logs/verdict.log",
     benchmark:

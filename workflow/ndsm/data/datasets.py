@@ -152,7 +152,7 @@ DATASETS = {
     "table": Dataset(
         own_table.arrays,
         0,
-        ("label", "columns"),
+        ("label", "columns", "image_side"),
         needs=("path",),
         counted=own_table.pool_size,
     ),

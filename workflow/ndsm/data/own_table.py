@@ -3,20 +3,26 @@
 Of the rows 70 % are the pool to train on and the rest is held out, at most ``HELD_OUT`` of them.
 Each column has mean 0 and deviation 1 in the pool, which knows nothing of what is held out. Also in
 the file of data are ``mean`` and ``deviation``, (d,), by which samples return to the table's units.
+
+Rows that are images are a table of their coordinates in principal components (``own_images``).
 """
 
+import dataclasses
 import difflib
 import functools
-from collections.abc import Iterator, Mapping, Sequence
+import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ndsm.data import own_images, own_notes
 from ndsm.data.images import floor_sets
 from ndsm.data.laws import Array
-from ndsm.data.table_file import frame
+from ndsm.data.own_images import Images
+from ndsm.data.table_file import frame, named
 from ndsm.errors import Refused
 from ndsm.vocabulary import SEED
 
@@ -27,10 +33,6 @@ POOL_SHARE, HELD_OUT = 0.7, 5000
 FEWEST_ROWS, FEWEST_COLUMNS = 50, 2
 MOST_CLASSES = 50  # of a label
 LARGEST = 1e100  # beyond it squares overflow
-DUPLICATES = 0.01  # the share of rows from which on they are told
-ALIKE = 0.995  # a correlation of two columns that is told
-FEW_VALUES = 0.1  # the share of rows with the commonest value from which on a column is told
-NAMED = 6  # columns that a message names
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,7 @@ class OwnTable:
         labels: (n,), numbers of the classes; zero without a label.
         classes: names of the classes; none without a label.
         notes: what its owner should know, a sentence each.
+        images: what the rows are, if they are images; the columns are then their components.
     """
 
     columns: tuple[str, ...]
@@ -50,24 +53,26 @@ class OwnTable:
     labels: Array
     classes: tuple[str, ...]
     notes: tuple[str, ...]
+    images: Images | None = None
 
 
 def read(dataset: Mapping[str, Any]) -> OwnTable:
-    """The table of a dataset; a file that has not changed is read once in a process.
+    """The table of a dataset; files that have not changed are read once in a process.
 
     Args:
-        dataset: with ``path``, perhaps ``label``, the name of a column, and ``columns``, names.
+        dataset: with ``path``, perhaps ``label``, the name of a column, ``columns``, names, and
+            ``image_side``, if rows are images.
 
     Raises:
         Refused: one line that names the file, the columns and rows, and the remedy.
     """
-    path = Path(dataset["path"])
+    path, columns = Path(dataset["path"]), tuple(dataset.get("columns", ()))
     try:
-        about = path.stat()
-        seen = (about.st_mtime_ns, about.st_size)
+        parts = [path, *(sorted(path.iterdir()) if os.path.isdir(path) else ())]
+        seen = tuple((part, part.stat().st_mtime_ns, part.stat().st_size) for part in parts)
     except OSError:
-        seen = (0, 0)
-    return _read(path, dataset.get("label"), tuple(dataset.get("columns", ())), seen)
+        seen = ()
+    return _read(path, dataset.get("label"), columns, dataset.get("image_side"), seen)
 
 
 def pool_size(dataset: Mapping[str, Any]) -> int:
@@ -81,7 +86,8 @@ def arrays(dataset: Mapping[str, Any], samples: int, source: Path | None) -> dic
     pool, held_out = _split(table.labels)
     mean, deviation = table.points[pool].mean(0), table.points[pool].std(0)
     points = (table.points - mean) / deviation
-    return {
+    pixels = table.images.arrays(held_out) if table.images else {}
+    return pixels | {
         "pool": points[pool],
         "pool_labels": table.labels[pool],
         "held_out": points[held_out],
@@ -108,9 +114,34 @@ def _split(labels: Array) -> tuple[Array, Array]:
 
 @functools.lru_cache(maxsize=4)
 def _read(
-    path: Path, label: str | None, columns: tuple[str, ...], seen: tuple[int, int]
+    path: Path,
+    label: str | None,
+    columns: tuple[str, ...],
+    image_side: int | None,
+    seen: tuple[tuple[Path, int, int], ...],
 ) -> OwnTable:
-    """See ``read``; ``seen`` tells one state of the file from another."""
+    """See ``read``; ``seen`` tells one state of the files from another."""
+    if os.path.isdir(path):
+        own_images.refuse_keys(path, label=label, columns=columns)
+        points, notes = own_images.folder(path, image_side)
+        _refuse_few(path, len(points), "images")
+        found = OwnTable((), points, np.zeros(len(points), dtype=int), (), tuple(notes))
+    else:
+        found = _of_file(path, label, columns)
+    pool, images = _split(found.labels)[0], None
+    notes = [*found.notes, *own_notes.repeated(found.points)]
+    if os.path.isdir(path) or image_side:
+        images = own_images.of_pixels(path, found.points, pool, image_side)
+        found = dataclasses.replace(found, columns=images.names, points=images.coordinates)
+        notes.append(images.said)
+    else:
+        _refuse_constant(path, found.columns, found.points, pool)
+    notes += own_notes.of_columns(found.columns, found.points)
+    return dataclasses.replace(found, notes=tuple(notes), images=images)
+
+
+def _of_file(path: Path, label: str | None, columns: tuple[str, ...]) -> OwnTable:
+    """The table in a file; all its numbers can be used, but columns may be constant."""
     whole, notes = frame(path), list[str]()
     whole = _without_index(path, whole, columns, notes)
     labels, classes = _labels(path, whole, label)
@@ -124,29 +155,24 @@ def _read(
     if twice := sorted({str(name) for name in whole.columns[whole.columns.duplicated()]}):
         raise Refused(f"{path}: column {twice[0]!r} is there twice; give each a name of its own")
     _refuse_text(path, whole)
-    if len(whole) < FEWEST_ROWS:
-        few = f"{len(whole)} rows are too few; allowed: {FEWEST_ROWS} or more"
-        raise Refused(f"{path}: {few}, of which 30 % are held out")
+    _refuse_few(path, len(whole), "rows")
     if whole.shape[1] < FEWEST_COLUMNS:
         what = f"{whole.shape[1]} column of numbers; allowed: {FEWEST_COLUMNS} or more"
         raise Refused(f"{path}: {what}; the law of one column is its histogram")
-    points = _numbers(path, whole)
     names = tuple(map(str, whole.columns))
-    _refuse_constant(path, names, points, _split(labels)[0])
-    notes += _notes(names, points)
-    return OwnTable(names, points, labels, classes, tuple(notes))
+    return OwnTable(names, _numbers(path, whole), labels, classes, tuple(notes))
+
+
+def _refuse_few(path: Path, count: int, what: str) -> None:
+    if count < FEWEST_ROWS:
+        few = f"{count} {what} are too few; allowed: {FEWEST_ROWS} or more"
+        raise Refused(f"{path}: {few}, of which 30 % are held out")
 
 
 def _no_column(path: Path, key: str, name: str, there: Sequence[Any]) -> str:
     near = difflib.get_close_matches(str(name), list(map(str, there)), n=1, cutoff=0.5)
     hint = f" (did you mean {near[0]!r}?)" if near else ""
-    return f"{path}: {key}: no column {name!r}; there are {_named(there)}{hint}"
-
-
-def _named(names: Sequence[Any], most: int = NAMED) -> str:
-    """The first names, and how many more there are."""
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(map(str, names[:most])) + more
+    return f"{path}: {key}: no column {name!r}; there are {named(there)}{hint}"
 
 
 def _without_index(
@@ -204,10 +230,10 @@ def _refuse_text(path: Path, whole: "pd.DataFrame") -> None:
     strange = np.flatnonzero(numbers.isna() & first.notna()).tolist()
     row = strange[0] if strange else 0
     example = f" (row {row + 1}: {str(first.iloc[row])[:20]!r})" if len(first) else ""
-    what = f"{_named(others)} {'holds' if len(others) == 1 else 'hold'} no numbers"
+    what = f"{named(others)} {'holds' if len(others) == 1 else 'hold'} no numbers"
     if not numeric:
         raise Refused(f"{path}: {what}{example}; give a table with columns of numbers")
-    remedy = f"name those to use, as columns: [{_named(numeric)}]"
+    remedy = f"name those to use, as columns: [{named(numeric)}]"
     raise Refused(f"{path}: {what}{example}; {remedy}, or take label: for a column of classes")
 
 
@@ -223,7 +249,7 @@ def _numbers(path: Path, whole: "pd.DataFrame") -> Array:
                 f"{whole.columns[k]} has {bad[:, k].sum()}, first in row {bad[:, k].argmax() + 1}"
                 for k in np.flatnonzero(bad.any(0))
             ]
-            raise Refused(f"{path}: {what} ({_named(where, 3)}); {remedy}")
+            raise Refused(f"{path}: {what} ({named(where, 3)}); {remedy}")
     return points
 
 
@@ -232,35 +258,5 @@ def _refuse_constant(path: Path, names: Sequence[str], points: Array, pool: Arra
     size = np.maximum(np.abs(points[pool]).max(0), np.finfo(float).tiny)
     flat = np.flatnonzero(points[pool].std(0) <= 1e-9 * size).tolist()
     if flat:
-        given = f"{_named([names[k] for k in flat])} {'is' if len(flat) == 1 else 'are'} constant"
+        given = f"{named([names[k] for k in flat])} {'is' if len(flat) == 1 else 'are'} constant"
         raise Refused(f"{path}: {given} in the rows to train on; leave out such columns")
-
-
-def _notes(names: Sequence[str], points: Array) -> Iterator[str]:
-    """What makes likelihoods say less than they seem to."""
-    same = 1 - len(np.unique(points, axis=0)) / len(points)
-    if same > DUPLICATES:
-        yield (
-            f"{same:.0%} of the rows repeat another one. A repeated row may be both trained on and "
-            "held out, which favours what memorises; and no density describes it."
-        )
-    commonest = [np.unique(column, return_counts=True)[1].max() for column in points.T]
-    few = [
-        name
-        for name, count in zip(names, commonest, strict=True)
-        if count > FEW_VALUES * len(points)
-    ]
-    if few:
-        yield (
-            f"In {len(few)} of {len(names)} columns one value is that of more than "
-            f"{FEW_VALUES:.0%} of the rows ({_named(few)}). Such a column has no density there: "
-            "a narrow component on that value gains likelihood without end. Trust the energy "
-            "distance more, or leave such columns out."
-        )
-    correlation = np.triu(np.abs(np.corrcoef(points, rowvar=False)), 1)
-    i, j = divmod(int(correlation.argmax()), len(names))
-    if correlation[i, j] > ALIKE or np.isclose(correlation[i, j], 1):
-        yield (
-            f"Columns {names[i]!r} and {names[j]!r} have the correlation {correlation[i, j]:.5f}: "
-            "likelihoods tell of little else. Leave one of them out."
-        )

@@ -10,7 +10,7 @@ import io
 import re
 import warnings
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 MOST = 20_000_000  # numbers of a table: 160 MB, and a few times that while it is read
 HEAD = 2**20  # bytes of a text that its form is guessed from
 LOOKED_AT = 50  # lines of these
+NAMED = 6  # columns or files that a message names
 SEPARATORS = ("\t", ";", "|", ",")  # in this order: a comma may be a decimal sign
 NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*")
 WITH_COMMA = re.compile(r"\s*[+-]?\d*,\d+([eE][+-]?\d+)?\s*")
@@ -56,8 +57,6 @@ def frame(path: Path) -> "pd.DataFrame":
     """
     suffix = path.suffix.lower()
     with _one_line(path):
-        if path.is_dir():
-            raise Refused(f"{path}: is a folder; give the path of a file")
         if not path.exists():
             raise Refused(f"{path}: is not there; paths are from the folder where Snakemake starts")
         if suffix not in READERS:
@@ -91,6 +90,12 @@ def _one_line(path: Path) -> Iterator[None]:
     except Exception as problem:  # what readers raise on a damaged file has no class in common
         said = " ".join(str(problem).split())[:120] or type(problem).__name__
         raise Refused(f"{path}: cannot be read as a table ({said}); repair the file") from None
+
+
+def named(names: Sequence[Any], most: int = NAMED) -> str:
+    """The first names, and how many more there are."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(map(str, names[:most])) + more
 
 
 def refuse_large(path: Path, rows: int, columns: int, about: str = "") -> None:

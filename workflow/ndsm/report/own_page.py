@@ -2,6 +2,7 @@
 
 import html
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from ndsm.artefacts.answered_study import AnsweredStudy
@@ -30,10 +31,20 @@ READING = [
     "Every network had the same fixed budget, and settings that were tuned on other data. Another "
     "budget or tuning may change who is best.",
 ]
-CAPTION = (
-    "Held-out rows and samples of `{best}` and of `dsm`, {n} training rows, in the table's units. "
-    "{shown} of {there} columns, those that the first principal axes explain best."
-)
+# By the file of a picture what it shows, for who cannot see it, and its caption.
+PICTURES = {
+    "images": (
+        "Held-out images and samples",
+        "Held-out images, the same as {there} principal components show them, and samples of "
+        "{drawn} led back from these to pixels, {n} training images. They are the first of each, "
+        "and not chosen. All have one scale of grey, that of the first line.",
+    ),
+    "pairs": (
+        "Columns of data and samples",
+        "Held-out rows and samples of {drawn}, {n} training rows, in the data's units. {shown} of "
+        "{there} columns, those that the first principal axes explain best.",
+    ),
+}
 
 
 def _parts(spec: AnsweredStudy) -> list[tuple[str, list[str]]]:
@@ -51,9 +62,17 @@ def _parts(spec: AnsweredStudy) -> list[tuple[str, list[str]]]:
     ]
 
 
-def _caption(study: Study, spec: AnsweredStudy) -> str:
-    best, there = own_answers.ranked(study)[0], len(spec.columns)
-    return CAPTION.format(best=best, n=study.most, shown=min(there, MOST), there=there)
+def drawn(study: Study) -> list[str]:
+    """The methods whose samples the page shows: the best one, and plain score matching."""
+    shown = dict.fromkeys([own_answers.ranked(study)[0], own_answers.PLAIN])
+    return [name for name in shown if name in study.methods]
+
+
+def _captioned(study: Study, spec: AnsweredStudy, picture: Path) -> tuple[str, str]:
+    """What a picture shows, and its caption."""
+    (words, caption), there = PICTURES[picture.stem], len(spec.columns)
+    names = " and of ".join(f"`{name}`" for name in drawn(study))
+    return words, caption.format(drawn=names, n=study.most, shown=min(there, MOST), there=there)
 
 
 def title(spec: AnsweredStudy) -> str:
@@ -61,36 +80,40 @@ def title(spec: AnsweredStudy) -> str:
     return f"What structure does for {Path(spec.dataset['path']).name}"
 
 
-def markdown(study: Study, spec: AnsweredStudy) -> str:
-    """verdict.md."""
+def markdown(study: Study, spec: AnsweredStudy, pictures: Sequence[Path]) -> str:
+    """verdict.md; arguments as of ``page``."""
     lines = [f"# {title(spec)}", "", own_answers.headline(study), ""]
     for question, answer in own_answers.answers(study):
         lines += [f"## {question}", "", answer, ""]
     frame = own_answers.table(study)
     rows = [[*frame.columns], ["---"] * frame.shape[1], *frame.to_numpy().tolist()]
     lines += ["## The numbers", "", *(f"| {' | '.join(row)} |" for row in rows), ""]
-    lines += ["## Data and samples", "", "![Columns of data and samples](figures/pairs.png)", ""]
-    lines += [_caption(study, spec), ""]
+    lines += ["## Data and samples", ""]
+    for picture in pictures:
+        words, caption = _captioned(study, spec, picture)
+        lines += [f"![{words}](figures/{picture.name})", "", caption, ""]
     for name, texts in _parts(spec):
         lines += [f"## {name}", "", *(f"- {text}" for text in texts), ""]
     return "\n".join(lines)
 
 
-def page(study: Study, spec: AnsweredStudy, picture: Path) -> str:
+def page(study: Study, spec: AnsweredStudy, pictures: Sequence[Path]) -> str:
     """The same as HTML.
 
     Args:
         study: what the answers are made of.
         spec: of the job.
-        picture: the PNG file of the pairs.
+        pictures: PNG files, by the names in ``PICTURES``.
     """
     body = [f"<p>{_html(own_answers.headline(study))}</p>"]
     for question, answer in own_answers.answers(study):
         body += [f"<h2>{_html(question)}</h2>", f"<p>{_html(answer)}</p>"]
     body += ["<h2>The numbers</h2>", pages.table(own_answers.table(study))]
-    image = pages.image(picture, "Columns of data and samples")
-    caption = f"<figcaption>{_html(_caption(study, spec))}</figcaption>"
-    body += ["<h2>Data and samples</h2>", f"<figure>{image}{caption}</figure>"]
+    body += ["<h2>Data and samples</h2>"]
+    for picture in pictures:
+        words, caption = _captioned(study, spec, picture)
+        below = f"<figcaption>{_html(caption)}</figcaption>"
+        body += [f"<figure>{pages.image(picture, words)}{below}</figure>"]
     for name, texts in _parts(spec):
         items = "".join(f"<li>{_html(text)}</li>" for text in texts)
         body += [f"<h2>{name}</h2>", f"<ul>{items}</ul>"]

@@ -1,4 +1,4 @@
-"""Verdict stage: a study of one's own table -> verdict.md, the same as a page, figures/pairs.png.
+"""Verdict stage: a study of one's own table -> verdict.md, the same as a page, its figures.
 
 The answers are ``own_answers``; the page names the choices of the study and how to read it.
 """
@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
+import pandas as pd
 import typer
+from matplotlib.figure import Figure
 from scipy.stats import multivariate_normal
 from sklearn.covariance import LedoitWolf
 
@@ -16,8 +18,8 @@ from ndsm.artefacts import files, reading
 from ndsm.artefacts.answered_study import AnsweredStudy
 from ndsm.artefacts.metric_table import COLUMNS
 from ndsm.data.training_subset import training_subset
-from ndsm.report import own_answers, own_page, pairs_figure, style
-from ndsm.report.own_answers import MIXTURES, PLAIN, ranked
+from ndsm.report import own_answers, own_images_figure, own_page, pairs_figure, style
+from ndsm.report.own_answers import MIXTURES
 from ndsm.report.own_numbers import GAUSSIAN, Study
 from ndsm.vocabulary import likelihood_points
 
@@ -45,17 +47,33 @@ def main(
         columns=len(given.columns),
     )
     samples = reading.read_table(shown / "tables" / "samples" / f"{given.experiment}.csv")
-    style.use()
-    drawn = [name for name in dict.fromkeys([ranked(study)[0], PLAIN]) if name in study.methods]
-    figure = pairs_figure.pairs(
-        samples, drawn, study.most, arrays["mean"], arrays["deviation"], given.columns
-    )
-    picture = out.parent / "figures" / "pairs"
-    style.save(figure, picture, print_too=False)
-    page = own_page.page(study, given, picture.with_suffix(".png"))
+    pictures = draw(samples, own_page.drawn(study), study.most, arrays, given.columns, out.parent)
+    page = own_page.page(study, given, pictures)
     files.write_text(out.parent / "pages" / "verdict.html", page)
-    files.write_text(out, own_page.markdown(study, given))
+    files.write_text(out, own_page.markdown(study, given, pictures))
     print(own_answers.headline(study), flush=True)
+
+
+def draw(
+    samples: pd.DataFrame,
+    methods: list[str],
+    n_train: int,
+    arrays: dict[str, np.ndarray],
+    columns: list[str],
+    folder: Path,
+) -> list[Path]:
+    """Draws the columns, and before them the images if there are any; gives the PNG files."""
+    style.use()
+    figures, place = dict[str, Figure](), folder / "figures"
+    if "pixels" in arrays:
+        figures["images"] = own_images_figure.images(samples, methods, n_train, arrays)
+    else:
+        (place / "images.png").unlink(missing_ok=True)  # of another table
+    scale = arrays["mean"], arrays["deviation"]
+    figures["pairs"] = pairs_figure.pairs(samples, methods, n_train, *scale, columns)
+    for name, figure in figures.items():
+        style.save(figure, place / name, print_too=False)
+    return [place / f"{name}.png" for name in figures]
 
 
 def log_densities(

@@ -4,10 +4,13 @@ What was tuned is that of the default study for data of the kind: few rows as in
 more as in ``clusters16``. ``choices`` says each choice with its reason.
 """
 
+import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
-from ndsm.data import own_table
+from ndsm.data import own_images, own_table
+from ndsm.data.own_images import Images
 from ndsm.study.methods import merge
 from ndsm.study.stacks import Study
 
@@ -20,7 +23,7 @@ CLAIMS = {
     "D3": "nonlinear noise adds to the same mixture under linear noise",
 }
 BASELINES = {"D1": PLAIN, "D2": MIXTURE, "D3": RIVAL}
-KEYS = ("data", "label", "columns")  # what an own study says of its table
+KEYS = ("data", "label", "columns", "image_side")  # what an own study says of its table
 SEEDS = 5
 MOST_ROWS = 10_000  # to train on
 SHARES = (1 / 9, 1 / 3, 0.9)  # of the rows to train on: at the last as well seeds vary the rows
@@ -33,9 +36,9 @@ SAMPLES = 2000
 
 
 def dataset(raw: Mapping[str, Any]) -> dict[str, Any]:
-    """The entry ``dataset`` of a study with ``data``, and perhaps ``label`` and ``columns``."""
-    keys = {"path": "data", "label": "label", "columns": "columns"}
-    return {"name": "table"} | {ours: raw[own] for ours, own in keys.items() if own in raw}
+    """The entry ``dataset`` of a study with ``data``, and perhaps others of ``KEYS``."""
+    keys = {own: own for own in KEYS} | {"data": "path"}
+    return {"name": "table"} | {ours: raw[own] for own, ours in keys.items() if own in raw}
 
 
 def settings(raw: Mapping[str, Any], default: Study) -> Study:
@@ -110,17 +113,27 @@ def table_of(study: Study) -> own_table.OwnTable:
     return own_table.read(study["experiments"][EXPERIMENT]["dataset"])
 
 
+def files_of(dataset: Mapping[str, Any]) -> list[str]:
+    """What a dataset is read from: the file of a table, each image of a folder, or nothing."""
+    path = dataset.get("path")
+    if path and os.path.isdir(path):
+        return [str(file) for file in own_images.files(Path(path))]
+    return [path] if path else []
+
+
 def choices(study: Study) -> list[str]:
     """What was chosen and why, a sentence each, of a resolved study of a table."""
     own = study["experiments"][EXPERIMENT]
     pool, (rows, d) = own_table.pool_size(own["dataset"]), table_of(study).points.shape
     held_out = min(rows - pool, own_table.HELD_OUT)
+    images = table_of(study).images
     sizes, training = ", ".join(map(str, own["n_train"])), own["training"]
     drifts, tuned = own["drifts"], "clusters16" if own["n_train"][-1] >= MANY else "breast_cancer"
     exact = "exact" if d <= WIDE else f"an estimate, since there are more than {WIDE} columns"
     return [
         f"Data: {rows} rows, {d} columns; {pool} rows to train on, {held_out} held out (30 %, at "
         f"most {own_table.HELD_OUT}), each column in units of its own deviation.",
+        *([_of_images(images)] if images else []),
         f"Training sizes: {sizes}; a ninth, a third and nine tenths of the rows to train on, at "
         f"least {FEWEST} and at most {MOST_ROWS}, so that seeds choose other rows even at the "
         "largest.",
@@ -136,6 +149,15 @@ def choices(study: Study) -> list[str]:
         f"on {tuned} of the default study, a table of about this size.",
         f"Likelihood: {exact}.",
     ]
+
+
+def _of_images(images: Images) -> str:
+    return (
+        f"Columns: the first {len(images.basis)} principal components of the {images.side} × "
+        f"{images.side} pixels, with {images.share:.1%} of their variance: the fewest with "
+        f"{own_images.HELD:.0%}, at most {own_images.MOST_COMPONENTS}, so that likelihoods are "
+        "exact. Verdicts are about these, not about the pixels that they leave out."
+    )
 
 
 def _listed(numbers: Any) -> str:
