@@ -263,7 +263,7 @@ def test_sentences_have_the_numbers_of_the_tables(ran: Path) -> None:
     for id_, question in own_answers.QUESTIONS.items():
         answer = text.partition(f"## {question}\n\n")[2].partition("\n")[0]
         gain, ours, theirs = re.findall(
-            r"gains (\S+) \(.*Mean −log p: (\S+) against (\S+),", answer
+            r"gains (\S+) \(.*Mean −log p: (\S+) against (\S+)\. Before", answer
         )[0]
         row = claims.loc[id_]
         assert float(gain) == pytest.approx(row.effect, rel=1e-2, abs=1e-4)

@@ -69,7 +69,9 @@ def headline(study: Study) -> str:
     }
     verbs = {1: "helps", -1: "hurts", 0: "makes no difference that was found"}
     said = [words[id_].format(f"**{verbs[outcome]}**") for id_, outcome in outcomes.items()]
-    return f"On these data {'; '.join(said)}. {_standing(study, ranked(study), in_words=True)}"
+    method = decided.iloc[0].method
+    standing = _standing(study, ranked(study), in_words=True)
+    return f"With `{method}` ({_words(method)}) {'; '.join(said)}. {standing}"
 
 
 def _plain(study: Study, best: str) -> str:
