@@ -23,7 +23,7 @@ from ndsm.errors import Refused
 if TYPE_CHECKING:
     import pandas as pd
 
-MOST = 20_000_000  # numbers of a table: 160 MB, and a few times that while it is read
+MOST = 25_000_000  # numbers of a table: 200 MB, and a few times that while it is read
 HEAD = 2**20  # bytes of a text that its form is guessed from
 LOOKED_AT = 50  # lines of these
 NAMED = 6  # columns or files that a message names
