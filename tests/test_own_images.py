@@ -14,6 +14,8 @@ from PIL import Image
 
 from changed import refusal
 from conftest import ROOT, snakemake
+from ndsm.artefacts.answered_study import AnsweredStudy
+from ndsm.artefacts.judged_study import Judging
 from ndsm.data import datasets, own_images, own_table, table_file
 from ndsm.errors import Refused
 from ndsm.report import own_images_figure, own_page, style
@@ -270,23 +272,30 @@ def test_the_page_shows_images_of_images_alone(tmp_path: Path) -> None:
     z = np.random.default_rng(2).standard_normal((90, k)).round(3)
     frame = pd.DataFrame(z, columns=[f"x{i}" for i in range(k)])
     frame = frame.assign(method=["dsm", "gmm", "data"] * 30, n_train=100)
-    spec = {
-        "columns": [f"pc{i + 1}" for i in range(k)],
-        "dataset": given(tmp_path / "images"),
-        "verdict": {"level": 0.05},
-        "choices": [],
-    }
+    spec = AnsweredStudy(
+        study="own",
+        experiment="table",
+        dataset=given(tmp_path / "images"),
+        n_train=[100],
+        seeds=1,
+        methods=["dsm", "gmm"],
+        parts=1,
+        verdict=Judging(level=0.05, resamples=99),
+        choices=[],
+        columns=[f"pc{i + 1}" for i in range(k)],
+        notes=[],
+    )
     study = study_of({"gmm": 2.0, "dsm": 0.5, "dsm_mixture": 1.0, "ndsm_cv": 1.0})
     assert own_page.drawn(study) == ["gmm", "dsm"]
     asked = (frame, own_page.drawn(study), 100)
-    drawn = verdict.draw(*asked, arrays, spec, tmp_path)
+    drawn = verdict.draw(*asked, arrays, spec.columns, tmp_path)
     assert [path.name for path in drawn] == ["images.png", "pairs.png"]
     text = own_page.markdown(study, spec, drawn)
     assert "](figures/images.png)" in text and "](figures/pairs.png)" in text
     assert f"the same as {k} principal components show them, and samples of `gmm` and of" in text
     assert own_page.page(study, spec, drawn).count("<figure>") == 2
     rest = {name: array for name, array in arrays.items() if name != "pixels"}
-    drawn = verdict.draw(*asked, rest, spec, tmp_path)
+    drawn = verdict.draw(*asked, rest, spec.columns, tmp_path)
     assert [path.name for path in drawn] == ["pairs.png"]
     assert not (tmp_path / "figures" / "images.png").exists()
     assert "figures/images.png" not in own_page.markdown(study, spec, drawn)

@@ -216,7 +216,7 @@ def test_what_is_too_large_is_refused_before_it_is_read(tmp_path: Path) -> None:
     assert re.match(
         r"about (999|1,000),\d+ rows × 500 columns are too large for memory; allowed", said
     )
-    assert "here 40,000 rows; take so many at random" in said
+    assert "here 50,000 rows; take so many at random" in said
     with (tmp_path / "a.npy").open("wb") as file:
         np.lib.format.write_array_header_1_0(
             file, {"shape": (1_000_000, 500), "fortran_order": False, "descr": "<f8"}
