@@ -202,7 +202,7 @@ def _cautions(whole: pd.DataFrame) -> str:
     controls = whole[(whole.role == CONTROL) & (whole.verdict != SUPPORTED)]
     decides = whole[whole.role == PRIMARY].groupby(["experiment", "method"]).id
     lines = [
-        f" That of {row.id} is not supported against its control, `{row.baseline}`."
+        f" {row.id} is not supported against its control, `{row.baseline}`."
         for row in controls.itertuples()
     ]
     lines += [

@@ -31,6 +31,7 @@ FEWEST = 20  # rows of the smallest size
 MANY = 1000  # rows from which on there are more components, units and evaluations
 COMPONENTS = [1, 2, 3, 5, 10, 20]
 FULL_FROM = 5  # rows for each column from which on components have full covariances
+COVARIANCES = {"full": "full covariances", "diag": "diagonal covariances"}  # of the mixture alone
 WIDE = 16  # columns above which a network is wider; up to it likelihoods are exact as well
 SAMPLES = 2000
 
@@ -139,9 +140,9 @@ def choices(study: Study) -> list[str]:
         "largest.",
         f"Seeds: {study['seeds']}; each has its own rows, first weights and noise.",
         f"Mixture: one of {_listed(drifts['mixture']['n_components'])} components, as a fifth of "
-        f"the training rows finds likeliest; {drifts['mixture']['covariance']} covariances for the "
-        "mixture alone (diag with fewer than 5 rows a column), one tied covariance for the noise, "
-        "which the noising process asks for.",
+        f"the training rows finds likeliest; {COVARIANCES[drifts['mixture']['covariance']]} for the "
+        f"mixture alone (diagonal below {FULL_FROM} rows a column), one that all components share "
+        "for the noise, which the noising process asks for.",
         f"Network: {own['network']['depth']} layers of {own['network']['width']} units, the same "
         f"for every method; wider from {MANY} rows or above {WIDE} columns.",
         f"Budget: {training['evaluations']} network evaluations for each of {training['batch']} "
