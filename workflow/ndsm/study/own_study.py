@@ -31,7 +31,6 @@ FEWEST = 20  # rows of the smallest size
 MANY = 1000  # rows from which on there are more components, units and evaluations
 COMPONENTS = [1, 2, 3, 5, 10, 20]
 FULL_FROM = 5  # rows for each column from which on components have full covariances
-COVARIANCES = {"full": "full covariances", "diag": "diagonal covariances"}  # of the mixture alone
 WIDE = 16  # columns above which a network is wider; up to it likelihoods are exact as well
 SAMPLES = 2000
 
@@ -130,6 +129,7 @@ def choices(study: Study) -> list[str]:
     images = table_of(study).images
     sizes, training = ", ".join(map(str, own["n_train"])), own["training"]
     drifts, tuned = own["drifts"], "clusters16" if own["n_train"][-1] >= MANY else "breast_cancer"
+    covariance = drifts["mixture"]["covariance"].replace("diag", "diagonal")
     exact = "exact" if d <= WIDE else f"an estimate, since there are more than {WIDE} columns"
     return [
         f"Data: {rows} rows, {d} columns; {pool} rows to train on, {held_out} held out (30 %, at "
@@ -140,7 +140,7 @@ def choices(study: Study) -> list[str]:
         "largest.",
         f"Seeds: {study['seeds']}; each has its own rows, first weights and noise.",
         f"Mixture: one of {_listed(drifts['mixture']['n_components'])} components, as a fifth of "
-        f"the training rows finds likeliest; {COVARIANCES[drifts['mixture']['covariance']]} for the "
+        f"the training rows finds likeliest; {covariance} covariances for the "
         f"mixture alone (diagonal below {FULL_FROM} rows a column), one that all components share "
         "for the noise, which the noising process asks for.",
         f"Network: {own['network']['depth']} layers of {own['network']['width']} units, the same "
