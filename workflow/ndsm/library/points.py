@@ -41,7 +41,7 @@ def form_of(x: Any) -> Form:
     return Form(dtype=dtype if dtype in ("float16", "float32") else "float64")
 
 
-def _remedy(estimator: Any, x: Any, said: str) -> str:
+def _remedy(x: Any, said: str) -> str:
     """What to do about points that scikit-learn refuses, by what it said."""
     if "feature names" in said:
         return "give the columns of the fit, in their order: x[model.feature_names_in_]"
@@ -83,7 +83,7 @@ def checked(estimator: Any, x: Any, fit: bool = False) -> Array:
         )
     except ValueError as problem:
         said = str(problem).splitlines()[0].rstrip(".:")
-        raise Refused(f"x: {said}; {_remedy(estimator, x, said)}") from None
+        raise Refused(f"x: {said}; {_remedy(x, said)}") from None
     if not (good := np.isfinite(found)).all():
         row, column = (int(i) for i in np.argwhere(~good)[0])
         what = "NaN" if np.isnan(found[row, column]) else "infinity (inf)"
