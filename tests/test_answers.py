@@ -8,7 +8,7 @@ import pytest
 from given import judged
 from ndsm.artefacts import files, reading
 from ndsm.errors import Refused
-from ndsm.report import answers, kept_studies
+from ndsm.report import answers, kept_studies, mean_table
 from ndsm.stages import claims
 
 PAGE = "\n".join(
@@ -120,11 +120,11 @@ def test_words_have_the_tables_numbers(reference):
 def test_the_best_mean_is_bold_and_a_mixture_that_has_it_is_named():
     def lines(**means):
         rows = {"method": list(means), "mean": list(means.values()), "n_train": 9}
-        return answers._means(pd.DataFrame(rows).assign(experiment="rings", metric="kl"))
+        return mean_table.markdown(pd.DataFrame(rows).assign(experiment="rings", metric="kl"))
 
     columns = [("rings", "kl", "rings, KL")]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(answers, "SHOWN", columns)
+        patch.setattr(mean_table, "SHOWN", columns)
         trained = lines(dsm=2.001, ndsm_cv=1.0004, gmm=1.0006, another=0.1)
         assert "| linear noise (`dsm`) | 2.00 |" in trained
         assert "| nonlinear noise, the paper's (`ndsm_cv`) | **1.00** |" in trained
@@ -244,3 +244,33 @@ def test_a_table_kept_as_another_is_refused(reference):
         (default / f"summary.{suffix}").write_bytes((default / f"cost.{suffix}").read_bytes())
     with pytest.raises(Refused, match="it is cost.csv of a study, kept as another"):
         answers.readme(PAGE, reference)
+
+
+def test_who_is_there_untrained_is_counted(tmp_path):
+    """With no evaluations; not who never is, nor who is with the smallest budget."""
+    evaluations = {"ndsm_cv": [0, 0, 900], "dsm": [None, 500, 500], "dsm_mixture": [0, 375, None]}
+    rows = [
+        ("rings", method, n_train, seed, "kl", "dsm", found if n_train == 50 else 0)
+        for method, each in evaluations.items()
+        for n_train in (50, 60)
+        for seed, found in enumerate(each)
+    ]
+    columns = ["experiment", "method", "n_train", "seed", "metric", "quality"]
+    table = pd.DataFrame(rows, columns=[*columns, "network_evaluations"])
+    files.write_table(tmp_path / "time_to_quality.csv", table, {"spec": {}})
+    row = SimpleNamespace(
+        experiment="rings",
+        metric="seconds_to:kl:dsm",
+        n_train=50,
+        method="ndsm_cv",
+        baseline="dsm",
+        seeds=3.0,
+    )
+    said = answers.untrained(row, ["dsm_mixture"], tmp_path)
+    words = "is there untrained: its time is that of the fit."
+    assert said == [
+        f"- In 2 of 3 seeds `ndsm_cv` {words}",
+        f"- In 1 of 3 seeds `dsm_mixture` {words}",
+    ]
+    row.metric = "kl"
+    assert answers.untrained(row, [], tmp_path) == []

@@ -20,7 +20,7 @@ import typer
 from ndsm.artefacts import files, reading
 from ndsm.errors import Refused
 from ndsm.metrics.registry import MAXIMISED
-from ndsm.report import claim_figures, style
+from ndsm.report import claim_figures, mean_table, style
 from ndsm.report.claim_documents import (
     ANSWERS,
     CLAIMS,
@@ -42,30 +42,7 @@ PART = re.compile(
     r"(<!-- begin (\w+), written by make reference -->\n).*?(\n<!-- end -->)", re.DOTALL
 )
 STILL = 0.05  # the relative gain with the last larger budget above which a method still improves
-# The README's table: experiment, metric, heading; of the largest training size.
-SHOWN = [
-    ("weighted_modes", "kl", "weighted_modes, KL"),
-    ("heavy_tails", "kl", "heavy_tails, KL"),
-    ("pinwheel", "nll", "pinwheel, −log p"),
-    ("clusters16", "kl", "clusters16, KL"),
-    ("breast_cancer", "nll", "breast_cancer, −log p"),
-    ("digits", "fid", "digits, FID"),
-    ("digits_latent", "nll", "codes of digits, −log p"),
-]
 FOREST = "forest"  # the picture of all claims, below the reference
-METHODS = {
-    "dsm": "linear noise (`dsm`)",
-    "flow_matching": "straight paths (`flow_matching`)",
-    "gmm_tempered": "the best mixture alone, sharpened (`gmm_tempered`)",
-    "gmm_drift": "the drift's mixture alone (`gmm_drift`)",
-    "dsm_mixture": "linear noise, the drift's mixture known (`dsm_mixture`)",
-    "ndsm_cv": "nonlinear noise, the paper's (`ndsm_cv`)",
-    "ndsm_flow": "nonlinear noise, exact jumps (`ndsm_flow`)",
-    "gmm": "the best mixture alone (`gmm`)",
-    "dsm_mixture_best": "linear noise, the best mixture known (`dsm_mixture_best`)",
-    "ndsm_flow_best": "nonlinear noise of the best mixture, exact jumps (`ndsm_flow_best`)",
-}
-MIXTURES = ("gmm", "gmm_tempered", "gmm_drift")  # the methods among them without a network
 
 
 def sentence(row: Any) -> str:
@@ -131,6 +108,7 @@ def _section(rows: pd.DataFrame, folder: Path) -> list[str]:
     lines = [f"**{row.verdict}.** {sentence(row)}", ""]
     lines += [f"- Note: {row.note}."] if isinstance(row.note, str) and row.note else []
     lines += _fit(row, folder) if row.id == "C2" else []
+    lines += untrained(row, [*rival.baseline], folder)
     if len(null):
         lines.append(f"- The trained network adds to its own mixture: {_found(null.iloc[0])}.")
     if len(rival):
@@ -177,6 +155,29 @@ def _fit(row: Any, folder: Path) -> list[str]:
     return [f"- The fit of its mixture takes {share:.2g} % {words}."]
 
 
+def untrained(row: Any, rivals: list[str], folder: Path) -> list[str]:
+    """Of a time to a quality, in how many seeds which method is there without any training.
+
+    Args:
+        row: of the claims table.
+        rivals: methods that are looked at besides the row's two.
+        folder: of the kept study, with ``time_to_quality.csv``.
+    """
+    if not row.metric.startswith(SECONDS):
+        return []
+    _, metric, quality = row.metric.split(":")
+    reached = kept(folder / "time_to_quality.csv")
+    asked = (reached.experiment == row.experiment) & (reached.n_train == row.n_train)
+    reached = reached[asked & (reached.metric == metric) & (reached.quality == quality)]
+    there = reached[reached.network_evaluations == 0].groupby("method").size()
+    return [
+        f"- In {there[name]} of {row.seeds:.0f} seeds `{name}` is there untrained: its time is "
+        "that of the fit."
+        for name in (row.method, row.baseline, *rivals)
+        if name in there
+    ]
+
+
 def _budget(row: Any, folder: Path) -> list[str]:
     """Whether the baseline still improves with its budget, where the study has several budgets."""
     frontiers = reading.own_record(folder / "claims.csv")["spec"].get("frontiers") or {}
@@ -221,7 +222,7 @@ def parts(reference: Path) -> dict[str, str]:
     for id_, words, _, effect, found, *_ in answers(whole):
         if id_ in folders:
             lines.append(f"| {id_}: {words} | {found} | {effect} |")
-    lines += ["", *_means(means)]
+    lines += ["", *mean_table.markdown(means)]
     return {"answer": summary(whole) + _cautions(whole), "tables": "\n".join(lines)}
 
 
@@ -236,33 +237,6 @@ def readme(text: str, reference: Path) -> str:
         if name not in written:
             raise Refused(f"README: part {name!r} is unknown; allowed: {', '.join(written)}")
     return PART.sub(lambda found: found[1] + written[found[2]] + found[3], text)
-
-
-def _means(table: pd.DataFrame) -> list[str]:
-    """The means with the most training points, the best of each column in bold, and whose it is."""
-    columns, alone = {}, []
-    for experiment, metric, title in SHOWN:
-        rows = table[(table.experiment == experiment) & (table.metric == metric)]
-        rows = rows[rows.method.isin(METHODS) & (rows.n_train == rows.n_train.max())]
-        columns[title] = means = rows.set_index("method")["mean"]
-        if len(means) and means.idxmin() in MIXTURES:
-            alone.append(title)
-    shown = pd.DataFrame(columns, index=list(METHODS))
-    lines = [f"| | {' | '.join(columns)} |", f"|{' --- |' * (len(columns) + 1)}"]
-    for method, words in METHODS.items():
-        texts = [_digits(value) for value in shown.loc[method]]
-        best = [_digits(shown[title].min()) for title in columns]
-        texts = [f"**{t}**" if t and t == b else t for t, b in zip(texts, best, strict=True)]
-        lines.append(f"| {words} | {' | '.join(texts)} |")
-    if alone:
-        words = "A mixture without any network has the best mean of"
-        lines += ["", f"{words} {len(alone)} of the {len(columns)} columns: {'; '.join(alone)}."]
-    return lines
-
-
-def _digits(value: float) -> str:
-    """Three digits; empty where there is no value."""
-    return "" if pd.isna(value) else f"{value:#.3g}".rstrip(".")
 
 
 def main(

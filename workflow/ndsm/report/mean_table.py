@@ -1,0 +1,54 @@
+"""The README's table of means: the default study's methods with the most training points."""
+
+import pandas as pd
+
+# Experiment, metric, heading.
+SHOWN = [
+    ("weighted_modes", "kl", "weighted_modes, KL"),
+    ("heavy_tails", "kl", "heavy_tails, KL"),
+    ("pinwheel", "nll", "pinwheel, −log p"),
+    ("clusters16", "kl", "clusters16, KL"),
+    ("breast_cancer", "nll", "breast_cancer, −log p"),
+    ("digits", "fid", "digits, FID"),
+    ("digits_latent", "nll", "codes of digits, −log p"),
+]
+METHODS = {
+    "dsm": "linear noise (`dsm`)",
+    "flow_matching": "straight paths (`flow_matching`)",
+    "gmm_tempered": "the best mixture alone, sharpened (`gmm_tempered`)",
+    "gmm_drift": "the drift's mixture alone (`gmm_drift`)",
+    "dsm_mixture": "linear noise, the drift's mixture known (`dsm_mixture`)",
+    "ndsm_cv": "nonlinear noise, the paper's (`ndsm_cv`)",
+    "ndsm_flow": "nonlinear noise, exact jumps (`ndsm_flow`)",
+    "gmm": "the best mixture alone (`gmm`)",
+    "dsm_mixture_best": "linear noise, the best mixture known (`dsm_mixture_best`)",
+    "ndsm_flow_best": "nonlinear noise of the best mixture, exact jumps (`ndsm_flow_best`)",
+}
+MIXTURES = ("gmm", "gmm_tempered", "gmm_drift")  # the methods among them without a network
+
+
+def markdown(table: pd.DataFrame) -> list[str]:
+    """The means with the most training points, the best of each column in bold, and whose it is."""
+    columns, alone = {}, []
+    for experiment, metric, title in SHOWN:
+        rows = table[(table.experiment == experiment) & (table.metric == metric)]
+        rows = rows[rows.method.isin(METHODS) & (rows.n_train == rows.n_train.max())]
+        columns[title] = means = rows.set_index("method")["mean"]
+        if len(means) and means.idxmin() in MIXTURES:
+            alone.append(title)
+    shown = pd.DataFrame(columns, index=list(METHODS))
+    lines = [f"| | {' | '.join(columns)} |", f"|{' --- |' * (len(columns) + 1)}"]
+    for method, words in METHODS.items():
+        texts = [_digits(value) for value in shown.loc[method]]
+        best = [_digits(shown[title].min()) for title in columns]
+        texts = [f"**{t}**" if t and t == b else t for t, b in zip(texts, best, strict=True)]
+        lines.append(f"| {words} | {' | '.join(texts)} |")
+    if alone:
+        words = "A mixture without any network has the best mean of"
+        lines += ["", f"{words} {len(alone)} of the {len(columns)} columns: {'; '.join(alone)}."]
+    return lines
+
+
+def _digits(value: float) -> str:
+    """Three digits; empty where there is no value."""
+    return "" if pd.isna(value) else f"{value:#.3g}".rstrip(".")
