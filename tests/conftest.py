@@ -116,3 +116,16 @@ def looks() -> Iterator[Any]:
 def lines(panel: Any) -> dict[str, Any]:
     """The lines of a panel by their labels."""
     return {line.get_label(): line for line in panel.get_lines()}
+
+
+@pytest.fixture
+def unusual() -> Iterator[None]:
+    """Settings of the caller's that are not the usual ones."""
+    import torch
+
+    threads, dtype = torch.get_num_threads(), torch.get_default_dtype()
+    torch.set_num_threads(3)
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_num_threads(threads)
+    torch.set_default_dtype(dtype)
