@@ -1,5 +1,6 @@
 """RESULTS.md and the README's tables: every number is one of the tables that are kept."""
 
+import math
 from types import SimpleNamespace
 
 import pandas as pd
@@ -8,7 +9,7 @@ import pytest
 from given import judged
 from ndsm.artefacts import files, reading
 from ndsm.errors import Refused
-from ndsm.report import answers, kept_studies, mean_table
+from ndsm.report import answers, claim_documents, kept_studies, mean_table
 from ndsm.stages import claims
 
 PAGE = "\n".join(
@@ -274,3 +275,19 @@ def test_who_is_there_untrained_is_counted(tmp_path):
     ]
     row.metric = "kl"
     assert answers.untrained(row, [], tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("metric", "effect", "words"),
+    [
+        ("kl", 0.12345, "+12.3 %"),
+        ("kl", -19.68, "-1,970 %"),
+        ("kl", 9.996, "+1,000 %"),
+        ("fid", 1e-6, "+0.0001 %"),
+        ("nll", -1.3151, "-1.32 nats"),
+        ("kl", -math.inf, "-inf"),
+        ("kl", None, ""),
+    ],
+)
+def test_effects_have_three_digits_and_no_powers_of_ten(metric, effect, words):
+    assert claim_documents.amount(metric, effect).replace("\xa0", " ") == words

@@ -191,11 +191,12 @@ def test_most_laps():
     assert [most_laps(steps) for steps in (1, 2, 63, 64)] == [1, 1, 31, 32]
 
 
-def test_too_large_a_pool_is_lowered_with_a_line(capsys):
+def test_too_large_a_pool_is_lowered_with_a_line(caplog):
+    caplog.set_level("INFO")
     settings = TrainingSettings(evaluations=20, batch=8, learning_rate=1e-3, ema=0.1, pool=32)
     arguments = chain_with(1), ring_data(), "ndsm", settings, Streams([("lowered",)])
     pool = training.examples(*arguments)
-    said = capsys.readouterr().out
+    said = caplog.text
     assert isinstance(pool, Pool) and pool.block == 10 and pool.index.shape == (1, 80)
     assert "training.pool: 32 is too much for so few steps, 10 is taken" in said
     assert "pool of 80 particles a replica" in said

@@ -10,6 +10,7 @@ import errno
 import glob
 import hashlib
 import json
+import logging
 import os
 import platform
 import re
@@ -216,6 +217,9 @@ def run(main: Callable[..., None]) -> None:
     if torch := sys.modules.get("torch"):
         # Responsibilities of far components are denormal numbers: eight times as slow as others.
         torch.set_flush_denormal(True)
+    log = logging.getLogger("ndsm")  # by which the method says how far it is
+    log.addHandler(logging.StreamHandler(sys.stdout))
+    log.setLevel(logging.INFO)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")  # by hand in a terminal that has no letter π

@@ -47,7 +47,7 @@ def read_record(path: Path, wanted: Mapping[str, Any] | None = None) -> dict[str
             result, what the result was made from is there in another version, or it was made with
             other settings. What is wrong with something before it is said first.
     """
-    record = _sound(path := Path(path))
+    record = _sound(path := Path(path), {})
     files.INPUTS[str(path)] = record["sha256"]
     spec = record.get("spec", {})
     for key in sorted((wanted or {}).keys() & spec.keys() - ANY):
@@ -57,19 +57,22 @@ def read_record(path: Path, wanted: Mapping[str, Any] | None = None) -> dict[str
     return record
 
 
-def _sound(path: Path) -> dict[str, Any]:
+def _sound(path: Path, seen: dict[Path, dict[str, Any]]) -> dict[str, Any]:
     """The record of a result, checked, after those of what it was made from, as far as it is there.
 
-    These may be gone, as where the result was copied.
+    These may be gone, as where the result was copied. A table is made from many results that share
+    theirs, so that ``seen`` has those that are checked already.
     """
+    if path in seen:
+        return seen[path]
     record = own_record(path)
     if record["place"] != files.place(path):
         raise unusable(path, f"it is {record['place']}, which was moved or copied there")
     for name, digest in record["inputs"].items():
         source = Path(os.path.normpath(path.parent / name))
-        if files.record_path(source).exists() and _sound(source)["sha256"] != digest:
+        if files.record_path(source).exists() and _sound(source, seen)["sha256"] != digest:
             raise unusable(path, f"it was made from another {source} than there is")
-    return record
+    return seen.setdefault(path, record)
 
 
 def own_record(path: Path) -> dict[str, Any]:

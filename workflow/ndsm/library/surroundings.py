@@ -1,19 +1,18 @@
 """What the method's code meets when a library calls it: as in a job of the study, then put back.
 
-One thread: on many cores a small network takes up to 80 times longer with torch's default. What the
-code prints are lines for whoever asked for them. Calls from several threads wait for each other,
-since all this belongs to the process.
+One thread: on many cores a small network takes up to 80 times longer with torch's default. Calls
+from several threads wait for each other, since all this belongs to the process.
 """
 
 import contextlib
-import io
+import logging
 import re
 import sys
 import threading
 import warnings
 from collections.abc import Iterator
 from importlib.util import find_spec
-from typing import Any, Self, TextIO
+from typing import Any, Self
 
 import torch
 from sklearn.exceptions import ConvergenceWarning
@@ -25,21 +24,19 @@ LOCK = threading.RLock()
 KEY = re.compile(r"\b(training|process|sampling)\.(?=\w)")  # of the configuration of a study
 
 
-class Lines(io.TextIOBase):
-    """In place of the standard output: what this thread prints is shown or not, all else is."""
-
-    def __init__(self, shown: bool, usual: TextIO) -> None:
-        self.shown, self.usual, self.owner = shown, usual, threading.get_ident()
-
-    def write(self, text: str) -> int:
-        """Writes text, or drops it."""
-        if self.shown or threading.get_ident() != self.owner:
-            return self.usual.write(text)
-        return len(text)
-
-    def flush(self) -> None:
-        """Flushes the usual output."""
-        self.usual.flush()
+@contextlib.contextmanager
+def log_shown(shown: bool) -> Iterator[None]:
+    """Prints what the method's code logs, where that is asked for."""
+    log, handler = logging.getLogger("ndsm"), logging.StreamHandler(sys.stdout)
+    level = log.level
+    if shown:
+        log.addHandler(handler)
+        log.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
+        log.setLevel(level)
 
 
 @contextlib.contextmanager
@@ -54,7 +51,6 @@ def undisturbed(verbose: bool = False) -> Iterator[None]:
     Raises:
         Refused: what the block refuses, without the prefixes of a study's configuration.
     """
-    usual = sys.stdout
     with LOCK:
         threads, dtype = torch.get_num_threads(), torch.get_default_dtype()
         try:
@@ -63,7 +59,7 @@ def undisturbed(verbose: bool = False) -> Iterator[None]:
                 torch.device("cpu"),
                 torch.inference_mode(False),
                 warnings.catch_warnings(record=True) as caught,
-                contextlib.redirect_stdout(Lines(verbose and not has_tqdm(), usual)),
+                log_shown(verbose and not has_tqdm()),
             ):
                 warnings.simplefilter("always")
                 torch.set_num_threads(1)

@@ -7,6 +7,7 @@ with a Bernoulli likelihood of the pixels (Kingma and Welling, arXiv:1312.6114; 
 generator's business, but its decoder should be smooth.
 """
 
+import logging
 from math import isqrt
 
 import torch
@@ -16,6 +17,8 @@ from torch.nn import functional
 from ndsm.method.optimiser import Adam, learning_rate
 from ndsm.method.settings import AutoencoderSettings
 from ndsm.method.unet import has_bfloat16
+
+log = logging.getLogger(__name__)
 
 CHUNK = 1000  # images that pass the network together outside training
 BOTTOM = 7  # a convolutional network halves the side while it is even and larger than this
@@ -105,7 +108,7 @@ def train(x: Tensor, settings: AutoencoderSettings, seed: int) -> Autoencoder:
         gradients = torch.autograd.grad(loss, weights)
         adam.step(list(gradients), learning_rate(step, steps, settings.learning_rate))
         if (step + 1) % max(1, steps // 5) == 0:
-            print(f"step {step + 1}/{steps}: loss {loss.item():.2f} nats", flush=True)
+            log.info("step %d/%d: loss %.2f nats", step + 1, steps, loss.item())
     with torch.no_grad():
         for weight, average in zip(weights, adam.average, strict=True):
             weight.copy_(average)

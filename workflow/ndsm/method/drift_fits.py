@@ -11,6 +11,7 @@ A symmetric fit (``orbit``, and ``ou`` with ``symmetric``) has working coordinat
 fixed point ½ of the inversion g x = 1 − x, so that there g y = −y. Everything is in float64.
 """
 
+import logging
 import math
 from collections.abc import Callable
 from typing import Any
@@ -26,6 +27,7 @@ from ndsm.method.registry import FITS
 from ndsm.method.settings import FitSettings
 
 Array = np.ndarray
+log = logging.getLogger(__name__)
 
 PRINCIPAL_COMPONENTS = 30  # spherical fits look for their means among these many
 HELD_OUT = 0.2  # share of the training subset on which selection by held-out likelihood scores
@@ -200,7 +202,7 @@ def select(
     if not usable:
         raise Refused(f"n_components: {candidates} with {n} training points: give at most {n // 2}")
     if len(usable) < len(candidates):
-        print(f"{n} points: numbers of components above {n // 2} left out", flush=True)
+        log.info("%d points: numbers of components above %d left out", n, n // 2)
     if len(usable) == 1:
         return fit(x, usable[0])
     held, per_parameter = max(1, round(HELD_OUT * n)), 0.0

@@ -1,5 +1,6 @@
 """Training: one stack of score networks, one network for each replica, all in one pass."""
 
+import logging
 import time
 from typing import Protocol
 
@@ -17,6 +18,8 @@ from ndsm.method.random_streams import Streams
 from ndsm.method.registry import BRIDGE, DATA, OBJECTIVES
 from ndsm.method.settings import TrainingSettings
 from ndsm.method.training_examples import Bridges, Examples, FromData, Pool, most_laps
+
+log = logging.getLogger(__name__)
 
 EXPLODED = 1e6  # a loss above this per dimension, or NaN, is a diverged training
 
@@ -53,11 +56,11 @@ def examples(
         return Bridges(chain, data, straight=objective == "flow_matching")
     laps, most = settings.pool, most_laps(settings.evaluations // goal.evaluations)
     if laps > most:
-        print(f"training.pool: {laps} is too much for so few steps, {most} is taken", flush=True)
+        log.info("training.pool: %d is too much for so few steps, %d is taken", laps, most)
     pool = Pool(chain, data, settings.batch, min(laps, most), streams)
     replicas, particles = pool.index.shape
     mb = (pool.y.nbytes + pool.index.nbytes) / 1e6
-    print(f"pool of {particles} particles a replica, {mb:.1f} MB for {replicas}", flush=True)
+    log.info("pool of %d particles a replica, %.1f MB for %d", particles, mb, replicas)
     return pool
 
 
@@ -179,9 +182,8 @@ def refuse_divergence(step: float, t: float, rate: float) -> None:
 def log_progress(done: int, steps: int, loss: Tensor, seconds: float, first: int) -> None:
     """One line per 5 %: step, loss (mean and range over the replicas), seconds, time left."""
     left = seconds / max(1, done - first) * (steps - done)
-    print(
+    log.info(
         f"{100 * done / steps:3.0f} %  step {done}/{steps}  "
         f"loss {loss.mean():.4f} [{loss.min():.4f}, {loss.max():.4f}]  "
-        f"{seconds:.1f} s, {left:.1f} s left",
-        flush=True,
+        f"{seconds:.1f} s, {left:.1f} s left"
     )

@@ -4,6 +4,7 @@ It trains on images that no generator trains on or is compared with. Its penulti
 the features of the FID, its probabilities the inception score and the shares of the classes.
 """
 
+import logging
 from collections import OrderedDict
 from dataclasses import dataclass
 from math import isqrt
@@ -15,6 +16,8 @@ from torch import Tensor, nn
 from torch.nn.functional import affine_grid, cross_entropy, grid_sample
 
 from ndsm.artefacts import reading
+
+log = logging.getLogger(__name__)
 
 BATCH, LEARNING_RATE = 64, 4e-3
 
@@ -95,7 +98,7 @@ def train(rows: Tensor, labels: Tensor, seed: int = 0) -> nn.Sequential:
         optimiser.step()
         schedule.step()
         if step % (steps // 5) == 0:
-            print(f"step {step}/{steps}: loss {loss.item():.3f}", flush=True)
+            log.info("step %d/%d: loss %.3f", step, steps, loss.item())
     return network.eval()
 
 

@@ -160,7 +160,9 @@ def amount(metric: str, value: float | None) -> str:
     value, unit = (
         (value, "nats") if metric.removeprefix(BEST) in DIFFERENCES else (100 * value, "%")
     )
-    return f"{value:+.3g}\N{NO-BREAK SPACE}{unit}"
+    rounded = float(f"{value:.3g}")
+    digits = f"{rounded:+,.0f}" if abs(rounded) >= 1000 else f"{rounded:+.3g}"
+    return f"{digits}\N{NO-BREAK SPACE}{unit}"
 
 
 HEADER = (
