@@ -6,8 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ndsm.artefacts import files, reading
+from ndsm.artefacts import files
 from ndsm.artefacts.gathered_study import GatheredStudy
+from ndsm.artefacts.reading import Inputs
 from ndsm.errors import Refused
 from ndsm.report import job_results
 from ndsm.report.summary import cell, markdown, summarise
@@ -128,7 +129,9 @@ def test_errors_of_the_scores_are_read_of_every_part(results):
         rows = [("drawn_as", "dsm", *replica, "score_error", 0.1) for replica in replicas]
         table(results / f"score/rings/dsm/{p}.csv", rows)
     spec = SPEC | {"score": {"experiment": "rings", "methods": {"dsm": MADE}}}
-    errors = job_results.collect_metrics(results, gathered(spec)).query("metric == 'score_error'")
+    errors = job_results.collect_metrics(Inputs(), results, gathered(spec)).query(
+        "metric == 'score_error'"
+    )
     assert list(zip(errors.n_train, errors.seed, strict=True)) == [tuple(r) for r in sum(PARTS, [])]
     assert set(errors.experiment) == {"rings"}
 
@@ -140,9 +143,8 @@ def test_reconstruction_is_that_of_each_replica_or_of_all(tmp_path, sees):
         errors = {"rmse_held_out": value, "rmse_seen": -value}
         record(tmp_path / f"latent/digits/{name}.safetensors", [], **errors)
     experiments = {"digits": SPEC["experiments"]["digits"] | {"autoencoders": sees}}
-    rows = job_results._reconstruction(
-        tmp_path, "digits", gathered(SPEC | {"experiments": experiments})
-    )
+    study = gathered(SPEC | {"experiments": experiments})
+    rows = job_results._reconstruction(Inputs(), tmp_path, "digits", study)
     seeds = SEEDS if sees == "subset" else [0]  # one for all is told once for each size
     assert [row[2:4] for row in rows[::2]] == [(n, s) for n in SIZES for s in seeds]
     held_out = [0, 0] if sees == "all" else list(range(6))
@@ -228,10 +230,12 @@ def test_what_a_method_knows_is_fitted_at_its_cost(results):
     """The fits of ``ou`` and of ``mixture`` take half a second each, for each replica."""
     own = SPEC["methods"]["dsm"] | {"known": "mixture"}
     spec = SPEC | {"methods": SPEC["methods"] | {"dsm": own}}
-    cost = job_results.collect_cost(results, gathered(spec)).set_index(["experiment", "method"])
+    cost = job_results.collect_cost(Inputs(), results, gathered(spec)).set_index(
+        ["experiment", "method"]
+    )
     assert cost.drift_seconds["rings", "dsm"] == 6 * 2 * FIT_SECONDS
     assert cost.drift_seconds["rings", "ndsm_cv"] == 6 * FIT_SECONDS
-    share = job_results.collect_metrics(results, gathered(spec)).query(
+    share = job_results.collect_metrics(Inputs(), results, gathered(spec)).query(
         "metric == 'drift_over_training'"
     )
     ratio = share[(share.method == "dsm") & (share.n_train == 50)].value
@@ -249,12 +253,12 @@ def test_untrained_models_that_are_one_have_rows_each_and_no_cost(results):
     rings = rings | {"methods": [*rings["methods"], *nulls], "made": made}
     spec = SPEC | {"methods": SPEC["methods"] | nulls, "experiments": {"rings": rings}}
     spec |= {"nulls": {"rings": {"b_untrained": "dsm_untrained"}}}
-    metrics = job_results.collect_metrics(results, gathered(spec))
+    metrics = job_results.collect_metrics(Inputs(), results, gathered(spec))
     for name in nulls:
         own = metrics[(metrics.method == name) & (metrics.experiment == "rings")]
         assert list(own.value) == list(own.n_train + own.seed) and len(own) == 6
         assert set(own.metric) == {"energy_distance"}  # no share of a training that there is not
-    assert set(job_results.collect_cost(results, gathered(spec)).method) == {
+    assert set(job_results.collect_cost(Inputs(), results, gathered(spec)).method) == {
         "gmm",
         "dsm",
         "ndsm_cv",
@@ -273,7 +277,7 @@ def test_side_tables_and_records(tables):
     assert list(read(tables / "forward.csv").columns) == "experiment process t x0 x1".split()
     assert read(tables / "gradients.csv").experiment[0] == "rings"
     for path in tables.rglob("*.csv"):
-        assert reading.read_record(path)["spec"] == SPEC
+        assert Inputs().record(path)["spec"] == SPEC
 
 
 @pytest.mark.parametrize("value", ["", "inf", "again"])
@@ -282,13 +286,15 @@ def test_values_that_are_missing_infinite_or_double_are_refused(results, value):
     with open(results / "evaluate/rings/dsm/1.csv", "a") as file:
         file.write(row + "\n")
     with pytest.raises(Refused, match="dsm"):
-        job_results.collect_metrics(results, gathered(SPEC))
+        job_results.collect_metrics(Inputs(), results, gathered(SPEC))
 
 
 def test_a_metric_that_no_job_measured_is_refused(results):
     experiments = {"rings": SPEC["experiments"]["rings"] | {"metrics": ["energy_distance", "fid"]}}
     with pytest.raises(Refused, match=r"^fid of rings, dsm, .*\(and 17 more\) is missing"):
-        job_results.collect_metrics(results, gathered(SPEC | {"experiments": experiments}))
+        job_results.collect_metrics(
+            Inputs(), results, gathered(SPEC | {"experiments": experiments})
+        )
 
 
 def test_results_of_other_settings_are_refused(results):
@@ -297,21 +303,25 @@ def test_results_of_other_settings_are_refused(results):
     made = rings["made"] | {"dsm": files.digest({"rate": 0.2})}
     study = SPEC | {"experiments": {"rings": rings | {"made": made}}}
     with pytest.raises(Refused, match=r"rings/dsm/0.csv.*other settings than the study has"):
-        job_results.collect_metrics(results, gathered(study))
+        job_results.collect_metrics(Inputs(), results, gathered(study))
     with pytest.raises(Refused, match="rings.metrics.csv.*other settings"):
-        job_results.collect_metrics(results, gathered(SPEC | {"gradients": {"rings": "other"}}))
+        job_results.collect_metrics(
+            Inputs(), results, gathered(SPEC | {"gradients": {"rings": "other"}})
+        )
     rows = [("rings", "dsm", *PARTS[0][0], "score_error", 0.1)]
     table(results / "score/rings/dsm/0.csv", rows)
     score = {"experiment": "rings", "methods": {"dsm": "other"}}
     with pytest.raises(Refused, match="score/rings/dsm/0.csv.*other settings"):
-        job_results.collect_metrics(results, gathered(SPEC | {"score": score}))
+        job_results.collect_metrics(Inputs(), results, gathered(SPEC | {"score": score}))
 
 
 def test_a_training_that_the_study_no_longer_has_is_not_read(results):
     """A method that had a network has none now: what lies there of old is no cost of it."""
     own = SPEC["methods"]["dsm"] | {"objective": "none"}
     study = SPEC | {"methods": SPEC["methods"] | {"dsm": own}}
-    cost = job_results.collect_cost(results, gathered(study)).set_index(["experiment", "method"])
+    cost = job_results.collect_cost(Inputs(), results, gathered(study)).set_index(
+        ["experiment", "method"]
+    )
     assert cost.training_seconds["rings", "dsm"] == cost.parameters["rings", "dsm"] == 0
-    metrics = job_results.collect_metrics(results, gathered(study))
+    metrics = job_results.collect_metrics(Inputs(), results, gathered(study))
     assert set(metrics[metrics.metric == "drift_over_training"].method) == {"ndsm_cv"}

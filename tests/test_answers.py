@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 
 from given import judged
-from ndsm.artefacts import files, reading
+from ndsm.artefacts import files
+from ndsm.artefacts.reading import Inputs
 from ndsm.errors import Refused
 from ndsm.report import answers, claim_documents, kept_studies, mean_table
 from ndsm.stages import claims
@@ -202,12 +203,12 @@ def test_what_cannot_be_written_is_refused(reference):
 def test_what_is_kept_is_read_after_its_study_ran_again(reference):
     """A job would refuse it, since what it was made from is there in another version."""
     path, source = reference / "default" / "claims.csv", reference / "metrics.csv"
-    table = reading.read_table(path)
+    table = Inputs().table(path)
     files.write_table(source, table, {})
-    record = reading.read_record(path) | {"inputs": {str(source): "of the earlier run"}}
+    record = Inputs().record(path) | {"inputs": {str(source): "of the earlier run"}}
     files.write_record(path, record)
     with pytest.raises(Refused, match="made from another"):
-        reading.read_table(path)
+        Inputs().table(path)
     pd.testing.assert_frame_equal(kept_studies.kept(path), table)
     assert answers.results(reference)
     path.write_bytes(path.read_bytes().replace(b"1", b"2", 1))

@@ -34,7 +34,6 @@ def tables(results: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The study's tables, gathered anew."""
     out = results / "tables"
     shutil.rmtree(out, ignore_errors=True)
-    files.INPUTS.clear()
     monkeypatch.chdir(results.parents[1])
     aggregate.main(results.relative_to(results.parents[1]), out, SPEC)
     return out

@@ -10,7 +10,7 @@ from numpy.random import default_rng
 from scipy import stats
 from sklearn.datasets import load_breast_cancer
 
-from ndsm.artefacts import reading
+from ndsm.artefacts.reading import Inputs
 from ndsm.data import datasets
 from ndsm.data.images import stream
 from ndsm.data.training_subset import training_subset
@@ -264,14 +264,14 @@ def test_stage_writes_what_was_prepared(tmp_path):
     dataset = {"name": "rings", "pool": 70, "held_out": 60}
     spec = {"experiment": "e", "dataset": dataset, "samples": 50, "split": "validation"}
     data.main(tmp_path / "e.safetensors", spec)
-    tensors = reading.read_tensors(tmp_path / "e.safetensors")
+    tensors = Inputs().tensors(tmp_path / "e.safetensors")
     arrays = datasets.prepare(dataset, 50, split="validation")
     assert tensors.keys() == arrays.keys()
     for name, array in arrays.items():
         np.testing.assert_allclose(tensors[name].numpy(), array, rtol=1e-6)
     assert str(tensors["pool"].dtype) == "torch.float32"
     assert str(tensors["pool_labels"].dtype) == "torch.int64"
-    assert reading.read_record(tmp_path / "e.safetensors")["spec"] == spec
+    assert Inputs().record(tmp_path / "e.safetensors")["spec"] == spec
     subset = training_subset(tensors, 20, seed=1)  # tensors do as well as arrays
     np.testing.assert_allclose(subset, training_subset(arrays, 20, seed=1), rtol=1e-6)
 

@@ -10,7 +10,8 @@ import torch
 from numpy.random import default_rng
 
 from conftest import lines_of, start
-from ndsm.artefacts import drift_file, files, reading
+from ndsm.artefacts import drift_file, files
+from ndsm.artefacts.reading import Inputs
 from ndsm.errors import Refused
 from ndsm.method import drift_fits
 from ndsm.method.drift_fits import fit_mixture, fit_ou, fit_part, parameters
@@ -251,8 +252,8 @@ def test_stage_writes_a_stack_and_its_record(tmp_path):
     replicas = [[200, 0], [50, 0], [200, 1]]
     command = job(tmp_path, three_modes(400), replicas, n_components=[2, 3, 40])
     drift.main([Path(command[2])], Path(command[4]), json.loads(command[-1]))
-    fit = drift_file.read(tmp_path / "drift.safetensors", "cpu", {"replicas": replicas})
-    measured = reading.read_record(tmp_path / "drift.safetensors")["measured"]
+    fit = drift_file.read(Inputs(), tmp_path / "drift.safetensors", "cpu", {"replicas": replicas})
+    measured = Inputs().record(tmp_path / "drift.safetensors")["measured"]
     assert fit.mixture.means.dtype == torch.float32 and len(fit.mixture.means) == 3
     assert measured["n_components"] == [3, 3, 3]
     assert len(measured["times"]) == 21 and measured["T"] == 4.0
@@ -267,9 +268,11 @@ def test_a_drift_that_nothing_is_noised_with_is_fitted_alike_and_not_simulated(t
         told = {k: v for k, v in json.loads(command[-1]).items() if k not in left_out}
         drift.main([Path(command[2])], Path(command[4]), told)
         fits_of.append(
-            drift_file.read(tmp_path / "drift.safetensors", "cpu", {"replicas": [[200, 0]]})
+            drift_file.read(
+                Inputs(), tmp_path / "drift.safetensors", "cpu", {"replicas": [[200, 0]]}
+            )
         )
-        measured_of.append(reading.read_record(tmp_path / "drift.safetensors")["measured"])
+        measured_of.append(Inputs().record(tmp_path / "drift.safetensors")["measured"])
     assert torch.equal(fits_of[0].mixture.means, fits_of[1].mixture.means)
     end = {"T", "times", "mismatch", "mismatch_floor"}
     assert measured_of[0].keys() - measured_of[1].keys() == end

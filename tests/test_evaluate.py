@@ -10,7 +10,8 @@ import pytest
 import torch
 from numpy.random import default_rng
 
-from ndsm.artefacts import files, reading
+from ndsm.artefacts import files
+from ndsm.artefacts.reading import Inputs
 from ndsm.data import images, laws
 from ndsm.data.training_subset import training_subset
 from ndsm.errors import Refused
@@ -39,7 +40,7 @@ def run(folder, name, metric_names, samples=None, replicas=(), eye=None, coders=
     ``more`` are further tensors of their file, ``coders`` the files of the autoencoders.
     """
     data_path, path = folder / f"{name}.safetensors", None
-    spec = reading.read_record(data_path)["spec"] | {"method": "real", "metrics": metric_names}
+    spec = Inputs().record(data_path)["spec"] | {"method": "real", "metrics": metric_names}
     if samples is not None:
         path = folder / "samples.safetensors"
         arrays = {"samples": samples, **more}
@@ -53,7 +54,7 @@ def run(folder, name, metric_names, samples=None, replicas=(), eye=None, coders=
 
 def test_rows_belong_to_their_replicas(folder):
     """Three replicas, the second spoiled: it stands out in its own row and in no other."""
-    held_out = reading.read_tensors(folder / "planar.safetensors")["held_out"].numpy()
+    held_out = Inputs().tensors(folder / "planar.safetensors")["held_out"].numpy()
     samples = np.stack([laws.weighted_modes().sample(300, default_rng(i))[0] for i in range(3)])
     samples[1] += 2
     replicas = [[50, 0], [50, 1], [200, 0]]
@@ -69,7 +70,7 @@ def test_rows_belong_to_their_replicas(folder):
     log_density = laws.weighted_modes().log_density
     gap = abs(log_density(held_out).mean() - log_density(samples[1]).mean())
     assert wide.log_density_gap[50, 1] == pytest.approx(gap, rel=1e-4)
-    assert reading.read_record(folder / "out.csv")["measured"]["seconds"] > 0
+    assert Inputs().record(folder / "out.csv")["measured"]["seconds"] > 0
 
 
 def test_floor(folder):
@@ -88,7 +89,7 @@ def test_likelihoods_of_models_and_of_real_data(folder):
     dataset = {"name": "weighted_modes", "pool": 500, "held_out": 2500}
     spec = {"experiment": "many", "dataset": dataset, "samples": 300, "split": "test"}
     data.main(folder / "many.safetensors", spec)
-    held_out = reading.read_tensors(folder / "many.safetensors")["held_out"].numpy()
+    held_out = Inputs().tensors(folder / "many.safetensors")["held_out"].numpy()
     truth = laws.weighted_modes().log_density(held_out)
     own = np.stack([truth[:1000], truth[1000:2000], np.roll(truth, 500)[:1000]])
     log_prob = own + np.log([[1.0], [0.8], [1.0]])
@@ -132,10 +133,10 @@ def test_codes_are_compared_with_those_of_the_replicas_own_autoencoder(folder):
 
 def test_classifier_and_image_metrics(folder):
     eye = folder / "eye.safetensors"
-    accuracy = reading.read_record(eye)["measured"]["accuracy"]
+    accuracy = Inputs().record(eye)["measured"]["accuracy"]
     assert accuracy > 0.95  # 0.985 on 397 images, whose own standard error is 0.006
-    tensors = reading.read_tensors(folder / "digits.safetensors")
-    seen = classifier.see(classifier.load(eye), tensors["held_out"].numpy())
+    tensors = Inputs().tensors(folder / "digits.safetensors")
+    seen = classifier.see(classifier.load(Inputs(), eye), tensors["held_out"].numpy())
     assert seen.features.shape == (397, 64)
     np.testing.assert_allclose(seen.probabilities.sum(1), 1, rtol=1e-5)
     guessed = seen.probabilities.argmax(1)
@@ -163,7 +164,7 @@ def test_classes_in_unequal_shares(folder):
     dataset = {"name": "digits", "shares": [0.7, 0.2, 0.1]}
     spec = {"experiment": "rare", "dataset": dataset, "samples": 100, "split": "test"}
     data.main(folder / "rare.safetensors", spec)
-    tensors = reading.read_tensors(folder / "rare.safetensors")
+    tensors = Inputs().tensors(folder / "rare.safetensors")
     pool, labels = tensors["pool"].numpy(), tensors["pool_labels"].numpy()
     equal = np.concatenate([pool[labels == c][:10] for c in range(3)])
     true = np.concatenate([pool[labels == c][:n] for c, n in enumerate((21, 6, 3))])
@@ -183,7 +184,7 @@ def test_the_rarest_class_is_that_of_the_settings(folder, shares):
     dataset = {"name": "digits", "shares": shares}
     spec = {"experiment": "near", "dataset": dataset, "samples": 100, "split": "test"}
     data.main(folder / "near.safetensors", spec)
-    counts = reading.read_tensors(folder / "near.safetensors")["held_out_labels"].bincount()
+    counts = Inputs().tensors(folder / "near.safetensors")["held_out_labels"].bincount()
     assert len(set(counts.tolist())) < 3 or counts.argmin() != np.argmin(shares)
     floor = run(folder, "near", ["rare_fid", "rare_gap"], eye=folder / "eye.safetensors")
     wide = floor.pivot(index="seed", columns="metric", values="value")
@@ -195,7 +196,7 @@ def test_branches_of_a_symmetry(folder):
     dataset = {"name": "digits", "symmetry": {"share": 0.4, "departure": 0.4}}
     spec = {"experiment": "mirror", "dataset": dataset, "samples": 300, "split": "test"}
     data.main(folder / "mirror.safetensors", spec)
-    pool = reading.read_tensors(folder / "mirror.safetensors")["pool"].numpy()
+    pool = Inputs().tensors(folder / "mirror.safetensors")["pool"].numpy()
     upright = pool[~images.is_inverted(pool)][:300]
     names, eye = ["fid_upright", "fid_inverted", "branch_tv", "departure_gap"], "eye.safetensors"
     samples = np.stack([pool[:300], upright])
@@ -209,7 +210,7 @@ def test_branches_of_a_symmetry(folder):
 
 def test_images_are_clipped(folder):
     """Values outside the range of pixels cost nothing: white is white."""
-    held_out = reading.read_tensors(folder / "digits.safetensors")["held_out"].numpy()
+    held_out = Inputs().tensors(folder / "digits.safetensors")["held_out"].numpy()
     beyond = held_out + (held_out == 1) - (held_out == 0)
     table = run(folder, "digits", ["energy_distance"], np.stack([held_out, beyond]), [[9, 0]] * 2)
     assert table.value[0] == table.value[1]
@@ -226,7 +227,7 @@ def test_unusable_input_is_refused(folder):
         run(folder, "planar", ["energy_distance"], np.zeros((2, 30, 2)), [[50, 0]])
     with pytest.raises(Refused, match="--classifier"):
         run(folder, "digits", ["fid"], np.zeros((1, 30, 64)), [[50, 0]])
-    spec = reading.read_record(folder / "planar.safetensors")["spec"] | {
+    spec = Inputs().record(folder / "planar.safetensors")["spec"] | {
         "method": "m",
         "metrics": [],
     }
@@ -236,7 +237,7 @@ def test_unusable_input_is_refused(folder):
 
 def test_command_starts_only_what_it_uses(folder):
     """One process for each method: for vectors it loads neither torch nor SciPy."""
-    spec = reading.read_record(folder / "planar.safetensors")["spec"]
+    spec = Inputs().record(folder / "planar.safetensors")["spec"]
     spec |= {"method": "real", "metrics": ["energy_distance", "mode_tv"]}
     out = folder / "command.csv"
     code = (

@@ -12,6 +12,7 @@ import yaml
 from changed import SMOKE, changed
 from conftest import ROOT, job_spec
 from ndsm.artefacts import drift_file, files, model_file
+from ndsm.artefacts.reading import Inputs
 from ndsm.data.training_subset import training_subset
 from ndsm.method import samplers
 from ndsm.method.random_streams import Streams
@@ -78,9 +79,11 @@ def test_generation_ends_where_the_sampler_does(run) -> None:
     folder, methods = run
     table = pd.read_csv(folder / "with.csv")
     for side, job in methods.items():
-        fit = drift_file.read(folder / f"drift_{side}.safetensors", "cpu", job)
+        fit = drift_file.read(Inputs(), folder / f"drift_{side}.safetensors", "cpu", job)
         streams = Streams([("generation", *replica) for replica in REPLICAS])
-        net, chain = model_file.read(folder / f"train_{side}.safetensors", fit, job, streams)
+        net, chain = model_file.read(
+            Inputs(), folder / f"train_{side}.safetensors", fit, job, streams
+        )
         y = samplers.prior(chain, forward.PATHS, streams)
         with torch.no_grad():
             ends = samplers.generate(net, y, chain, "heun", forward.FRAMES - 1, streams)

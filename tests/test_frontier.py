@@ -9,6 +9,7 @@ from given import judged
 from ndsm.artefacts import files
 from ndsm.artefacts.gathered_study import GatheredStudy
 from ndsm.artefacts.judged_study import Claim
+from ndsm.artefacts.reading import Inputs
 from ndsm.artefacts.result_paths import place
 from ndsm.report import comparisons, experiment_tables, frontier
 from ndsm.report.frontier import time_to_quality
@@ -81,7 +82,7 @@ METRICS = pd.DataFrame(
 
 @pytest.fixture
 def runs(results):
-    return frontier.frontier(results, METRICS, STUDY)
+    return frontier.frontier(Inputs(), results, METRICS, STUDY)
 
 
 def test_costs_are_those_of_a_replica(runs):

@@ -1,6 +1,5 @@
 """Images as experiments: disjoint splits, exact proportions, an action that is its own inverse."""
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -8,7 +7,6 @@ import pytest
 from numpy.random import default_rng
 from scipy.ndimage import maximum_filter
 
-from ndsm.artefacts import files
 from ndsm.data import datasets, images
 from ndsm.errors import Refused
 
@@ -16,19 +14,17 @@ SHARES = [0.7, 0.2, 0.1]
 
 
 @pytest.fixture
-def source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def fetched(monkeypatch: pytest.MonkeyPatch) -> dict[str, np.ndarray]:
     """A small stand-in for MNIST: each image has its own number in its pixels."""
     monkeypatch.setattr(images, "MNIST_POOL", 300)
     monkeypatch.setattr(images, "MNIST_CLASSIFIER", 200)
     generator = default_rng(0)
-    arrays = {
+    return {
         "train": generator.integers(100, size=(600, 28, 28), dtype=np.uint8),
         "test": generator.integers(100, size=(100, 28, 28), dtype=np.uint8),
         "train_labels": (np.arange(600) % 10).astype(np.uint8),
         "test_labels": (np.arange(100) % 10).astype(np.uint8),
     }
-    files.write_tensors(tmp_path / "mnist.safetensors", arrays, {})
-    return tmp_path / "mnist.safetensors"
 
 
 def rows(array: np.ndarray) -> list[bytes]:
@@ -51,8 +47,8 @@ def test_digits_are_split_disjointly_and_by_class() -> None:
 
 
 @pytest.mark.parametrize("side", [14, 28])
-def test_mnist_is_split_disjointly(source: Path, side: int) -> None:
-    parts = images.split({"name": "mnist", "side": side}, source)
+def test_mnist_is_split_disjointly(fetched: dict[str, np.ndarray], side: int) -> None:
+    parts = images.split({"name": "mnist", "side": side}, fetched)
     assert {name: part[0].shape for name, part in parts.items()} == {
         "pool": (300, side**2),
         "classifier": (200, side**2),
@@ -64,9 +60,9 @@ def test_mnist_is_split_disjointly(source: Path, side: int) -> None:
     np.testing.assert_array_equal(parts["classifier"][1], np.arange(300, 500) % 10)
 
 
-def test_pixels_are_averaged_two_by_two(source: Path) -> None:
+def test_pixels_are_averaged_two_by_two(fetched: dict[str, np.ndarray]) -> None:
     fine, coarse = (
-        images.split({"name": "mnist", "side": side}, source)["held_out"][0][3].reshape(side, side)
+        images.split({"name": "mnist", "side": side}, fetched)["held_out"][0][3].reshape(side, side)
         for side in (28, 14)
     )
     assert coarse[4, 9] == pytest.approx(fine[8:10, 18:20].mean(), rel=1e-6)

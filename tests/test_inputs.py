@@ -10,8 +10,9 @@ import pandas as pd
 import pytest
 
 from conftest import snakemake
-from ndsm.artefacts import files, reading
+from ndsm.artefacts import files
 from ndsm.artefacts.metric_table import KEYS, read_cells, refuse_gaps
+from ndsm.artefacts.reading import Inputs
 from ndsm.errors import Refused
 
 TOLD = {"experiment": "modes", "replicas": [[50, 0], [50, 1]], "process": {"T": 4.0}}
@@ -28,12 +29,12 @@ def arrays(**changes: np.ndarray) -> dict[str, np.ndarray]:
 def path(tmp_path: Path) -> Path:
     """A drift as its stage leaves it."""
     path = tmp_path / "results" / "smoke" / "drift" / "modes" / "gmm" / "0.safetensors"
-    files.write_tensors(path, arrays(), files.provenance(TOLD))
+    files.write_tensors(path, arrays(), files.provenance(TOLD, {}))
     return path
 
 
 def read(path: Path, **changes: object) -> dict[str, np.ndarray]:
-    return reading.read_arrays(path, SHAPES, TOLD | changes, R=2)
+    return Inputs().arrays(path, SHAPES, TOLD | changes, R=2)
 
 
 def refused(path: Path, problem: str, **changes: object) -> None:
@@ -49,7 +50,7 @@ def refused(path: Path, problem: str, **changes: object) -> None:
 def test_a_whole_result_is_read_as_it_was_written(path: Path) -> None:
     for name, array in arrays().items():
         np.testing.assert_array_equal(read(path)[name], array)
-        np.testing.assert_array_equal(reading.read_tensors(path, SHAPES, TOLD)[name], array)
+        np.testing.assert_array_equal(Inputs().tensors(path, SHAPES, TOLD)[name], array)
 
 
 def test_a_changed_byte_is_noticed(path: Path) -> None:
@@ -91,7 +92,7 @@ def test_a_result_of_other_settings_is_noticed(path: Path) -> None:
 def test_a_result_that_lies_elsewhere_is_noticed(tmp_path: Path, other: str) -> None:
     folder = tmp_path / "results" / "study"
     there, here = (folder / f"{name}.safetensors" for name in ("train/e/m/0", other))
-    files.write_tensors(there, arrays(), files.provenance(TOLD))
+    files.write_tensors(there, arrays(), files.provenance(TOLD, {}))
     assert read(there)
     here.parent.mkdir(parents=True, exist_ok=True)
     for suffix in (".safetensors", ".json"):
@@ -103,8 +104,8 @@ def test_a_result_that_lies_elsewhere_is_noticed(tmp_path: Path, other: str) -> 
 def test_a_result_made_from_an_older_one_is_noticed(path: Path, tmp_path: Path) -> None:
     source = tmp_path / "data.safetensors"
     files.write_tensors(source, {"pool": np.zeros((5, 2))}, {})
-    reading.read_arrays(source)
-    files.write_tensors(path, arrays(), files.provenance(TOLD))
+    (inputs := Inputs()).arrays(source)
+    files.write_tensors(path, arrays(), files.provenance(TOLD, inputs.digests))
     assert read(path)
     files.write_tensors(source, {"pool": np.zeros((5, 2))}, {})
     assert read(path)  # written anew, but the same
@@ -125,18 +126,18 @@ def test_a_result_made_from_an_older_one_is_noticed(path: Path, tmp_path: Path) 
     ],
 )
 def test_other_tensors_than_the_reader_needs_are_noticed(path: Path, changes, problem) -> None:
-    files.write_tensors(path, arrays(**changes), files.provenance(TOLD))
+    files.write_tensors(path, arrays(**changes), files.provenance(TOLD, {}))
     refused(path, problem)
 
 
 def test_components_that_pad_a_stack_may_have_no_weight(path: Path) -> None:
     padded = arrays(log_weights=np.array([0, -np.inf, 0]))
-    files.write_tensors(path, padded, files.provenance(TOLD))
+    files.write_tensors(path, padded, files.provenance(TOLD, {}))
     assert read(path)
 
 
 def test_a_missing_tensor_is_noticed(path: Path) -> None:
-    files.write_tensors(path, {"means": np.ones((2, 3, 2))}, files.provenance(TOLD))
+    files.write_tensors(path, {"means": np.ones((2, 3, 2))}, files.provenance(TOLD, {}))
     refused(path, "it has no shift")
 
 
@@ -182,17 +183,17 @@ def test_a_cell_missing_or_twice_or_foreign_is_noticed(rows: list[tuple], proble
 def test_values_and_columns_of_a_table_are_checked(tmp_path: Path) -> None:
     path = tmp_path / "results" / "smoke" / "evaluate" / "modes" / "dsm" / "0.csv"
     files.write_table(path, cells(CELLS), {})
-    assert len(read_cells(path)) == 6
+    assert len(read_cells(Inputs(), path)) == 6
     bad = cells(CELLS)
     bad.loc[4, "value"] = np.inf
     files.write_table(path, bad, {})
     with pytest.raises(
         Refused, match=r"rule evaluate makes it\): fid of modes, ndsm, .*seed 1 is inf"
     ):
-        read_cells(path)
+        read_cells(Inputs(), path)
     files.write_table(path, cells(CELLS).drop(columns="seed"), {})
     with pytest.raises(Refused, match=r"\(rule evaluate makes it\): it has no column seed"):
-        read_cells(path)
+        read_cells(Inputs(), path)
 
 
 # In the workflow.

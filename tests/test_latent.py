@@ -8,7 +8,8 @@ import torch
 from sklearn.datasets import load_digits
 from torch import distributions as law
 
-from ndsm.artefacts import autoencoder_file, files, reading
+from ndsm.artefacts import autoencoder_file, files
+from ndsm.artefacts.reading import Inputs
 from ndsm.data.training_subset import training_subset
 from ndsm.errors import Refused
 from ndsm.method import autoencoder
@@ -78,7 +79,6 @@ def data(tmp_path: Path) -> Path:
 def encode(data: Path, out: str, replica: list[int] | None, **changes: object) -> Path:
     path = data.with_name(f"{out}.safetensors")
     told = {"replica": replica, "autoencoder": SETTINGS | changes, "device": "cpu"}
-    files.INPUTS.clear()  # as in a process of its own
     latent.main(data, path, told)
     return path
 
@@ -93,33 +93,33 @@ def test_an_autoencoder_that_diverges_writes_nothing(data, changes):
 
 def test_the_strict_form_sees_the_subset_alone(data):
     """Other images in the pool change nothing; those of the subset do."""
-    before = reading.read_tensors(encode(data, "before", [50, 1], steps=20))
-    tensors = reading.read_tensors(data)
+    before = Inputs().tensors(encode(data, "before", [50, 1], steps=20))
+    tensors = Inputs().tensors(data)
     chosen = training_subset({"rows": torch.arange(300)}, 50, 1, of="rows")
     outside = torch.ones(300).bool()
     outside[chosen] = False
     changed = tensors["pool"].clone()
     changed[outside] = torch.rand(250, 64)
     files.write_tensors(data, tensors | {"pool": changed}, {})
-    after = reading.read_tensors(encode(data, "after", [50, 1], steps=20))
+    after = Inputs().tensors(encode(data, "after", [50, 1], steps=20))
     assert all(torch.equal(before[name], after[name]) for name in before)
     assert len(before["pool"]) == 50
     torch.testing.assert_close(before["pool_labels"], tensors["pool_labels"][chosen])
     changed[chosen[0]] = 0
     files.write_tensors(data, tensors | {"pool": changed}, {})
-    other = reading.read_tensors(encode(data, "other", [50, 1], steps=20))
+    other = Inputs().tensors(encode(data, "other", [50, 1], steps=20))
     assert not torch.equal(before["encoder.0.weight"], other["encoder.0.weight"])
 
 
 def test_codes_and_errors_are_those_of_the_written_network(data):
     path = encode(data, "all", None)
-    network, tensors = autoencoder_file.read(path, "cpu"), reading.read_tensors(data)
+    network, tensors = autoencoder_file.read(Inputs(), path, "cpu"), Inputs().tensors(data)
     with torch.no_grad():
         codes = [network.encode(tensors[name]) for name in ("pool", "held_out")]
         gap = network.decode(network.encode(tensors["held_out"])) - tensors["held_out"]
-    written = reading.read_tensors(path)
+    written = Inputs().tensors(path)
     torch.testing.assert_close([written["pool"], written["held_out"]], codes)
-    measured = reading.read_record(path)["measured"]
+    measured = Inputs().record(path)["measured"]
     assert measured["rmse_held_out"] == pytest.approx(gap.square().mean().sqrt().item(), rel=1e-4)
     assert measured["rmse_seen"] < measured["rmse_held_out"]
 
@@ -132,13 +132,13 @@ def test_the_ceiling_is_the_training_images_decoded_by_their_own_autoencoder(dat
     told = {"experiment": "e", "method": "decoded", "replicas": replicas, "device": "cpu"}
     sampling = {"samples": 4000, "decoded": 3000}
     sample.main(out, told | {"sampling": sampling}, autoencoder=files)
-    found = reading.read_tensors(out)
+    found = Inputs().tensors(out)
     assert found["samples"].dtype == torch.float16 and found["codes"].shape == (2, 4000, 4)
     assert found["samples"].shape == (2, 3000, 64)
-    pool = reading.read_tensors(data)["pool"]
+    pool = Inputs().tensors(data)["pool"]
     for k, replica in enumerate(replicas):
         network, x = (
-            autoencoder_file.read(files[k], "cpu"),
+            autoencoder_file.read(Inputs(), files[k], "cpu"),
             training_subset({"pool": pool}, *replica),
         )
         with torch.no_grad():

@@ -16,7 +16,7 @@ import pytest
 from numpy.random import default_rng
 
 from conftest import ROOT
-from ndsm.artefacts import reading
+from ndsm.artefacts.reading import Inputs
 from ndsm.errors import Refused
 from ndsm.stages import mnist
 
@@ -45,7 +45,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_arrays_are_those_of_the_files(folder: Path, tmp_path: Path) -> None:
     mnist.main(tmp_path / "mnist.safetensors", folder)
-    tensors = reading.read_tensors(tmp_path / "mnist.safetensors")
+    tensors = Inputs().tensors(tmp_path / "mnist.safetensors")
     generator = default_rng(0)
     for key in mnist.FILES:
         shape = (5,) if key.endswith("labels") else (5, 28, 28)
@@ -198,6 +198,6 @@ def test_without_a_network_one_line_says_what_to_do(tmp_path, monkeypatch) -> No
 @pytest.mark.skipif(not REAL.is_dir(), reason=f"no MNIST in {REAL.name} beside the project")
 def test_the_real_files_are_the_right_ones(tmp_path: Path) -> None:
     mnist.main(tmp_path / "mnist.safetensors", REAL)
-    tensors = reading.read_tensors(tmp_path / "mnist.safetensors")
+    tensors = Inputs().tensors(tmp_path / "mnist.safetensors")
     assert tensors["train"].shape == (60_000, 28, 28) and tensors["test"].shape == (10_000, 28, 28)
     assert tensors["train_labels"].bincount().tolist()[:3] == [5923, 6742, 5958]

@@ -11,7 +11,8 @@ from numpy.random import default_rng
 from torch import Tensor
 
 from conftest import SETTINGS, job_spec
-from ndsm.artefacts import drift_file, files, reading
+from ndsm.artefacts import drift_file, files
+from ndsm.artefacts.reading import Inputs
 from ndsm.errors import Refused
 from ndsm.method import fitted_drift
 from ndsm.method.drift_fits import fit_mixture, fit_ou
@@ -37,8 +38,8 @@ def run_stages(folder: Path, x: Tensor, objective: str, **changes: Any) -> tuple
     sampling = {"sampler": "heun", "steps": 15, "samples": 2000}
     told = job | {"sampling": sampling, "temperature": 1, "likelihood": False}
     sample.main(paths["sample"], told, drift=paths["drift"], train=paths["train"])
-    return reading.read_tensors(paths["sample"])["samples"], drift_file.read(
-        paths["drift"], "cpu", job
+    return Inputs().tensors(paths["sample"])["samples"], drift_file.read(
+        Inputs(), paths["drift"], "cpu", job
     )
 
 
@@ -62,7 +63,7 @@ def test_training_brings_samples_nearer_to_the_data(tmp_path):
         after = energy_distance(trained.numpy(), held_out)
         before = energy_distance(mixture.numpy(), held_out)
         assert after < before / 2
-    measured = reading.read_record(tmp_path / "train.safetensors")["measured"]
+    measured = Inputs().record(tmp_path / "train.safetensors")["measured"]
     assert measured["iterations"] == 800 and measured["network_evaluations"] == 1600 * 256
     assert measured["replicas"] == 2 and len(measured["final_loss"]) == 2
     assert not list(tmp_path.glob("*.checkpoint"))
@@ -79,7 +80,7 @@ def test_what_is_given_for_each_replica_is_used_for_it(tmp_path):
     job["process"] |= {"tolerance": 9.0}
     out = tmp_path / "drift.safetensors"
     drift.main(paths, out, job)
-    shift = drift_file.read(out, "cpu", job).shift.mean((1, 2))
+    shift = drift_file.read(Inputs(), out, "cpu", job).shift.mean((1, 2))
     assert abs(shift[0]) < 1 and abs(shift[1] - 10) < 1
     with pytest.raises(Refused, match="3 files for 2 replicas"):
         drift.main([*paths, paths[0]], out, job)
@@ -148,9 +149,9 @@ def known_model(folder: Path, objective: str, **told: Any) -> tuple[dict[str, Te
     job |= {"sampling": sampling, "temperature": 1.0, "likelihood": True} | told
     paths = {name: folder / f"{name}.safetensors" for name in ("drift", "data")}
     sample.main(folder / "sample.safetensors", job, **paths)
-    measured = reading.read_record(folder / "sample.safetensors")["measured"]
+    measured = Inputs().record(folder / "sample.safetensors")["measured"]
     assert measured.get("network_evaluations", 0) == 0 and measured["runaways"] == [0, 0]
-    return reading.read_tensors(folder / "sample.safetensors"), fit
+    return Inputs().tensors(folder / "sample.safetensors"), fit
 
 
 def covariance_z(x: Tensor, expected: Tensor) -> float:
@@ -202,7 +203,7 @@ def test_same_settings_twice_give_the_same_files(tmp_path):
         run_stages(tmp_path / name, ring(400, 0), "ndsm_cv", training=settings)
         runs.append(
             [
-                reading.read_tensors(tmp_path / name / f"{s}.safetensors")
+                Inputs().tensors(tmp_path / name / f"{s}.safetensors")
                 for s in ("drift", "train", "sample")
             ]
         )

@@ -11,8 +11,9 @@ from numpy.random import default_rng
 from torch import Tensor
 
 from conftest import SETTINGS, job_spec
-from ndsm.artefacts import checkpoint, drift_file, files, model_file, reading
+from ndsm.artefacts import checkpoint, drift_file, files, model_file
 from ndsm.artefacts.checkpoint import Checkpoint
+from ndsm.artefacts.reading import Inputs
 from ndsm.errors import Refused
 from ndsm.method import fitted_drift, objectives, training
 from ndsm.method.control_variate import LearnedAlpha
@@ -144,13 +145,13 @@ def test_an_equivariant_method_trains_on_orbits_and_samples_from_the_average(tmp
     train.main(paths[:1], *paths[1:], job)
     ((subset,),) = seen
     assert torch.allclose(subset.unique(), torch.tensor([0.2, 0.8])) and subset.mean() == 0.5
-    measured = reading.read_record(paths[2])["measured"]
+    measured = Inputs().record(paths[2])["measured"]
     assert measured["iterations"] == SETTINGS["evaluations"]
-    files.write_tensors(paths[2], reading.read_tensors(paths[2]), {})  # told of no setting
+    files.write_tensors(paths[2], Inputs().tensors(paths[2]), {})  # told of no setting
     y, t = torch.randn(1, 50, 4), torch.full((1, 50, 1), 0.5)
     for equivariant in (True, False):
         spec, streams = job | {"equivariant": equivariant}, Streams([("any",)])
-        net, _ = model_file.read(paths[2], fit, spec, streams)
+        net, _ = model_file.read(Inputs(), paths[2], fit, spec, streams)
         gap = (net.departure(y, t) + net.departure(-y, t)).abs().max()
         assert gap < 1e-6 if equivariant else gap > 1e-3
         assert net.evaluations == 1 + equivariant

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ndsm.artefacts import files, reading
+from ndsm.artefacts import files
+from ndsm.artefacts.reading import Inputs
 from ndsm.method.fitted_drift import Fitted
 from ndsm.method.mixture import Mixture
 
@@ -19,10 +20,13 @@ def write(path: Path, fitted: Fitted, record: dict[str, Any]) -> None:
     files.write_tensors(path, fitted.mixture.tensors() | maps, record)
 
 
-def read(path: Path, device: str, spec: Mapping[str, Any], name: str = "drift") -> Fitted:
+def read(
+    inputs: Inputs, path: Path, device: str, spec: Mapping[str, Any], name: str = "drift"
+) -> Fitted:
     """Reads the fitted drift of a job's replicas onto ``device``.
 
     Args:
+        inputs: what the job reads.
         path: what the stage ``drift`` wrote.
         device: cpu or cuda.
         spec: the settings of the job, with ``replicas``.
@@ -32,6 +36,6 @@ def read(path: Path, device: str, spec: Mapping[str, Any], name: str = "drift") 
     same = {key: spec[key] for key in SAME if key in spec}
     if name in spec:
         same |= {"drift": spec[name], "fit": spec["fits"][spec[name]]}
-    tensors = reading.read_tensors(path, SHAPES, same, R=len(spec["replicas"]))
+    tensors = inputs.tensors(path, SHAPES, same, R=len(spec["replicas"]))
     shift, factor = tensors.pop("shift"), tensors.pop("factor")
     return Fitted(Mixture(**tensors), shift, factor).to(device)

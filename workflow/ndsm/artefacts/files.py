@@ -44,8 +44,6 @@ STOPPED = (128 + signal.SIGINT, 128 + signal.SIGTERM)  # exit statuses, as a she
 SEAL = "digest"  # of a record itself, its last entry
 NO_MEMORY = re.compile("(can.?t|cannot) allocate|out of memory|alloc_failed", re.IGNORECASE)
 
-INPUTS: dict[str, str] = {}  # the results read since the last record, and their SHA-256
-
 
 class Unwritable(Refused):
     """A file that cannot be written; the message as above."""
@@ -147,18 +145,19 @@ def digest(settings: Any) -> str:
     return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def provenance(spec: dict[str, Any], **measured: Any) -> dict[str, Any]:
+def provenance(
+    spec: dict[str, Any], made_from: Mapping[str, str], **measured: Any
+) -> dict[str, Any]:
     """The record of a result: its settings, the code and machine that made it, what it cost.
 
     Args:
         spec: the resolved settings of the job.
+        made_from: the SHA-256 of each result that the job has read (``reading.Inputs.digests``).
         measured: what the job measured, e.g. ``seconds``, ``parameters``, ``network_evaluations``.
     """
-    made_from = dict(INPUTS)
-    INPUTS.clear()
     return {
         "spec": spec,
-        "inputs": made_from,
+        "inputs": dict(made_from),
         "measured": measured | {"peak_memory_mb": round(peak_memory_mb(), 1)},
         "commit": git_commit(),
         "python": platform.python_version(),

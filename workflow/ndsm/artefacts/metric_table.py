@@ -1,13 +1,13 @@
 """The cells of the study's table, (experiment, method, n_train, seed, metric): each once."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from ndsm.artefacts.reading import read_table, unusable
+from ndsm.artefacts.reading import Inputs, unusable
 from ndsm.errors import Refused
 from ndsm.vocabulary import FLOOR
 
@@ -16,13 +16,13 @@ COLUMNS = [*KEYS, "value"]
 Cell = tuple[str, str, int, int, str]
 
 
-def read_cells(path: Path, wanted: Mapping[str, Any] | None = None) -> pd.DataFrame:
+def read_cells(inputs: Inputs, path: Path) -> pd.DataFrame:
     """The metric values that one job measured: ``COLUMNS``.
 
     Raises:
         Refused: the file cannot be used, or has a value that is not finite.
     """
-    table = read_table(path, COLUMNS, wanted)
+    table = inputs.table(path, COLUMNS)
     if len(bad := table[~np.isfinite(table.value.astype(float))]):
         raise unusable(path, f"{_name(bad[KEYS].iloc[0])} is {bad.value.iloc[0]}")
     return table

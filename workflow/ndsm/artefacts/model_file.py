@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ndsm.artefacts import reading
+from ndsm.artefacts.reading import Inputs
 from ndsm.method.fitted_drift import Fitted
 from ndsm.method.forward_process import Chain
 from ndsm.method.model import initial_network, with_network
@@ -14,6 +14,7 @@ from ndsm.method.settings import ModelSettings
 
 
 def read(
+    inputs: Inputs,
     path: Path | None,
     fit: Fitted,
     spec: Mapping[str, Any],
@@ -23,6 +24,7 @@ def read(
     """The score network and the chain, averaged over the group where the method is equivariant.
 
     Args:
+        inputs: what the job reads.
         path: the weights that the stage ``train`` wrote; none for the untrained model, F_θ = 0.
         fit: the fitted drift.
         spec: the settings of the job, with the settings of the model.
@@ -33,5 +35,5 @@ def read(
     if path is None:
         return with_network(Zero(fit.shift.shape[-1]), fit, model, known)
     network = initial_network(fit, model, streams)
-    reading.load_weights(network, path, spec)
+    inputs.weights(network, path, spec)
     return with_network(Odd(network) if model.equivariant else network, fit, model, known)

@@ -35,44 +35,137 @@ def unusable(path: Path, problem: str) -> Refused:
     return Refused(f"{path}{made}: {problem}; remove it and run Snakemake again")
 
 
-def read_record(path: Path, wanted: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """The provenance record of a result that is in its place and not out of date.
+class Inputs:
+    """What a job reads, each result checked before it is used; its own record names them.
 
-    Args:
-        path: the result.
-        wanted: the settings of the reader; those that the writer had as well must agree.
+    In what follows ``wanted`` are the settings of the reader: those that the writer of the result
+    had as well must agree.
 
-    Raises:
-        Refused: there is none, it cannot be read, it has been changed, it is that of another
-            result, what the result was made from is there in another version, or it was made with
-            other settings. What is wrong with something before it is said first.
+    Attributes:
+        digests: the SHA-256 of each result that was read, by its path.
     """
-    record = _sound(path := Path(path), {})
-    files.INPUTS[str(path)] = record["sha256"]
-    spec = record.get("spec", {})
-    for key in sorted((wanted or {}).keys() & spec.keys() - ANY):
-        if wanted and wanted[key] != spec[key]:
-            made = f"{key}: {spec[key]!r}, where {wanted[key]!r} is wanted"
-            raise unusable(path, f"it was made with {made}")
-    return record
 
+    def __init__(self) -> None:
+        self.digests: dict[str, str] = {}
+        self._sound: dict[Path, dict[str, Any]] = {}  # records that are checked already
 
-def _sound(path: Path, seen: dict[Path, dict[str, Any]]) -> dict[str, Any]:
-    """The record of a result, checked, after those of what it was made from, as far as it is there.
+    def record(self, path: Path, wanted: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """The provenance record of a result that is in its place and not out of date.
 
-    These may be gone, as where the result was copied. A table is made from many results that share
-    theirs, so that ``seen`` has those that are checked already.
-    """
-    if path in seen:
-        return seen[path]
-    record = own_record(path)
-    if record["place"] != files.place(path):
-        raise unusable(path, f"it is {record['place']}, which was moved or copied there")
-    for name, digest in record["inputs"].items():
-        source = Path(os.path.normpath(path.parent / name))
-        if files.record_path(source).exists() and _sound(source, seen)["sha256"] != digest:
-            raise unusable(path, f"it was made from another {source} than there is")
-    return seen.setdefault(path, record)
+        Raises:
+            Refused: there is none, it cannot be read, it has been changed, it is that of another
+                result, what the result was made from is there in another version, or it was made
+                with other settings. What is wrong with something before it is said first.
+        """
+        record = self._checked_record(path := Path(path))
+        self.digests[str(path)] = record["sha256"]
+        spec = record.get("spec", {})
+        for key in sorted((wanted or {}).keys() & spec.keys() - ANY):
+            if wanted and wanted[key] != spec[key]:
+                made = f"{key}: {spec[key]!r}, where {wanted[key]!r} is wanted"
+                raise unusable(path, f"it was made with {made}")
+        return record
+
+    def _checked_record(self, path: Path) -> dict[str, Any]:
+        """A record, after those of what its result was made from, as far as they are there.
+
+        These may be gone, as where the result was copied.
+        """
+        if path in self._sound:
+            return self._sound[path]
+        record = own_record(path)
+        if record["place"] != files.place(path):
+            raise unusable(path, f"it is {record['place']}, which was moved or copied there")
+        for name, digest in record["inputs"].items():
+            source = Path(os.path.normpath(path.parent / name))
+            there = files.record_path(source).exists()
+            if there and self._checked_record(source)["sha256"] != digest:
+                raise unusable(path, f"it was made from another {source} than there is")
+        self._sound[path] = record
+        return record
+
+    def whole(self, path: Path, wanted: Mapping[str, Any] | None = None) -> Path:
+        """The path of a result that is whole, and whose record is sound (see ``record``).
+
+        Raises:
+            Refused: it is not there, or its bytes are not those of its record.
+        """
+        record = self.record(path := Path(path), wanted)
+        try:
+            if files.sha256(path) != record["sha256"]:
+                raise unusable(path, "its bytes are not those of its record (SHA-256)")
+        except OSError as problem:
+            raise unusable(path, f"it cannot be read ({problem.strerror})") from None
+        return path
+
+    def tensors(
+        self,
+        path: Path,
+        shapes: Mapping[str, str] | None = None,
+        wanted: Mapping[str, Any] | None = None,
+        **sizes: int,
+    ) -> "dict[str, Tensor]":
+        """The named tensors of a result.
+
+        Args:
+            path: a safetensors file.
+            shapes: of each tensor that the reader needs: axes by number or name, and ``...`` for
+                any further ones. The same name is the same size; e.g. {"pool": "n d",
+                "pool_labels": "n"}.
+            wanted: see above.
+            sizes: those axes whose size is known.
+
+        Raises:
+            Refused: see ``whole``; or a tensor is missing, of another shape, or not finite.
+        """
+        from safetensors.torch import load_file
+
+        return check(path, load_file(self.whole(path, wanted)), shapes or {}, sizes)
+
+    def arrays(
+        self,
+        path: Path,
+        shapes: Mapping[str, str] | None = None,
+        wanted: Mapping[str, Any] | None = None,
+        **sizes: int,
+    ) -> dict[str, np.ndarray]:
+        """``tensors`` as NumPy arrays, for a job without torch."""
+        from safetensors.numpy import load_file
+
+        return check(path, load_file(self.whole(path, wanted)), shapes or {}, sizes)
+
+    def weights(
+        self, network: "nn.Module", path: Path, wanted: Mapping[str, Any] | None = None
+    ) -> None:
+        """Puts the weights of a result into a network, if they have its names and shapes."""
+        shapes = {name: " ".join(map(str, t.shape)) for name, t in network.state_dict().items()}
+        weights = self.tensors(path, shapes, wanted)
+        network.load_state_dict({name: weights[name] for name in shapes})
+
+    def table(
+        self,
+        path: Path,
+        columns: Collection[str] = (),
+        wanted: Mapping[str, Any] | None = None,
+        **dtype: Any,
+    ) -> "pd.DataFrame":
+        """A table.
+
+        Args:
+            path: a CSV file.
+            columns: those that its reader needs.
+            wanted: see above.
+            dtype: of columns whose type must not be guessed; n_train is a nullable integer.
+
+        Raises:
+            Refused: see ``whole``; or a column is missing.
+        """
+        import pandas as pd
+
+        table = pd.read_csv(self.whole(path, wanted), dtype={"n_train": "Int64"} | dtype)
+        if missing := [name for name in columns if name not in table]:
+            raise unusable(path, f"it has no column {missing[0]}")
+        return table
 
 
 def own_record(path: Path) -> dict[str, Any]:
@@ -93,67 +186,10 @@ def own_record(path: Path) -> dict[str, Any]:
     return record
 
 
-def checked(path: Path, wanted: Mapping[str, Any] | None = None) -> Path:
-    """The path of a result that is whole, and whose record is sound (see ``read_record``).
-
-    Raises:
-        Refused: it is not there, or its bytes are not those of its record.
-    """
-    record = read_record(path := Path(path), wanted)
-    try:
-        if files.sha256(path) != record["sha256"]:
-            raise unusable(path, "its bytes are not those of its record (SHA-256)")
-    except OSError as problem:
-        raise unusable(path, f"it cannot be read ({problem.strerror})") from None
-    return path
-
-
-def read_tensors(
-    path: Path,
-    shapes: Mapping[str, str] | None = None,
-    wanted: Mapping[str, Any] | None = None,
-    **sizes: int,
-) -> "dict[str, Tensor]":
-    """The named tensors of a result, checked.
-
-    Args:
-        path: a safetensors file.
-        shapes: of each tensor that the reader needs: axes by number or name, and ``...`` for any
-            further ones. The same name is the same size; e.g. {"pool": "n d", "pool_labels": "n"}.
-        wanted: as for ``read_record``.
-        sizes: those axes whose size is known.
-
-    Raises:
-        Refused: see ``checked``; or a tensor is missing, of another shape, or not finite.
-    """
-    from safetensors.torch import load_file
-
-    return check(path, load_file(checked(path, wanted)), shapes or {}, sizes)
-
-
-def load_weights(network: "nn.Module", path: Path, wanted: Mapping[str, Any] | None = None) -> None:
-    """Puts the weights of a result into a network, if they have its names and shapes."""
-    shapes = {name: " ".join(map(str, t.shape)) for name, t in network.state_dict().items()}
-    weights = read_tensors(path, shapes, wanted)
-    network.load_state_dict({name: weights[name] for name in shapes})
-
-
-def read_arrays(
-    path: Path,
-    shapes: Mapping[str, str] | None = None,
-    wanted: Mapping[str, Any] | None = None,
-    **sizes: int,
-) -> dict[str, np.ndarray]:
-    """``read_tensors`` as NumPy arrays, for a job without torch."""
-    from safetensors.numpy import load_file
-
-    return check(path, load_file(checked(path, wanted)), shapes or {}, sizes)
-
-
 def check(
     path: Path, tensors: Arrays, shapes: Mapping[str, str], sizes: Mapping[str, int]
 ) -> Arrays:
-    """The tensors, if they are what their reader expects (see ``read_tensors``)."""
+    """The tensors, if they are what their reader expects (see ``Inputs.tensors``)."""
     bound = dict(sizes)
     for name, expected in shapes.items():
         if name not in tensors:
@@ -184,28 +220,3 @@ def _fits(shape: Sequence[int], axes: Sequence[str], bound: dict[str, int]) -> b
         if expected != size:
             return False
     return True
-
-
-def read_table(
-    path: Path,
-    columns: Collection[str] = (),
-    wanted: Mapping[str, Any] | None = None,
-    **dtype: Any,
-) -> "pd.DataFrame":
-    """A table, checked.
-
-    Args:
-        path: a CSV file.
-        columns: those that its reader needs.
-        wanted: as for ``read_record``.
-        dtype: of columns whose type must not be guessed; n_train is a nullable integer.
-
-    Raises:
-        Refused: see ``checked``; or a column is missing.
-    """
-    import pandas as pd
-
-    table = pd.read_csv(checked(path, wanted), dtype={"n_train": "Int64"} | dtype)
-    if missing := [name for name in columns if name not in table]:
-        raise unusable(path, f"it has no column {missing[0]}")
-    return table

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from ndsm.artefacts.gathered_study import GatheredStudy
-from ndsm.artefacts.reading import read_record
+from ndsm.artefacts.reading import Inputs
 from ndsm.vocabulary import FLOOR
 
 
@@ -31,11 +31,12 @@ def place(study: GatheredStudy, stage: str, experiment: str, *steps: str | int) 
 
 
 def fit_seconds(
-    results: Path, study: GatheredStudy, experiment: str, method: str, part: int
+    inputs: Inputs, results: Path, study: GatheredStudy, experiment: str, method: str, part: int
 ) -> list[float]:
     """What the fits behind a method took, for each replica of a part: its drift, and what it knows.
 
     Args:
+        inputs: what the job reads.
         results: the study's folder.
         study: whose results are gathered.
         experiment: the part's experiment.
@@ -45,12 +46,12 @@ def fit_seconds(
     own = study.methods[method]
     names = [own[key] for key in ("drift", "known") if key in own]
     paths = [results / place(study, "drift", experiment, name, part) for name in names]
-    return [sum(each) for each in zip(*(fits_of(path) for path in paths), strict=True)]
+    return [sum(each) for each in zip(*(fits_of(inputs, path) for path in paths), strict=True)]
 
 
-def fits_of(path: Path) -> list[float]:
+def fits_of(inputs: Inputs, path: Path) -> list[float]:
     """The seconds that the fits of a drift's file took."""
-    return read_record(path)["measured"]["fit_seconds"]
+    return inputs.record(path)["measured"]["fit_seconds"]
 
 
 def autoencoder(study: GatheredStudy, experiment: str, n_train: int, seed: int) -> Path:

@@ -14,13 +14,12 @@ the check of a configuration reads this module before any job starts.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ndsm.data import images, own_table
-from ndsm.data.images import FLOOR_SETS, floor_sets, stream
+from ndsm.data.images import FLOOR_SETS, Fetched, floor_sets, stream
 from ndsm.data.laws import Array, Law, clusters16, heavy_tails, pinwheel, rings, weighted_modes
 from ndsm.errors import Refused
 from ndsm.vocabulary import SEED
@@ -31,7 +30,7 @@ VALIDATION = 3  # one point of so many to train on is held out for the choice of
 
 
 def _draw(
-    law: Callable[[], Law], dataset: Mapping[str, Any], samples: int, source: Path | None
+    law: Callable[[], Law], dataset: Mapping[str, Any], samples: int, fetched: Fetched
 ) -> dict[str, Array]:
     """The arrays of a file of data from a known law, each with its own fixed random stream."""
     sample = law().sample
@@ -47,9 +46,7 @@ def _draw(
     }
 
 
-def breast_cancer(
-    dataset: Mapping[str, Any], samples: int, source: Path | None
-) -> dict[str, Array]:
+def breast_cancer(dataset: Mapping[str, Any], samples: int, fetched: Fetched) -> dict[str, Array]:
     """The arrays of a table: 569 tumours, 12 measures of the cell nuclei in each, two diagnoses.
 
     By Wolberg, Mangasarian, Street and Street (1995), "Breast Cancer Wisconsin (Diagnostic)", UCI
@@ -97,8 +94,8 @@ class Dataset:
     """An entry of the registry.
 
     Attributes:
-        arrays: dataset (its name and parameters), number of samples and source to the arrays of
-            its file.
+        arrays: dataset (its name and parameters), number of samples and what was fetched to the
+            arrays of its file.
         pool_size: points to train on, unless the parameters say otherwise.
         parameters: the names of its optional parameters.
         needs: the names of those that it must have.
@@ -110,7 +107,7 @@ class Dataset:
         counted: points to train on by the parameters, where only these tell.
     """
 
-    arrays: Callable[[Mapping[str, Any], int, Path | None], dict[str, Array]]
+    arrays: Callable[[Mapping[str, Any], int, Fetched], dict[str, Array]]
     pool_size: int
     parameters: tuple[str, ...] = ()
     image: bool = False
@@ -204,7 +201,7 @@ def held_out_size(dataset: Mapping[str, Any], split: str = "test") -> int:
 
 
 def prepare(
-    dataset: Mapping[str, Any], samples: int, source: Path | None = None, split: str = "test"
+    dataset: Mapping[str, Any], samples: int, fetched: Fetched = None, split: str = "test"
 ) -> dict[str, Array]:
     """The arrays of a file of data (see above).
 
@@ -214,7 +211,7 @@ def prepare(
     Args:
         dataset: the name of a dataset and its parameters, as in the configuration.
         samples: how many points are sampled from each trained model.
-        source: the file that a dataset's source stage wrote.
+        fetched: what the dataset's source stage wrote.
         split: ``test`` or ``validation``.
 
     Raises:
@@ -229,7 +226,7 @@ def prepare(
             raise Refused(
                 f"dataset.{key}: {name} has no such parameter; allowed: {', '.join(allowed)}"
             )
-    arrays = DATASETS[name].arrays(dataset, samples, source)
+    arrays = DATASETS[name].arrays(dataset, samples, fetched)
     if split == "validation":
         kept = len(arrays["pool"]) - len(arrays["pool"]) // VALIDATION
         for pool, held_out in (("pool", "held_out"), ("pool_labels", "held_out_labels")):

@@ -13,22 +13,20 @@ With δ = 0 and a share of ½ the symmetry is exact.
 """
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.random import Generator, default_rng
 
-from ndsm.artefacts.reading import read_arrays
 from ndsm.errors import Refused
 from ndsm.vocabulary import SEED
 
 Array = np.ndarray
+Fetched = Mapping[str, Array] | None  # what a source stage wrote, if a dataset has one
 Labelled = tuple[Array, Array]  # images (n, side²) with values in [0, 1], and their classes (n,)
 
 FLOOR_SETS = 5  # real sets of data, each measured against the held-out set as samples are
 FLOOR_SHARE = 0.8  # of the points that there are, at most, in each of these sets
-MNIST_SHAPES = {"train": "n 28 28", "train_labels": "n", "test": "m 28 28", "test_labels": "m"}
 MNIST_POOL, MNIST_CLASSIFIER = 30_000, 20_000  # of the 60,000; what is left is for the floor
 
 
@@ -37,7 +35,7 @@ def stream(number: int) -> Generator:
     return default_rng([SEED, 0, number])
 
 
-def split_digits(side: int, source: Path | None) -> dict[str, Labelled]:
+def split_digits(side: int, fetched: Fetched) -> dict[str, Labelled]:
     """1,000 for training, 400 for the evaluation classifier, 397 held out.
 
     There are no further digits for the floor: its images are those for training.
@@ -60,21 +58,20 @@ def split_digits(side: int, source: Path | None) -> dict[str, Labelled]:
     }
 
 
-def split_mnist(side: int, source: Path | None) -> dict[str, Labelled]:
+def split_mnist(side: int, fetched: Fetched) -> dict[str, Labelled]:
     """30,000 for training, 20,000 for the classifier, 10,000 for the floor, the test set held out.
 
     Args:
         side: 28, or 14 for the means of two by two pixels.
-        source: what the stage ``mnist`` wrote.
+        fetched: what the stage ``mnist`` wrote.
 
     Raises:
-        Refused: no source.
+        Refused: nothing was fetched.
     """
-    if source is None:
+    if fetched is None:
         raise Refused(
             "source: none is given for mnist; use --source with what ndsm.stages.mnist wrote"
         )
-    arrays = read_arrays(source, MNIST_SHAPES)
     block = 28 // side
 
     def rows(images: Array) -> Array:
@@ -82,37 +79,37 @@ def split_mnist(side: int, source: Path | None) -> dict[str, Labelled]:
         return means.reshape(len(images), -1) / 255
 
     ends = [MNIST_POOL, MNIST_POOL + MNIST_CLASSIFIER]
-    images = np.split(rows(arrays["train"]), ends)
-    labels = np.split(arrays["train_labels"].astype(np.int64), ends)
+    images = np.split(rows(fetched["train"]), ends)
+    labels = np.split(fetched["train_labels"].astype(np.int64), ends)
     names = ("pool", "classifier", "floor")
     split = dict(zip(names, zip(images, labels, strict=True), strict=True))
-    return split | {"held_out": (rows(arrays["test"]), arrays["test_labels"].astype(np.int64))}
+    return split | {"held_out": (rows(fetched["test"]), fetched["test_labels"].astype(np.int64))}
 
 
 SPLITS = {"digits": split_digits, "mnist": split_mnist}
 SIDES = {"digits": 8, "mnist": 28}  # without the parameter ``side``
 
 
-def split(dataset: Mapping[str, Any], source: Path | None) -> dict[str, Labelled]:
+def split(dataset: Mapping[str, Any], fetched: Fetched) -> dict[str, Labelled]:
     """The images of a dataset, by what they are for: pool, floor, held_out, classifier.
 
     Args:
         dataset: its name and parameters, as in the configuration.
-        source: the file that holds them, for mnist.
+        fetched: those of mnist.
     """
     side = dataset.get("side", SIDES[dataset["name"]])
-    return SPLITS[dataset["name"]](side, source)
+    return SPLITS[dataset["name"]](side, fetched)
 
 
-def arrays(dataset: Mapping[str, Any], samples: int, source: Path | None) -> dict[str, Array]:
+def arrays(dataset: Mapping[str, Any], samples: int, fetched: Fetched) -> dict[str, Array]:
     """The arrays of a file of data (see ``datasets``).
 
     Args:
         dataset: its name and parameters, as in the configuration.
         samples: how many images are sampled from each trained model.
-        source: the file that holds the images, for mnist.
+        fetched: the images of mnist.
     """
-    parts, out = split(dataset, source), dict[str, Array]()
+    parts, out = split(dataset, fetched), dict[str, Array]()
     shares, symmetry = dataset.get("shares"), dataset.get("symmetry")
     for k, name in enumerate(("pool", "held_out", "floor")):
         images, labels = parts[name]

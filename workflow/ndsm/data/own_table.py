@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ndsm.data import own_images, own_notes
-from ndsm.data.images import floor_sets
+from ndsm.data.images import Fetched, floor_sets
 from ndsm.data.laws import Array
 from ndsm.data.own_images import Images
 from ndsm.data.table_file import frame, named
@@ -80,7 +80,7 @@ def pool_size(dataset: Mapping[str, Any]) -> int:
     return int(POOL_SHARE * len(read(dataset).points))
 
 
-def arrays(dataset: Mapping[str, Any], samples: int, source: Path | None) -> dict[str, Array]:
+def arrays(dataset: Mapping[str, Any], samples: int, fetched: Fetched) -> dict[str, Array]:
     """The arrays of a file of data (see ``datasets``); as ``read``."""
     table = read(dataset)
     pool, held_out = _split(table.labels)

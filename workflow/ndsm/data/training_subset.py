@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from ndsm.artefacts.reading import read_tensors
+from ndsm.artefacts.reading import Inputs
 from ndsm.errors import Refused
 from ndsm.vocabulary import SEED
 
@@ -19,12 +19,15 @@ if TYPE_CHECKING:
 ArrayOrTensor = TypeVar("ArrayOrTensor", np.ndarray, "Tensor")
 
 
-def of_each(files: Sequence[Path], spec: Mapping[str, Any]) -> "list[dict[str, Tensor]]":
+def of_each(
+    inputs: Inputs, files: Sequence[Path], spec: Mapping[str, Any]
+) -> "list[dict[str, Tensor]]":
     """The tensors of data that each replica trains on: of the one file, or of its own.
 
     In latent space a replica may have an autoencoder, and so codes, of its own.
 
     Args:
+        inputs: what the job reads.
         files: of data, or of codes.
         spec: the settings of the job, with ``replicas``.
 
@@ -34,7 +37,7 @@ def of_each(files: Sequence[Path], spec: Mapping[str, Any]) -> "list[dict[str, T
     replicas = spec["replicas"]
     if len(files) not in (1, len(replicas)):
         raise Refused(f"data: {len(files)} files for {len(replicas)} replicas; give one, or each")
-    read = [read_tensors(path, {"pool": "n d"}, spec) for path in files]
+    read = [inputs.tensors(path, {"pool": "n d"}, spec) for path in files]
     return read if len(read) == len(replicas) else read * len(replicas)
 
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import affine_grid, cross_entropy, grid_sample
 
-from ndsm.artefacts import reading
+from ndsm.artefacts.reading import Inputs
 
 log = logging.getLogger(__name__)
 
@@ -102,10 +102,10 @@ def train(rows: Tensor, labels: Tensor, seed: int = 0) -> nn.Sequential:
     return network.eval()
 
 
-def load(path: Path) -> nn.Sequential:
+def load(inputs: Inputs, path: Path) -> nn.Sequential:
     """The trained network of a file."""
-    network = build(len(reading.read_tensors(path, {"head.1.bias": "k"})["head.1.bias"]))
-    reading.load_weights(network, path)
+    network = build(len(inputs.tensors(path, {"head.1.bias": "k"})["head.1.bias"]))
+    inputs.weights(network, path)
     return network.eval()
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from ndsm.artefacts.pictured_study import PicturedStudy
-from ndsm.artefacts.reading import read_table
+from ndsm.artefacts.reading import Inputs
 from ndsm.report import style
 from ndsm.report.method_looks import NAVY, WINE, Look
 
@@ -27,7 +27,7 @@ def forward_process(
 
     Grey are the data. Both panels show the same time.
     """
-    table = read_table(tables / "forward.csv", t=str)
+    table = Inputs().table(tables / "forward.csv", t=str)
     paths = {
         shows: {moment: rows for moment, rows in own.groupby(["process", "frame"])}
         for shows, own in table.groupby("shows")

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ndsm.artefacts.pictured_study import PicturedStudy
-from ndsm.artefacts.reading import read_table
+from ndsm.artefacts.reading import Inputs
 from ndsm.metrics.registry import DIFFERENCES
 from ndsm.report.claim_documents import COLOURS, NULL, PRIMARY, RIVAL, TITLES, amount, in_words
 from ndsm.report.method_looks import Look
@@ -30,7 +30,7 @@ WIDTH, ROW = 5.8, 0.4  # inches; it is shown at half a page
 
 def forest(tables: Path, study: PicturedStudy, look: dict[str, Look], experiment: str) -> Figure:
     """``forest_of`` the claims of a study, whose tables these are."""
-    return forest_of(read_table(tables.parent / "claims.csv"))
+    return forest_of(Inputs().table(tables.parent / "claims.csv"))
 
 
 def forest_of(table: pd.DataFrame) -> Figure:

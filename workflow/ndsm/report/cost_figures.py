@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator
 
 from ndsm.artefacts.pictured_study import PicturedStudy
-from ndsm.artefacts.reading import read_table
+from ndsm.artefacts.reading import Inputs
 from ndsm.report import style
 from ndsm.report.method_looks import Look
 from ndsm.report.metric_figures import (
@@ -42,7 +42,7 @@ def frontier(tables: Path, study: PicturedStudy, look: dict[str, Look], experime
     At the largest training size with several budgets. A dot is the mean over seeds of a training of
     its own, with its interval. A method without a network is a line.
     """
-    runs, own = read_table(tables / "frontier.csv"), study.frontiers[experiment]
+    runs, own = Inputs().table(tables / "frontier.csv"), study.frontiers[experiment]
     runs = runs[runs.experiment == experiment]
     runs = runs[runs.n_train == runs[runs.run != experiment].n_train.max()]
     real = read_metrics(tables).query("experiment == @experiment")
@@ -155,7 +155,7 @@ def cost_quality(
 ) -> Figure:
     """The first metric of each experiment with the most training points, against seconds."""
     metrics = read_metrics(tables)
-    cost = read_table(tables / "cost.csv").set_index(["experiment", "method"])
+    cost = Inputs().table(tables / "cost.csv").set_index(["experiment", "method"])
     seconds = (cost.drift_seconds + cost.training_seconds) / cost.replicas
     names = [e for e, own in study.experiments.items() if not own.variant_of]
     figure, axes, place = style.panels(len(names), 2.1)

@@ -18,7 +18,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from ndsm.artefacts.gathered_study import GatheredStudy
-from ndsm.artefacts.reading import read_record
+from ndsm.artefacts.reading import Inputs
 from ndsm.artefacts.result_paths import autoencoder, fit_seconds, place
 from ndsm.metrics.registry import MAXIMISED
 from ndsm.vocabulary import UNTRAINED
@@ -28,7 +28,9 @@ REACHED = ["seconds", "network_evaluations", "sampling_steps", "autoencoder_seco
 COSTS = ["seconds", "fit_seconds", "network_evaluations", "sampling_steps", "sampling_evaluations"]
 
 
-def frontier(results: Path, metrics: pd.DataFrame, study: GatheredStudy) -> pd.DataFrame:
+def frontier(
+    inputs: Inputs, results: Path, metrics: pd.DataFrame, study: GatheredStudy
+) -> pd.DataFrame:
     """Cost and quality of every run of the experiments with several budgets.
 
     Columns: experiment; run, it or one of its variants; method, n_train, seed; seconds, of its
@@ -40,31 +42,31 @@ def frontier(results: Path, metrics: pd.DataFrame, study: GatheredStudy) -> pd.D
         (experiment, run, *costs)
         for experiment, runs in study.frontiers.items()
         for run in dict.fromkeys([*runs.budgets, *runs.steps])
-        for costs in _costs(results, run, study)
+        for costs in _costs(inputs, results, run, study)
     ]
     table = pd.DataFrame(rows, columns=[*RUN, *COSTS, "autoencoder_seconds"])
     measured = metrics.rename(columns={"experiment": "run"})
     return table.merge(measured, on=RUN[1:]).astype({"n_train": int, "seed": int})
 
 
-def _costs(results: Path, run: str, study: GatheredStudy) -> Iterator[tuple]:
+def _costs(inputs: Inputs, results: Path, run: str, study: GatheredStudy) -> Iterator[tuple]:
     """What each replica of each method cost."""
     settings = study.experiments[run]
     for method in settings.methods:
         for part in range(settings.parts):
-            sample = read_record(results / place(study, "sample", run, method, part))
+            sample = inputs.record(results / place(study, "sample", run, method, part))
             replicas = sample["spec"]["replicas"]
-            fits = fit_seconds(results, study, run, method, part)
+            fits = fit_seconds(inputs, results, study, run, method, part)
             path = results / place(study, "train", run, method, part)
             share, evaluations = 0.0, 0
             if study.is_trained(method):
-                measured = read_record(path)["measured"]
+                measured = inputs.record(path)["measured"]
                 share = measured["seconds"] / len(replicas)
                 evaluations = measured["network_evaluations"]
             per_sample = sample["measured"].get("network_evaluations", 0)
             steps = sample["spec"]["sampling"]["steps"] if evaluations else 0
             for (n_train, seed), seconds in zip(replicas, fits, strict=True):
-                latent_seconds = _autoencoder_seconds(results, run, n_train, seed, study)
+                latent_seconds = _autoencoder_seconds(inputs, results, run, n_train, seed, study)
                 cost = (
                     round(seconds + share, 4),
                     seconds,
@@ -77,13 +79,13 @@ def _costs(results: Path, run: str, study: GatheredStudy) -> Iterator[tuple]:
 
 
 def _autoencoder_seconds(
-    results: Path, run: str, n_train: int, seed: int, study: GatheredStudy
+    inputs: Inputs, results: Path, run: str, n_train: int, seed: int, study: GatheredStudy
 ) -> float:
     """What the replica's autoencoder took to train."""
     if not study.experiments[run].autoencoders:
         return 0.0
     path = results / autoencoder(study, run, n_train, seed)
-    return read_record(path)["measured"]["seconds"]
+    return inputs.record(path)["measured"]["seconds"]
 
 
 def time_to_quality(table: pd.DataFrame, study: GatheredStudy) -> pd.DataFrame:

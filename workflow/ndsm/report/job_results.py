@@ -11,7 +11,7 @@ from safetensors import safe_open
 from ndsm.artefacts import files
 from ndsm.artefacts.gathered_study import GatheredStudy
 from ndsm.artefacts.metric_table import COLUMNS, Cell, read_cells, refuse_gaps
-from ndsm.artefacts.reading import checked, read_record, unusable
+from ndsm.artefacts.reading import Inputs, unusable
 from ndsm.artefacts.result_paths import autoencoder, fit_seconds, place
 from ndsm.data.datasets import DATASETS
 from ndsm.metrics.registry import METRICS
@@ -21,16 +21,21 @@ from ndsm.vocabulary import CEILING, FIT_SHARE, FLOOR, JOB_ALONE, UNTRAINED
 POINTS, IMAGES = 2000, 100  # how much of each sample the figures get
 
 
-def of_study(path: Path, made: str) -> Path:
+def of_study(inputs: Inputs, path: Path, made: str) -> Path:
     """A result's path, if it was made with the settings of the study, whose digest is ``made``.
 
     Raises:
         Refused: it was made with others, as where the settings changed and its job did not run.
     """
-    spec = read_record(path)["spec"]
+    spec = inputs.record(path)["spec"]
     if files.digest({key: value for key, value in spec.items() if key not in JOB_ALONE}) != made:
         raise unusable(path, "it was made with other settings than the study has")
     return path
+
+
+def _cells(inputs: Inputs, path: Path, made: str) -> pd.DataFrame:
+    """The values that one job measured, with the settings of the study."""
+    return read_cells(inputs, of_study(inputs, path, made))
 
 
 def _parts(study: GatheredStudy, stage: str, experiment: str, name: str) -> list[Path]:
@@ -45,7 +50,7 @@ def _methods(study: GatheredStudy, experiment: str) -> list[str]:
     return [*settings.methods, *[CEILING] * settings.latent]
 
 
-def collect_metrics(results: Path, study: GatheredStudy) -> pd.DataFrame:
+def collect_metrics(inputs: Inputs, results: Path, study: GatheredStudy) -> pd.DataFrame:
     """Every metric value of the study, tidy (``COLUMNS``), n_train nullable.
 
     Raises:
@@ -59,17 +64,17 @@ def collect_metrics(results: Path, study: GatheredStudy) -> pd.DataFrame:
         for method in _methods(study, experiment):
             paths += [(method, path) for path in _parts(study, "evaluate", experiment, method)]
             for part in range(settings.parts):
-                derived += _drift_share(results, experiment, method, part, study)
-        derived += _reconstruction(results, experiment, study)
+                derived += _drift_share(inputs, results, experiment, method, part, study)
+        derived += _reconstruction(inputs, results, experiment, study)
         tables += [
-            read_cells(of_study(results / path.with_suffix(".csv"), settings.made[method])).assign(
+            _cells(inputs, results / path.with_suffix(".csv"), settings.made[method]).assign(
                 experiment=experiment, method=method
             )
             for method, path in paths
         ]
-    tables += _scores(results, study)
+    tables += _scores(inputs, results, study)
     tables += [
-        read_cells(of_study(results / "gradients" / f"{e}.metrics.csv", made))
+        _cells(inputs, results / "gradients" / f"{e}.metrics.csv", made)
         for e, made in study.gradients.items()
     ]
     if derived:
@@ -92,14 +97,14 @@ def _planned(study: GatheredStudy) -> set[Cell]:
     }
 
 
-def _scores(results: Path, study: GatheredStudy) -> list[pd.DataFrame]:
+def _scores(inputs: Inputs, results: Path, study: GatheredStudy) -> list[pd.DataFrame]:
     """The errors of the trained scores, where they are studied."""
     if not (score := study.score):
         return []
     experiment = score.experiment
     parts = range(study.experiments[experiment].parts)
     return [
-        read_cells(of_study(results / "score" / experiment / method / f"{part}.csv", made)).assign(
+        _cells(inputs, results / "score" / experiment / method / f"{part}.csv", made).assign(
             experiment=experiment
         )
         for method, made in score.methods.items()
@@ -107,7 +112,9 @@ def _scores(results: Path, study: GatheredStudy) -> list[pd.DataFrame]:
     ]
 
 
-def _reconstruction(results: Path, experiment: str, study: GatheredStudy) -> list[tuple]:
+def _reconstruction(
+    inputs: Inputs, results: Path, experiment: str, study: GatheredStudy
+) -> list[tuple]:
     """Rows of the errors of an experiment's autoencoders, per pixel of held-out and seen images."""
     settings = study.experiments[experiment]
     if not settings.autoencoders:
@@ -116,7 +123,7 @@ def _reconstruction(results: Path, experiment: str, study: GatheredStudy) -> lis
     seeds = range(1 if settings.autoencoders == "all" else settings.seeds)
     for n_train, seed in itertools.product(settings.n_train, seeds):
         path = results / autoencoder(study, experiment, n_train, seed)
-        measured = read_record(path)["measured"]
+        measured = inputs.record(path)["measured"]
         rows += [
             (experiment, CEILING, n_train, seed, metric, measured[metric])
             for metric in RECONSTRUCTION
@@ -125,7 +132,12 @@ def _reconstruction(results: Path, experiment: str, study: GatheredStudy) -> lis
 
 
 def _drift_share(
-    results: Path, experiment: str, method: str, part: int, study: GatheredStudy
+    inputs: Inputs,
+    results: Path,
+    experiment: str,
+    method: str,
+    part: int,
+    study: GatheredStudy,
 ) -> list[tuple]:
     """Rows of ``FIT_SHARE``: a replica's drift fit over its training, in seconds.
 
@@ -135,17 +147,17 @@ def _drift_share(
     train = results / place(study, "train", experiment, method, part)
     if not study.is_trained(method):
         return []
-    record = read_record(train)
+    record = inputs.record(train)
     replicas = record["spec"]["replicas"]
     share = record["measured"]["seconds"] / len(replicas)
-    seconds = fit_seconds(results, study, experiment, method, part)
+    seconds = fit_seconds(inputs, results, study, experiment, method, part)
     return [
         (experiment, method, n_train, seed, FIT_SHARE, fit / share)
         for (n_train, seed), fit in zip(replicas, seconds, strict=True)
     ]
 
 
-def collect_cost(results: Path, study: GatheredStudy) -> pd.DataFrame:
+def collect_cost(inputs: Inputs, results: Path, study: GatheredStudy) -> pd.DataFrame:
     """Cost per (experiment, method), over all its replicas unless said otherwise.
 
     Columns: replicas; drift_seconds, training_seconds, sampling_seconds (sums); peak_memory_mb (the
@@ -159,14 +171,14 @@ def collect_cost(results: Path, study: GatheredStudy) -> pd.DataFrame:
             fits = [
                 seconds
                 for part in range(settings.parts)
-                for seconds in fit_seconds(results, study, experiment, method, part)
+                for seconds in fit_seconds(inputs, results, study, experiment, method, part)
             ]
-            sample = _measured(results, _parts(study, "sample", experiment, method))
+            sample = _measured(inputs, results, _parts(study, "sample", experiment, method))
             train = []
             if study.is_trained(method):
-                train = _measured(results, _parts(study, "train", experiment, method))
+                train = _measured(inputs, results, _parts(study, "train", experiment, method))
             first = results / place(study, "sample", experiment, method, 0)
-            drawn = len(fits) * read_record(first)["spec"]["sampling"]["samples"]
+            drawn = len(fits) * inputs.record(first)["spec"]["sampling"]["samples"]
             seconds = sum(part["seconds"] for part in sample)
             rows.append(
                 {
@@ -187,13 +199,13 @@ def collect_cost(results: Path, study: GatheredStudy) -> pd.DataFrame:
     return pd.DataFrame(rows).round(3)
 
 
-def _measured(results: Path, parts: list[Path]) -> list[dict[str, Any]]:
+def _measured(inputs: Inputs, results: Path, parts: list[Path]) -> list[dict[str, Any]]:
     """What the jobs of a stage measured."""
-    return [read_record(results / part)["measured"] for part in parts]
+    return [inputs.record(results / part)["measured"] for part in parts]
 
 
 def collect_samples(
-    results: Path, experiment: str, study: GatheredStudy, name: str = "samples"
+    inputs: Inputs, results: Path, experiment: str, study: GatheredStudy, name: str = "samples"
 ) -> pd.DataFrame:
     """Points for the figures: method (``data``: held out), n_train, seed and x0, x1 and so on.
 
@@ -204,17 +216,17 @@ def collect_samples(
     count = IMAGES if dataset.image and name == "samples" else POINTS
     frames = []
     if name == "samples":
-        with safe_open(checked(results / place(study, "data", experiment)), "numpy") as data:
+        with safe_open(inputs.whole(results / place(study, "data", experiment)), "numpy") as data:
             held_out = data.get_slice("held_out")
             shown = min(count, held_out.get_shape()[0])
             frames.append(_points(held_out[:shown], "data", None, None))
     for method in _methods(study, experiment):
         for part in _parts(study, "sample", experiment, method):
-            replicas = read_record(path := results / part)["spec"]["replicas"]
+            replicas = inputs.record(path := results / part)["spec"]["replicas"]
             firsts = {r: n_train for r, (n_train, seed) in enumerate(replicas) if seed == 0}
             if not firsts:
                 continue
-            with safe_open(checked(path), "numpy") as tensors:
+            with safe_open(inputs.whole(path), "numpy") as tensors:
                 samples = tensors.get_slice(name)
                 shown = min(count, samples.get_shape()[1])
                 points = {n_train: samples[r, :shown] for r, n_train in firsts.items()}

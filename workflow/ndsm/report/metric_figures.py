@@ -13,7 +13,7 @@ from matplotlib.transforms import ScaledTranslation
 from scipy import stats
 
 from ndsm.artefacts.pictured_study import PicturedStudy
-from ndsm.artefacts.reading import read_table
+from ndsm.artefacts.reading import Inputs
 from ndsm.report import style
 from ndsm.report.method_looks import Look, looks
 from ndsm.vocabulary import FLOOR, UNTRAINED
@@ -26,7 +26,7 @@ STEP = 1.1  # points, from the interval of one method to that of the next
 
 def read_metrics(tables: Path) -> pd.DataFrame:
     """The tidy metrics table."""
-    return read_table(tables / "metrics.csv")
+    return Inputs().table(tables / "metrics.csv")
 
 
 def half_width(values: pd.Series) -> float:
@@ -264,7 +264,7 @@ def curve(
 
 def variance(tables: Path, study: PicturedStudy, look: dict[str, Look], experiment: str) -> Figure:
     """Variance of the objective and of its gradient, against step size and against time."""
-    table = read_table(tables / "gradients.csv")
+    table = Inputs().table(tables / "gradients.csv")
     look = looks(table.objective)
     noises = {"ou": "linear noise", "gmm": "nonlinear noise"}
     against = {"step": ("h", "step size h"), "time": ("t", "time t")}

@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Ellipse
 
 from ndsm.artefacts.pictured_study import PicturedStudy
-from ndsm.artefacts.reading import read_table
+from ndsm.artefacts.reading import Inputs
 from ndsm.data.datasets import DATASETS
 from ndsm.metrics.distances import nearest
 from ndsm.report import style
@@ -73,7 +73,7 @@ def modes(tables: Path, study: PicturedStudy, look: dict[str, Look], experiment:
     assert law is not None  # figure_list asks
     x, labels = law().sample(DRAWS, np.random.default_rng(SEED))
     truth, near, names = modes_of(x, labels), x[:REFERENCE], labels[:REFERENCE]
-    table = read_table(tables / "samples" / f"{experiment}.csv")
+    table = Inputs().table(tables / "samples" / f"{experiment}.csv")
     size = int(table.n_train.max())
     table = table[(table.n_train == size) | (table.method == "data")]
     values = read_metrics(tables).query("experiment == @experiment and n_train == @size")

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from scipy.ndimage import gaussian_filter
 
 from ndsm.artefacts.pictured_study import PicturedStudy
-from ndsm.artefacts.reading import read_table
+from ndsm.artefacts.reading import Inputs
 from ndsm.data.datasets import DATASETS
 from ndsm.data.images import is_inverted
 from ndsm.report import style
@@ -27,7 +27,7 @@ def _sample_panels(
     Returns:
         The figure, the held-out data (n, d), and (panel, method, samples (n, d)) for each panel.
     """
-    table = read_table(tables / "samples" / f"{experiment}.csv")
+    table = Inputs().table(tables / "samples" / f"{experiment}.csv")
     columns = [c for c in table if c.startswith("x")]
     methods = [m for m in study.experiments[experiment].methods if m in set(table.method)]
     methods += [CEILING] if CEILING in set(table.method) else []
@@ -91,7 +91,7 @@ def scatter(tables: Path, study: PicturedStudy, look: dict[str, Look], experimen
 
 def codes(tables: Path, study: PicturedStudy, look: dict[str, Look], experiment: str) -> Figure:
     """Codes on the two principal axes of the training images': these, prior and samples."""
-    table = read_table(tables / "codes" / f"{experiment}.csv")
+    table = Inputs().table(tables / "codes" / f"{experiment}.csv")
     columns = [c for c in table if c.startswith("x")]
     n_train = sorted(table.n_train.unique())[len(table.n_train.unique()) // 2]
     table = table[table.n_train == n_train]
@@ -155,7 +155,7 @@ def forward_process(
     tables: Path, study: PicturedStudy, look: dict[str, Look], experiment: str
 ) -> Figure:
     """Densities over time under linear and under nonlinear noising, and the latter's limit."""
-    table = read_table(tables / "forward.csv", t=str)
+    table = Inputs().table(tables / "forward.csv", t=str)
     table = table[table.shows == "snapshot"]
     points = table[["x0", "x1"]].to_numpy()
     low, high = np.quantile(points, [0.002, 0.998], axis=0)

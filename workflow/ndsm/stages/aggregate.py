@@ -14,7 +14,7 @@ import typer
 
 from ndsm.artefacts import files
 from ndsm.artefacts.gathered_study import GatheredStudy
-from ndsm.artefacts.reading import read_record, read_table
+from ndsm.artefacts.reading import Inputs
 from ndsm.report.experiment_tables import reached_table, variant_tables
 from ndsm.report.frontier import frontier, time_to_quality
 from ndsm.report.job_results import collect_cost, collect_metrics, collect_samples, of_study
@@ -28,28 +28,29 @@ def main(
 ) -> None:
     """Writes metrics, summary, cost, gradients, forward and samples tables."""
     study = GatheredStudy.model_validate(spec)
-    metrics = collect_metrics(results, study)
+    inputs = Inputs()
+    metrics = collect_metrics(inputs, results, study)
     summary = summarise(metrics, study)
-    tables = {"metrics": metrics, "summary": summary, "cost": collect_cost(results, study)}
+    tables = {"metrics": metrics, "summary": summary, "cost": collect_cost(inputs, results, study)}
     for name, experiments in (("gradients", study.gradients), ("forward", study.forward)):
         if experiments:
-            tables[name] = _side_study(results / name, experiments)
+            tables[name] = _side_study(inputs, results / name, experiments)
     if study.frontiers:
-        tables["frontier"] = frontier(results, metrics, study)
+        tables["frontier"] = frontier(inputs, results, metrics, study)
         tables["time_to_quality"] = time_to_quality(tables["frontier"], study)
     variants = [e for e, settings in study.experiments.items() if settings.variant_of]
     for experiment, settings in study.experiments.items():
         for what in ("samples", "codes") if settings.latent else ("samples",):
             if experiment not in variants:
-                drawn = collect_samples(results, experiment, study, what)
+                drawn = collect_samples(inputs, results, experiment, study, what)
                 tables[f"{what}/{experiment}"] = drawn
-    accuracies = {name: _accuracy(results, name) for name in study.classifiers}
+    accuracies = {name: _accuracy(inputs, results, name) for name in study.classifiers}
 
     whole = summary[~summary.experiment.isin(variants)]
     lines = [markdown(whole, study.study, accuracies), *variant_tables(metrics, study)]
     if "time_to_quality" in tables:
         lines += reached_table(tables["time_to_quality"], study)
-    record = files.provenance(spec)  # when all is read that the tables are made from
+    record = files.provenance(spec, inputs.digests)  # when all is read
     for name, table in tables.items():
         files.write_table(out / f"{name}.csv", table, record)
     files.write_text(out / "summary.tex", latex(whole))
@@ -58,10 +59,10 @@ def main(
     print(f"{len(metrics)} metric values, {len(summary)} summary rows in {out}", flush=True)
 
 
-def _side_study(folder: Path, experiments: dict[str, str]) -> pd.DataFrame:
+def _side_study(inputs: Inputs, folder: Path, experiments: dict[str, str]) -> pd.DataFrame:
     """The tables of a side study together; of each experiment the digest of its settings."""
     tables = {
-        name: read_table(of_study(folder / f"{name}.csv", made))
+        name: inputs.table(of_study(inputs, folder / f"{name}.csv", made))
         for name, made in experiments.items()
     }
     return pd.concat(tables, names=["experiment"]).reset_index("experiment")
@@ -82,10 +83,10 @@ def remove_others(tables: Path, record: dict[str, Any]) -> None:
             print(f"{path} is no longer of the study: removed", flush=True)
 
 
-def _accuracy(results: Path, images: str) -> float:
+def _accuracy(inputs: Inputs, results: Path, images: str) -> float:
     """The accuracy of an evaluation classifier on held-out images."""
     path = results / "classifier" / f"{images}.safetensors"
-    return read_record(path)["measured"]["accuracy"]
+    return inputs.record(path)["measured"]["accuracy"]
 
 
 if __name__ == "__main__":

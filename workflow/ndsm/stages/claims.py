@@ -20,8 +20,9 @@ from typing import Annotated, Any
 import pandas as pd
 import typer
 
-from ndsm.artefacts import files, metric_table, reading
+from ndsm.artefacts import files, metric_table
 from ndsm.artefacts.judged_study import Claim, JudgedStudy
+from ndsm.artefacts.reading import Inputs
 from ndsm.errors import Refused
 from ndsm.report.claim_documents import (
     CLAIMS,
@@ -50,13 +51,13 @@ def main(
     spec: Annotated[dict[str, Any], typer.Option(parser=json.loads, help="see ``JudgedStudy``")],
 ) -> None:
     """Computes the verdict of every configured claim and writes the two documents."""
-    study = JudgedStudy.of(spec)
+    study, inputs = JudgedStudy.of(spec), Inputs()
     read = {
-        name: reading.read_table(tables / f"{name}.csv", columns, spec)
+        name: inputs.table(tables / f"{name}.csv", columns, spec)
         for name, columns in read_from(study).items()
     }
     table = evaluate(study, with_derived(**read))
-    files.write_table(out, table, files.provenance(spec))
+    files.write_table(out, table, files.provenance(spec, inputs.digests))
     files.write_text(out.with_suffix(".md"), markdown(table, study, out))
     print(table[["role", "verdict"]].value_counts().to_string(), flush=True)
 

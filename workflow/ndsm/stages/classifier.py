@@ -9,6 +9,7 @@ import torch
 import typer
 
 from ndsm.artefacts import files
+from ndsm.artefacts.reading import Inputs
 from ndsm.data.images import split
 from ndsm.method.settings import Settings
 from ndsm.metrics.classifier import see, train
@@ -26,15 +27,15 @@ def main(
     source: Annotated[Path | None, typer.Option(help="what the source stage wrote")] = None,
 ) -> None:
     """Trains the evaluation classifier of a dataset of images and measures its accuracy."""
-    start, job = time.perf_counter(), Job.model_validate(spec)
-    parts = split(job.dataset, source)
+    start, job, inputs = time.perf_counter(), Job.model_validate(spec), Inputs()
+    parts = split(job.dataset, inputs.arrays(source) if source else None)
     images, labels = parts["classifier"]
     network = train(torch.from_numpy(images).float(), torch.from_numpy(labels))
     held_out, classes = parts["held_out"]
     accuracy = float((see(network, held_out).probabilities.argmax(1) == classes).mean())
     print(f"accuracy on {len(classes)} held-out images {accuracy:.4f}", flush=True)
     seconds = time.perf_counter() - start
-    record = files.provenance(spec, accuracy=accuracy, seconds=seconds)
+    record = files.provenance(spec, inputs.digests, accuracy=accuracy, seconds=seconds)
     files.write_tensors(out, network.state_dict(), record)
 
 

@@ -10,6 +10,7 @@ import typer
 
 from ndsm.artefacts import files
 from ndsm.artefacts.prepared_data import PreparedData
+from ndsm.artefacts.reading import Inputs
 from ndsm.data.datasets import prepare
 
 
@@ -19,14 +20,15 @@ def main(
     source: Annotated[Path | None, typer.Option(help="what the source stage wrote")] = None,
 ) -> None:
     """Writes the data of one experiment."""
-    start, given = time.perf_counter(), PreparedData.of(spec)
-    arrays = prepare(given.dataset, given.samples, source, given.split)
+    start, given, inputs = time.perf_counter(), PreparedData.of(spec), Inputs()
+    fetched = inputs.arrays(source) if source else None
+    arrays = prepare(given.dataset, given.samples, fetched, given.split)
     kinds = {"f": np.float32, "i": np.int64}
     arrays = {name: array.astype(kinds[array.dtype.kind]) for name, array in arrays.items()}
     for name, array in arrays.items():
         print(f"{given.experiment}: {name} {array.shape}", flush=True)
     seconds = time.perf_counter() - start
-    files.write_tensors(out, arrays, files.provenance(spec, seconds=seconds))
+    files.write_tensors(out, arrays, files.provenance(spec, inputs.digests, seconds=seconds))
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ import torch
 import typer
 
 from ndsm.artefacts import drift_file, files
+from ndsm.artefacts.reading import Inputs
 from ndsm.data.training_subset import of_each, training_subset
 from ndsm.errors import Refused
 from ndsm.method import fitted_drift
@@ -76,9 +77,9 @@ def main(
 
     The latter only where a method noises with it: a baseline is drawn from, no more.
     """
-    start, job = time.perf_counter(), Job.model_validate(spec)
+    start, job, inputs = time.perf_counter(), Job.model_validate(spec), Inputs()
     replicas = job.replicas
-    tensors = of_each(data, spec)
+    tensors = of_each(inputs, data, spec)
     subsets = [training_subset(t, *r) for t, r in zip(tensors, replicas, strict=True)]
     if FITS[job.fit.fit].mixture:
         import sklearn.mixture  # noqa: F401  its start does not belong to the fit's time
@@ -107,6 +108,7 @@ def main(
         whole,
         files.provenance(
             spec,
+            inputs.digests,
             seconds=round(time.perf_counter() - start, 3),
             fit_seconds=seconds,
             n_components=[fit.mixture.means.shape[1] for fit in fits],

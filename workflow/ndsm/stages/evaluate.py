@@ -16,8 +16,9 @@ import numpy as np
 import pandas as pd
 import typer
 
-from ndsm.artefacts import files, reading
+from ndsm.artefacts import files
 from ndsm.artefacts.metric_table import COLUMNS
+from ndsm.artefacts.reading import Inputs
 from ndsm.data.datasets import DATASETS
 from ndsm.data.images import is_inverted, rarest, upright
 from ndsm.data.training_subset import training_subset
@@ -51,6 +52,7 @@ class Reference:
     """The held-out side of every comparison; what several replicas need is computed once.
 
     Attributes:
+        inputs: what the job reads.
         data: the arrays of a file of data (see ``datasets``).
         dataset: the name of the dataset.
         weights: the evaluation classifier, for images.
@@ -58,6 +60,7 @@ class Reference:
         shares: the true shares of the classes, if they are unequal.
     """
 
+    inputs: Inputs
     data: dict[str, Array]
     dataset: str
     weights: Path | None = None
@@ -91,7 +94,7 @@ class Reference:
 
         if self.weights is None:
             raise Refused("metrics: some need the classifier; give it with --classifier")
-        return load(self.weights)
+        return load(self.inputs, self.weights)
 
     def see(self, images: Array) -> "Seen":
         """What the classifier makes of images (n, d)."""
@@ -236,7 +239,7 @@ def replicas(
             own["samples"] = own["samples"].clip(0, 1)
         if autoencoders:
             path = autoencoders[r % len(autoencoders)]
-            own["held_out_codes"] = reading.read_arrays(path, {"held_out": "m d"})["held_out"]
+            own["held_out_codes"] = reference.inputs.arrays(path, {"held_out": "m d"})["held_out"]
         yield Replica(reference, seed=seed, n_train=n_train, **own)
 
 
@@ -260,19 +263,19 @@ def main(
 
     The samples' leading axis is that of the replicas.
     """
-    start, job = time.perf_counter(), Job.model_validate(spec)
+    start, job, inputs = time.perf_counter(), Job.model_validate(spec), Inputs()
     shapes = {"held_out": "m d", "held_out_labels": "m", "real": "s n d"}
-    arrays = reading.read_arrays(data, shapes, spec)
+    arrays = inputs.arrays(data, shapes, spec)
     dataset = job.dataset
     symmetric, shares = "symmetry" in dataset, dataset.get("shares", ())
-    reference = Reference(arrays, dataset["name"], classifier, symmetric, shares)
+    reference = Reference(inputs, arrays, dataset["name"], classifier, symmetric, shares)
     if job.method == FLOOR:
         measured = real_replicas(reference)
     elif samples is None:
         raise Refused(f"samples: none are given for {job.method}; use --samples")
     else:
         sizes = {"R": len(job.replicas), "d": arrays["held_out"].shape[1]}
-        sampled = reading.read_arrays(samples, {"samples": "R n d"}, spec, **sizes)
+        sampled = inputs.arrays(samples, {"samples": "R n d"}, spec, **sizes)
         measured = replicas(reference, sampled, autoencoder, job.replicas)
     rows = []
     for replica in measured:
@@ -288,7 +291,7 @@ def main(
         ]
     table = pd.DataFrame(rows, columns=COLUMNS)
     seconds = time.perf_counter() - start
-    files.write_table(out, table, files.provenance(spec, seconds=seconds))
+    files.write_table(out, table, files.provenance(spec, inputs.digests, seconds=seconds))
 
 
 if __name__ == "__main__":

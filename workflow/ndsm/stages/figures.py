@@ -18,8 +18,9 @@ os.environ.pop("MPLBACKEND", None)
 import matplotlib.pyplot as plt
 import typer
 
-from ndsm.artefacts import files, reading
+from ndsm.artefacts import files
 from ndsm.artefacts.pictured_study import PicturedStudy
+from ndsm.artefacts.reading import Inputs
 from ndsm.report import (
     animations,
     claim_figures,
@@ -71,15 +72,16 @@ def main(
 
 def write_pages(tables: Path, captions: Path, out: Path, study: PicturedStudy) -> None:
     """A page for each figure and table, that of the claims, and the front page of the report."""
+    inputs = Inputs()
     for name, own in study.figures.items():
         caption = (captions / f"{own.caption}.rst").read_text(encoding="utf-8")
         picture = out / f"{name}.{'gif' if own.moves else 'png'}"
         files.write_text(out / f"{name}.html", pages.figure(picture, own.title, caption))
     for name, title in study.pages.items():
         caption = (captions / f"{name}.rst").read_text(encoding="utf-8")
-        body = pages.paragraphs(caption) + pages.table(reading.read_table(tables / f"{name}.csv"))
+        body = pages.paragraphs(caption) + pages.table(inputs.table(tables / f"{name}.csv"))
         files.write_text(out.parent / "pages" / f"{name}.html", pages.page(title, body))
-    claims = reading.read_table(tables.parent / "claims.csv")
+    claims = inputs.table(tables.parent / "claims.csv")
     text = front_page.claims_page(claims, study.study, study.verdict.level)
     files.write_text(out.parent / "pages" / "claims.html", text)
     text = front_page.front_page(claims, study.study, out / "forest.png")

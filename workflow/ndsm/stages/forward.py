@@ -19,7 +19,8 @@ import torch
 import typer
 from torch import Tensor
 
-from ndsm.artefacts import drift_file, files, model_file, reading
+from ndsm.artefacts import drift_file, files, model_file
+from ndsm.artefacts.reading import Inputs
 from ndsm.data.training_subset import training_subset
 from ndsm.method import samplers
 from ndsm.method.fitted_drift import Fitted
@@ -56,20 +57,21 @@ def main(
     network: Annotated[list[Path], typer.Option(help="of each of spec's methods, if any")] = [],  # noqa: B006
 ) -> None:
     """Writes process, shows, method, frame, t, x0, x1."""
-    start, job, rows = time.perf_counter(), Job.model_validate(spec), []
-    tensors = reading.read_tensors(data, {"pool": "n d"}, spec)
+    start, job, inputs = time.perf_counter(), Job.model_validate(spec), Inputs()
+    rows = list[pd.DataFrame]()
+    tensors = inputs.tensors(data, {"pool": "n d"}, spec)
     shown = job.replicas.index((job.n_train, job.seed))
     x = training_subset(tensors, job.n_train, job.seed)
     networks = dict(zip(job.methods, network, strict=True))
     # The linear process is called ou and the other gmm, whatever the study calls their drifts.
     for name, (path, called) in {"ou": (drift_ou, "linear"), "gmm": (drift, "fitted")}.items():
-        stack = drift_file.read(path, "cpu", spec, called)
+        stack = drift_file.read(inputs, path, "cpu", spec, called)
         each = [noised(stack.one(shown), x, job.process, name)]
         if name in networks:
             method = job.methods[name] | {"replicas": spec["replicas"]}
-            each.append(generated(stack, networks[name], method, shown))
+            each.append(generated(inputs, stack, networks[name], method, shown))
         rows += [frame.assign(process=name) for kind in each for frame in kind]
-    record = files.provenance(spec, seconds=round(time.perf_counter() - start, 3))
+    record = files.provenance(spec, inputs.digests, seconds=round(time.perf_counter() - start, 3))
     columns = "process shows method frame t x0 x1".split()
     files.write_table(out, pd.concat(rows)[columns], record)
 
@@ -94,11 +96,11 @@ def noised(fit: Fitted, x: Tensor, process: ProcessSettings, name: str) -> Itera
 
 
 def generated(
-    fit: Fitted, path: Path, method: dict[str, Any], shown: int
+    inputs: Inputs, fit: Fitted, path: Path, method: dict[str, Any], shown: int
 ) -> Iterator[pd.DataFrame]:
     """Paths of one replica of a method's stack, whose drifts are ``fit``."""
     streams = Streams([("generation", *replica) for replica in method["replicas"]])
-    net, chain = model_file.read(path, fit, method, streams)
+    net, chain = model_file.read(inputs, path, fit, method, streams)
     y, phi = samplers.prior(chain, PATHS, streams), samplers.angles(chain, FRAMES - 1)
     departure, times = samplers.flow(net.departure, chain), time_of_angle(phi).tolist()
     for frame, t in enumerate(times):

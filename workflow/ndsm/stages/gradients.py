@@ -26,7 +26,8 @@ import torch
 import typer
 from torch import Tensor
 
-from ndsm.artefacts import files, reading
+from ndsm.artefacts import files
+from ndsm.artefacts.reading import Inputs
 from ndsm.data.training_subset import training_subset
 from ndsm.method import objectives
 from ndsm.method.drift_fits import fit_ou, fit_part
@@ -181,8 +182,8 @@ def main(
     spec: Annotated[dict[str, Any], typer.Option(parser=json.loads)],
 ) -> None:
     """Measures the objectives under the linear and the nonlinear drift, for several seeds."""
-    start, job = time.perf_counter(), Job.model_validate(spec)
-    tensors = reading.read_tensors(data, {"pool": "n d"}, spec)
+    start, job, inputs = time.perf_counter(), Job.model_validate(spec), Inputs()
+    tensors = inputs.tensors(data, {"pool": "n d"}, spec)
     nonlinear = [name for name in SCORES if name != "dsm"]
     curves, metrics = [], []
     for seed in range(job.seeds):
@@ -198,7 +199,7 @@ def main(
         rows = [biases(ou, job.draws), at_both_ends(curve)]
         metrics.append(pd.concat(rows).assign(seed=seed))
         print(f"seed {seed}: {time.perf_counter() - start:.1f} s", flush=True)
-    record = files.provenance(spec, seconds=round(time.perf_counter() - start, 3))
+    record = files.provenance(spec, inputs.digests, seconds=round(time.perf_counter() - start, 3))
     table = pd.concat(metrics).assign(experiment=job.experiment, n_train=job.n_train)
     files.write_table(out.with_suffix(".metrics.csv"), table, record)
     files.write_table(out, pd.concat(curves), record)

@@ -14,7 +14,8 @@ import torch
 import typer
 from torch import Tensor
 
-from ndsm.artefacts import files, reading
+from ndsm.artefacts import files
+from ndsm.artefacts.reading import Inputs
 from ndsm.data.training_subset import training_subset
 from ndsm.errors import Refused
 from ndsm.method.autoencoder import Autoencoder, train
@@ -53,9 +54,9 @@ def main(
     The codes are named ``pool`` and ``held_out``, as the points of a file of data, so that what
     follows reads them as it reads data.
     """
-    job, device = Job.model_validate(spec), pick_device(spec["device"])
+    job, device, inputs = Job.model_validate(spec), pick_device(spec["device"]), Inputs()
     shapes = {"pool": "n d", "pool_labels": "n", "held_out": "m d"}
-    tensors, replica = reading.read_tensors(data, shapes, spec), job.replica
+    tensors, replica = inputs.tensors(data, shapes, spec), job.replica
     seen = {key: tensors[key] for key in ("pool", "pool_labels")}
     if replica:
         n_train, seed = replica
@@ -73,7 +74,7 @@ def main(
     kept = network.state_dict() | {"pool": codes, "pool_labels": seen["pool_labels"]}
     kept["held_out"] = held_out
     kept["pixels"] = torch.tensor(x.shape[1])
-    record = files.provenance(spec | {"device": device}, seconds=seconds, **errors)
+    record = files.provenance(spec | {"device": device}, inputs.digests, seconds=seconds, **errors)
     files.write_tensors(out, {name: t.cpu() for name, t in kept.items()}, record)
 
 

@@ -126,7 +126,7 @@ def main(
         array = np.frombuffer(content, np.uint8, offset=HEADERS[axes])
         arrays[key] = array.reshape(-1, 28, 28) if axes == 3 else array
         print(f"{key}: {arrays[key].shape}, SHA-256 as expected", flush=True)
-    record = files.provenance({}, seconds=round(time.perf_counter() - start, 3))
+    record = files.provenance({}, {}, seconds=round(time.perf_counter() - start, 3))
     files.write_tensors(out, arrays, record)
 
 

@@ -15,7 +15,8 @@ import torch
 import typer
 from torch import Tensor
 
-from ndsm.artefacts import autoencoder_file, drift_file, files, model_file, reading
+from ndsm.artefacts import autoencoder_file, drift_file, files, model_file
+from ndsm.artefacts.reading import Inputs
 from ndsm.data.training_subset import of_each, training_subset
 from ndsm.errors import Refused
 from ndsm.method import likelihood, samplers
@@ -78,9 +79,9 @@ def resampled(tables: list[dict[str, Tensor]], job: Job, device: str) -> Tensor:
     return torch.stack(points)
 
 
-def decoded(codes: Tensor, autoencoders: list[Path], device: str) -> Tensor:
+def decoded(inputs: Inputs, codes: Tensor, autoencoders: list[Path], device: str) -> Tensor:
     """Images (R, n, pixels) of codes (R, n, d); half precision is finer than 256 levels."""
-    networks = [autoencoder_file.read(path, device) for path in autoencoders]
+    networks = [autoencoder_file.read(inputs, path, device) for path in autoencoders]
     each = networks if len(networks) == len(codes) else networks * len(codes)
     return torch.stack([net.decode(z).half() for net, z in zip(each, codes, strict=True)])
 
@@ -121,20 +122,20 @@ def main(
     autoencoder: Annotated[list[Path], typer.Option(help="one file, or one per replica")] = [],  # noqa: B006
 ) -> None:
     """Draws the samples of one part of one method."""
-    job, device = Job.model_validate(spec), pick_device(spec["device"])
+    job, device, inputs = Job.model_validate(spec), pick_device(spec["device"]), Inputs()
     start, tensors, measured = time.perf_counter(), dict[str, Tensor](), dict[str, Any]()
     if drift is None:
-        x = resampled(of_each(autoencoder, spec), job, device)
+        x = resampled(of_each(inputs, autoencoder, spec), job, device)
     else:
-        fit = drift_file.read(drift, device, spec).tempered(job.temperature)
+        fit = drift_file.read(inputs, drift, device, spec).tempered(job.temperature)
         name = "mixture" if job.objective == "none" else "sample"
         streams = Streams([(name, job.experiment, *r) for r in job.replicas], device)
         if job.objective == "none":
             y = fit.mixture.sample(job.sampling.samples, streams)
         else:
             sampling = SamplingSettings.model_validate(spec["sampling"])
-            mixture = drift_file.read(known, device, spec, "known") if known else None
-            net, chain = model_file.read(train, fit, spec, streams, mixture)
+            mixture = drift_file.read(inputs, known, device, spec, "known") if known else None
+            net, chain = model_file.read(inputs, train, fit, spec, streams, mixture)
             y = samplers.draw(net, chain, sampling, streams)
             each = samplers.evaluations(sampling.sampler, sampling.steps)
             measured["network_evaluations"] = each * net.evaluations if train else 0
@@ -143,17 +144,19 @@ def main(
     tensors["samples"] = x
     if autoencoder:
         images = x[:, : job.sampling.decoded]
-        tensors |= {"codes": x, "samples": decoded(images, autoencoder, device)}
+        tensors |= {"codes": x, "samples": decoded(inputs, images, autoencoder, device)}
     seconds = round(time.perf_counter() - start, 3)
     if drift and job.likelihood:
         paths = autoencoder or ([data] if data else [])
-        held_out = [reading.read_tensors(path, {"held_out": "m d"}, spec) for path in paths]
+        held_out = [inputs.tensors(path, {"held_out": "m d"}, spec) for path in paths]
         points = unseen([each["held_out"] for each in held_out], job.replicas).to(device)
         if job.objective == "none":
             tensors["log_prob"] = fit.log_prob(points)
         else:
             tensors["log_prob"] = log_densities(net, chain, fit, points, streams, job.replicas)
-    record = files.provenance(spec | {"device": device}, seconds=seconds, **measured)
+    record = files.provenance(
+        spec | {"device": device}, inputs.digests, seconds=seconds, **measured
+    )
     files.write_tensors(out, {name: t.cpu().contiguous() for name, t in tensors.items()}, record)
     print(f"{x.shape[0]} replicas × {x.shape[1]} samples in {seconds} s", flush=True)
 

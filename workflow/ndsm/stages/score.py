@@ -24,8 +24,9 @@ import torch
 import typer
 from torch import Tensor
 
-from ndsm.artefacts import drift_file, files, model_file, reading
+from ndsm.artefacts import drift_file, files, model_file
 from ndsm.artefacts.metric_table import COLUMNS
+from ndsm.artefacts.reading import Inputs
 from ndsm.errors import Refused
 from ndsm.method.fitted_drift import Fitted
 from ndsm.method.forward_process import Chain, Jump, variance
@@ -109,20 +110,20 @@ def main(
     known: Annotated[Path | None, typer.Option(help="the mixture of dsm_mixture")] = None,
 ) -> None:
     """Writes the tidy rows of ``score_error`` for one part of a method, and of it untrained."""
-    start, job = time.perf_counter(), Job.model_validate(spec)
+    start, job, inputs = time.perf_counter(), Job.model_validate(spec), Inputs()
     device, replicas = pick_device(spec["device"]), job.replicas
-    fit = drift_file.read(drift, device, spec)
+    fit = drift_file.read(inputs, drift, device, spec)
 
     def streams(*level: float) -> Streams:
         return Streams([("score", job.experiment, *r, *level) for r in replicas], device)
 
-    mixture = drift_file.read(known, device, spec, "known") if known else None
-    tensors = reading.read_tensors(data, {"held_out": "m d", "real": "s n d"}, spec)
+    mixture = drift_file.read(inputs, known, device, spec, "known") if known else None
+    tensors = inputs.tensors(data, {"held_out": "m d", "real": "s n d"}, spec)
     held_out = torch.cat([tensors["held_out"], *tensors["real"][:2]]).to(device)
     x = fit.to_working(held_out.expand(len(replicas), -1, -1))
     rows = []
     for method, weights in {job.method: train, job.method + UNTRAINED: None}.items():
-        net, chain = model_file.read(weights, fit, spec, streams(), mixture)
+        net, chain = model_file.read(inputs, weights, fit, spec, streams(), mixture)
         each = [
             score_error(net, chain, x, noise_index(fit, chain, held_out, level), streams(level))
             for level in job.noise
@@ -132,7 +133,7 @@ def main(
             (job.experiment, method, n_train, seed, "score_error", error)
             for (n_train, seed), error in zip(replicas, errors, strict=True)
         ]
-    record = files.provenance(spec, seconds=round(time.perf_counter() - start, 3))
+    record = files.provenance(spec, inputs.digests, seconds=round(time.perf_counter() - start, 3))
     files.write_table(out, pd.DataFrame(rows, columns=COLUMNS), record)
     print("\n".join(f"{m}, n_train {n}, seed {s}: {value:.5f}" for _, m, n, s, _, value in rows))
 

@@ -9,6 +9,7 @@ import typer
 
 from ndsm.artefacts import drift_file, files
 from ndsm.artefacts.checkpoint import Checkpoint
+from ndsm.artefacts.reading import Inputs
 from ndsm.data.training_subset import of_each, training_subset
 from ndsm.method import training
 from ndsm.method.control_variate import LearnedAlpha
@@ -39,11 +40,12 @@ def main(
     known: Annotated[Path | None, typer.Option(help="the mixture of dsm_mixture")] = None,
 ) -> None:
     """Trains one part of one method."""
-    job, device = Job.model_validate(spec), pick_device(spec["device"])
-    fit, replicas = drift_file.read(drift, device, spec), job.replicas
-    subsets = [training_subset(t, *r) for t, r in zip(of_each(data, spec), replicas, strict=True)]
+    job, device, inputs = Job.model_validate(spec), pick_device(spec["device"]), Inputs()
+    fit, replicas = drift_file.read(inputs, drift, device, spec), job.replicas
+    tables = of_each(inputs, data, spec)
+    subsets = [training_subset(t, *r) for t, r in zip(tables, replicas, strict=True)]
     streams = Streams([("train", job.experiment, *r) for r in replicas], device)
-    mixture = drift_file.read(known, device, spec, "known") if known else None
+    mixture = drift_file.read(inputs, known, device, spec, "known") if known else None
     net, chain = build(fit, job, streams, mixture)
     learned = LearnedAlpha(len(subsets), chain.times) if job.alpha else None
     if job.equivariant:  # the orbits under g x = 1 − x; sampling averages the network over g
@@ -71,6 +73,7 @@ def main(
             {name: weight.cpu() for name, weight in zip(names, ema, strict=True)},
             files.provenance(
                 spec,
+                inputs.digests,
                 seconds=round(checkpoint.seconds, 3),
                 replicas=len(subsets),
                 parameters=sum(w[0].numel() for w in ema),

@@ -14,9 +14,10 @@ from matplotlib.figure import Figure
 from scipy.stats import multivariate_normal
 from sklearn.covariance import LedoitWolf
 
-from ndsm.artefacts import files, reading
+from ndsm.artefacts import files
 from ndsm.artefacts.answered_study import AnsweredStudy
 from ndsm.artefacts.metric_table import COLUMNS
+from ndsm.artefacts.reading import Inputs
 from ndsm.data.training_subset import training_subset
 from ndsm.report import own_answers, own_images_figure, own_page, pairs_figure, style
 from ndsm.report.own_answers import MIXTURES
@@ -31,22 +32,23 @@ def main(
     spec: Annotated[dict[str, Any], typer.Option(parser=json.loads, help="see ``AnsweredStudy``")],
 ) -> None:
     """Answers the questions of who has a table, and draws its columns beside samples."""
-    given = AnsweredStudy.of(spec)
+    given, inputs = AnsweredStudy.of(spec), Inputs()
     data = results / "data" / f"{given.experiment}.safetensors"
-    arrays = reading.read_arrays(data, {"held_out": "m d", "pool": "n d", "mean": "d"}, spec)
+    arrays = inputs.arrays(data, {"held_out": "m d", "pool": "n d", "mean": "d"}, spec)
     study = Study(
         sizes=given.n_train,
         methods=given.methods,
-        log_prob=log_densities(results, given, arrays["held_out"].shape) | gaussian(arrays, given),
-        metrics=reading.read_table(shown / "tables" / "metrics.csv", COLUMNS),
-        claims=reading.read_table(shown / "claims.csv", ["role", "p_adjusted"]),
-        cost=reading.read_table(shown / "tables" / "cost.csv", ["drift_seconds"]),
-        components=components(results, given),
+        log_prob=log_densities(inputs, results, given, arrays["held_out"].shape)
+        | gaussian(arrays, given),
+        metrics=inputs.table(shown / "tables" / "metrics.csv", COLUMNS),
+        claims=inputs.table(shown / "claims.csv", ["role", "p_adjusted"]),
+        cost=inputs.table(shown / "tables" / "cost.csv", ["drift_seconds"]),
+        components=components(inputs, results, given),
         notes=given.notes,
         level=given.verdict.level,
         columns=len(given.columns),
     )
-    samples = reading.read_table(shown / "tables" / "samples" / f"{given.experiment}.csv")
+    samples = inputs.table(shown / "tables" / "samples" / f"{given.experiment}.csv")
     pictures = draw(samples, own_page.drawn(study), study.most, arrays, given.columns, out.parent)
     page = own_page.page(study, given, pictures)
     files.write_text(out.parent / "pages" / "verdict.html", page)
@@ -77,11 +79,12 @@ def draw(
 
 
 def log_densities(
-    results: Path, given: AnsweredStudy, held_out: tuple[int, ...]
+    inputs: Inputs, results: Path, given: AnsweredStudy, held_out: tuple[int, ...]
 ) -> dict[tuple[str, int], np.ndarray]:
     """By method and training size those of all held-out rows (seeds, rows), as ``Study`` has them.
 
     Args:
+        inputs: what the job reads.
         results: the study's folder.
         given: what the job is given.
         held_out: the shape of the held-out rows.
@@ -89,8 +92,8 @@ def log_densities(
     found: dict[tuple[str, int], dict[int, np.ndarray]] = {}
     for method in given.methods:
         for path in _parts(results / "sample", given, method):
-            replicas = reading.read_record(path)["spec"]["replicas"]
-            own = reading.read_arrays(path, {"log_prob": "R m"}, R=len(replicas))["log_prob"]
+            replicas = inputs.record(path)["spec"]["replicas"]
+            own = inputs.arrays(path, {"log_prob": "R m"}, R=len(replicas))["log_prob"]
             for (n_train, seed), values in zip(replicas, own, strict=True):
                 row = np.full(held_out[0], np.nan)
                 row[likelihood_points(seed, *held_out)] = values
@@ -112,12 +115,14 @@ def gaussian(
     return {(GAUSSIAN, n_train): np.stack(rows)}
 
 
-def components(results: Path, given: AnsweredStudy) -> dict[tuple[str, int], list[int]]:
+def components(
+    inputs: Inputs, results: Path, given: AnsweredStudy
+) -> dict[tuple[str, int], list[int]]:
     """By drift and training size the numbers of components, one for each seed."""
     found: dict[tuple[str, int], list[int]] = {}
     for drift in MIXTURES:
         for path in filter(Path.exists, _parts(results / "drift", given, drift)):
-            record = reading.read_record(path)
+            record = inputs.record(path)
             for (n_train, _), count in zip(
                 record["spec"]["replicas"], record["measured"]["n_components"], strict=True
             ):
