@@ -35,6 +35,7 @@ from ndsm.report.claim_documents import (
     summary,
 )
 from ndsm.report.kept_studies import FIGURES, commits, gathered, keep, kept
+from ndsm.report.markdown_table import markdown_table
 from ndsm.report.verdict import INCONCLUSIVE, SUPPORTED
 from ndsm.vocabulary import POINTS, SECONDS
 
@@ -70,7 +71,6 @@ def sentence(row: Any) -> str:
 def results(reference: Path) -> str:
     """The text of RESULTS.md."""
     whole, folders = gathered(reference)
-    table = [ANSWERS, ["---"] * len(ANSWERS), *answers(whole)]
     lines = [
         "# Results",
         "",
@@ -84,7 +84,7 @@ def results(reference: Path) -> str:
         "",
         summary(whole) + _cautions(whole),
         "",
-        *(f"| {' | '.join(line)} |" for line in table),
+        *markdown_table(ANSWERS, answers(whole)),
         "",
         f"![Effect of each comparison with its interval]({(reference / FOREST).as_posix()}.png)",
         "",
@@ -130,14 +130,14 @@ def _others(asked: pd.DataFrame) -> list[str]:
     if asked.empty:
         return []
     heads = ["data", "n", "metric", "against", "effect (interval)", "verdict"]
-    lines = ["What else was asked of it (secondary, corrected within the claim):", ""]
-    lines += [f"| {' | '.join(heads)} |", f"|{' --- |' * len(heads)}"]
+    rows = []
     for row in asked.itertuples():
         size = "" if pd.isna(row.n_train) else f"{row.n_train}"
         note = f" ({row.note})" if isinstance(row.note, str) and row.note else ""
         cells = [row.experiment, size, row.metric, row.baseline, effect_of(row)]
-        lines.append(f"| {' | '.join([*cells, row.verdict + note])} |")
-    return lines
+        rows.append([*cells, row.verdict + note])
+    words = "What else was asked of it (secondary, corrected within the claim):"
+    return [words, "", *markdown_table(heads, rows)]
 
 
 def _found(row: Any) -> str:
@@ -218,10 +218,12 @@ def parts(reference: Path) -> dict[str, str]:
     """The README's parts by name: the answers in two sentences, and tables of them and of means."""
     whole, folders = gathered(reference)
     means = kept(reference / "default" / "summary.csv")
-    lines = ["| claim | verdict | effect (interval) |", "| --- | --- | --- |"]
-    for id_, words, _, effect, found, *_ in answers(whole):
-        if id_ in folders:
-            lines.append(f"| {id_}: {words} | {found} | {effect} |")
+    rows = [
+        [f"{id_}: {words}", found, effect]
+        for id_, words, _, effect, found, *_ in answers(whole)
+        if id_ in folders
+    ]
+    lines = markdown_table(["claim", "verdict", "effect (interval)"], rows)
     lines += ["", *mean_table.markdown(means)]
     return {"answer": summary(whole) + _cautions(whole), "tables": "\n".join(lines)}
 

@@ -12,6 +12,7 @@ import pandas as pd
 
 from ndsm.artefacts.judged_study import JudgedStudy
 from ndsm.metrics.registry import DIFFERENCES
+from ndsm.report.markdown_table import markdown_table
 from ndsm.report.verdict import CONTRADICTED, INCONCLUSIVE, SUPPORTED
 from ndsm.vocabulary import BEST
 
@@ -221,20 +222,16 @@ def _counts(table: pd.DataFrame) -> pd.DataFrame:
 
 def markdown(table: pd.DataFrame, study: JudgedStudy, out: Path) -> str:
     """claims.md: the answers, every row, how to read them, the command."""
-
-    def grid(header: list[str], rows: list[list[str]]) -> list[str]:
-        lines = [header, ["---"] * len(header), *rows]
-        return [f"| {' | '.join(line)} |" for line in lines]
-
     counts = [
         [id_, *(str(count or "") for count in row)]
         for id_, row in zip(_counts(table).index, _counts(table).to_numpy(), strict=True)
     ]
     run = table[table.verdict != NOT_RUN]
     lines = [f"# Claims: study {study.study}", ""]
-    lines += grid(ANSWERS, answers(table))
-    lines += ["", "## Every comparison", "", *grid(HEADER, _cells(run)), ""]
-    lines += ["The secondary ones, counted:", "", *grid(["id", *VERDICTS], counts), ""]
+    lines += markdown_table(ANSWERS, answers(table))
+    lines += ["", "## Every comparison", "", *markdown_table(HEADER, _cells(run)), ""]
+    counted = markdown_table(["id", *VERDICTS], counts)
+    lines += ["The secondary ones, counted:", "", *counted, ""]
     lines += [f"- {note}" for note in _notes(run.note)]
     lines += ["", "## How to read it", ""]
     paragraphs = reading(table, study.verdict.level)

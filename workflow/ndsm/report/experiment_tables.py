@@ -4,6 +4,7 @@ import pandas as pd
 
 from ndsm.artefacts.gathered_study import GatheredStudy
 from ndsm.metrics.registry import DIAGNOSTIC, MAXIMISED
+from ndsm.report.markdown_table import markdown_table
 from ndsm.report.summary import cell
 from ndsm.report.verdict import CONTRADICTED, SUPPORTED, compare, verdict
 from ndsm.vocabulary import CEILING, FLOOR
@@ -32,12 +33,11 @@ def variant_tables(metrics: pd.DataFrame, study: GatheredStudy) -> list[str]:
         sizes = sorted({n for e in names for n in study.experiments[e].n_train})
         for n_train in sizes:
             at = of[of.n_train == n_train]
-            rows = [e for e in [base, *names] if n_train in study.experiments[e].n_train]
-            present = set(at[at.experiment.isin(set(rows) - {base})].method)
+            runs = [e for e in [base, *names] if n_train in study.experiments[e].n_train]
+            present = set(at[at.experiment.isin(set(runs) - {base})].method)
             methods = [m for m in [*study.methods, CEILING] if m in present]
-            lines.append(f"| {metric}, n = {n_train} | {' | '.join(methods)} |")
-            lines.append("| --- |" + " ---: |" * len(methods))
-            for e in rows:
+            rows = []
+            for e in runs:
                 values = [_values(at, e, method) for method in methods]
                 first = [_values(at, base, method) for method in methods]
                 texts = [
@@ -45,8 +45,9 @@ def variant_tables(metrics: pd.DataFrame, study: GatheredStudy) -> list[str]:
                     for v, b in zip(values, first, strict=True)
                 ]
                 label = "as above" if e == base else e.removeprefix(f"{base}_")
-                lines.append(f"| {label} | {' | '.join(texts)} |")
-            lines.append("")
+                rows.append([label, *texts])
+            header = [f"{metric}, n = {n_train}", *methods]
+            lines += [*markdown_table(header, rows, numbers=True), ""]
     return lines
 
 
@@ -98,10 +99,7 @@ def reached_table(reached: pd.DataFrame, study: GatheredStudy) -> list[str]:
                 f"{metric} {value:.3g}" + (f" ({quality})" if quality in study.methods else "")
                 for quality, value in qualities.items()
             ]
-            lines += [
-                f"| n = {n_train} | {' | '.join(names)} |",
-                "| --- |" + " ---: |" * len(names),
-            ]
+            cells = []
             for method in [m for m in study.methods if m in set(rows.method)]:
                 mine = rows[rows.method == method]
                 reference = rows[rows.method == REFERENCE]
@@ -109,8 +107,8 @@ def reached_table(reached: pd.DataFrame, study: GatheredStudy) -> list[str]:
                     _time(*(table[table.quality == quality] for table in (mine, reference)))
                     for quality in qualities.index
                 ]
-                lines.append(f"| {method} | {' | '.join(texts)} |")
-            lines.append("")
+                cells.append([method, *texts])
+            lines += [*markdown_table([f"n = {n_train}", *names], cells, numbers=True), ""]
     return lines
 
 

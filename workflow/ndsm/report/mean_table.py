@@ -2,6 +2,8 @@
 
 import pandas as pd
 
+from ndsm.report.markdown_table import markdown_table
+
 # Experiment, metric, heading.
 SHOWN = [
     ("weighted_modes", "kl", "weighted_modes, KL"),
@@ -37,12 +39,13 @@ def markdown(table: pd.DataFrame) -> list[str]:
         if len(means) and means.idxmin() in MIXTURES:
             alone.append(title)
     shown = pd.DataFrame(columns, index=list(METHODS))
-    lines = [f"| | {' | '.join(columns)} |", f"|{' --- |' * (len(columns) + 1)}"]
+    rows = []
     for method, words in METHODS.items():
         texts = [_digits(value) for value in shown.loc[method]]
         best = [_digits(shown[title].min()) for title in columns]
         texts = [f"**{t}**" if t and t == b else t for t, b in zip(texts, best, strict=True)]
-        lines.append(f"| {words} | {' | '.join(texts)} |")
+        rows.append([words, *texts])
+    lines = markdown_table(["", *columns], rows)
     if alone:
         words = "A mixture without any network has the best mean of"
         lines += ["", f"{words} {len(alone)} of the {len(columns)} columns: {'; '.join(alone)}."]

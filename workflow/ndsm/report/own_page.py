@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ndsm.artefacts.answered_study import AnsweredStudy
 from ndsm.report import own_answers, pages
+from ndsm.report.markdown_table import markdown_table
 from ndsm.report.own_numbers import HARM, Study
 from ndsm.report.pairs_figure import MOST
 from ndsm.report.row_gaps import LEAST
@@ -86,8 +87,8 @@ def markdown(study: Study, spec: AnsweredStudy, pictures: Sequence[Path]) -> str
     for question, answer in own_answers.answers(study):
         lines += [f"## {question}", "", answer, ""]
     frame = own_answers.table(study)
-    rows = [[*frame.columns], ["---"] * frame.shape[1], *frame.to_numpy().tolist()]
-    lines += ["## The numbers", "", *(f"| {' | '.join(row)} |" for row in rows), ""]
+    numbers = markdown_table([*frame.columns], frame.to_numpy().tolist())
+    lines += ["## The numbers", "", *numbers, ""]
     lines += ["## Data and samples", ""]
     for picture in pictures:
         words, caption = _captioned(study, spec, picture)

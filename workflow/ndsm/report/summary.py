@@ -5,6 +5,7 @@ import pandas as pd
 
 from ndsm.artefacts.gathered_study import GatheredStudy
 from ndsm.metrics.registry import DIAGNOSTIC, MAXIMISED
+from ndsm.report.markdown_table import markdown_table
 from ndsm.vocabulary import CEILING, FLOOR
 
 # Root mean square errors of the autoencoder per pixel, where there is one.
@@ -128,8 +129,7 @@ def markdown(summary: pd.DataFrame, study: str, accuracies: dict[str, float]) ->
             if metric in DIAGNOSTIC:
                 title += f" ({DIAGNOSTIC[metric]})"
             header = [title, *(f"n = {n}" for n in sizes)]
-            table = [header, ["---", *["---:"] * len(sizes)], *rows]
-            lines += [f"| {' | '.join(row)} |" for row in table] + [""]
+            lines += [*markdown_table(header, rows, numbers=True), ""]
     return "\n".join(lines)
 
 
