@@ -26,6 +26,11 @@ shell-text = '$(subst ','\'',$(1))'
 yaml-text = '$(subst ','',$(1))'
 # What becomes part of a path is a plain name: make clean removes that path.
 plain = $(shell LC_ALL=C; [[ $(call shell-text,$(value $(1))) =~ ^[a-zA-Z0-9][a-zA-Z0-9_-]{0,59}$$ ]] && echo yes)
+# A variable that nothing reads would change nothing, and nobody would see it.
+VARIABLES := STUDY MNIST_DIR CLAIM SCALE DATA LABEL IMAGE_SIDE PART PYTHON
+given := $(foreach name,$(.VARIABLES),$(if $(findstring command,$(origin $(name))),$(name)))
+$(foreach name,$(filter-out $(VARIABLES),$(given)),\
+	$(error $(name): is no variable here; allowed: $(VARIABLES); seeds and the like stand in config.yaml))
 refuse = $(error $(1): '$(value $(1))' $(2))
 NO_NAME := is no name; allowed: up to 60 letters, digits, - and _
 NO_STUDY := is the folder of what is kept of studies; allowed: other names

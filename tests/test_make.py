@@ -128,6 +128,14 @@ NO_NAMES = [
 ]
 
 
+def test_a_variable_that_nothing_reads_is_refused(tmp_path: Path) -> None:
+    """Of the environment all others are left alone."""
+    tree = checkout(tmp_path / "tree")
+    (line,) = make(tree, "clean", "SEEDS=3", "STUDY=mine", status=2).splitlines()
+    assert "*** SEEDS: is no variable here; allowed: STUDY MNIST_DIR " in line
+    make(tree, "clean", env=os.environ | {"SEEDS": "3"})
+
+
 @pytest.mark.parametrize("key", ["STUDY", "SCALE", "CLAIM"])
 def test_what_is_no_plain_name_is_refused(tmp_path: Path, key: str) -> None:
     tree = checkout(tmp_path / "tree")

@@ -147,7 +147,9 @@ def test_files_that_cannot_be_used(tmp_path: Path, frame: pd.DataFrame) -> None:
     (tmp_path / "blank.csv").write_text("\n\n \n")
     for name in ("empty.csv", "blank.csv"):
         assert refused(tmp_path / name) == "is empty; give a table"
-    assert refused(tmp_path / "none.csv").startswith("is not there; paths are from the folder")
+    assert refused(tmp_path / "zzz.npy").startswith("is not there; paths are from the folder")
+    found = refused(tmp_path / "blnk.csv")
+    assert found.startswith("is not there (did you mean 'blank.csv'?); paths are")
     (tmp_path / "folder.csv").mkdir()
     assert refused(tmp_path / "folder.csv").startswith("is a folder without PNG files; give a")
     (tmp_path / "a.xlsx").write_text("x")

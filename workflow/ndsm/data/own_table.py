@@ -8,7 +8,6 @@ Rows that are images are a table of their coordinates in principal components (`
 """
 
 import dataclasses
-import difflib
 import functools
 import os
 from collections.abc import Mapping, Sequence
@@ -23,7 +22,7 @@ from ndsm.data.images import Fetched, floor_sets
 from ndsm.data.laws import Array
 from ndsm.data.own_images import Images
 from ndsm.data.table_file import frame, named
-from ndsm.errors import Refused
+from ndsm.errors import Refused, nearest
 from ndsm.vocabulary import SEED
 
 if TYPE_CHECKING:
@@ -170,9 +169,7 @@ def _refuse_few(path: Path, count: int, what: str) -> None:
 
 
 def _no_column(path: Path, key: str, name: str, there: Sequence[Any]) -> str:
-    near = difflib.get_close_matches(str(name), list(map(str, there)), n=1, cutoff=0.5)
-    hint = f" (did you mean {near[0]!r}?)" if near else ""
-    return f"{path}: {key}: no column {name!r}; there are {named(there)}{hint}"
+    return f"{path}: {key}: no column {name!r}; there are {named(there)}{nearest(name, there)}"
 
 
 def _without_index(

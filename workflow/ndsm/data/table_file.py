@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ndsm.errors import Refused
+from ndsm.errors import Refused, nearest
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -58,7 +58,10 @@ def frame(path: Path) -> "pd.DataFrame":
     suffix = path.suffix.lower()
     with _one_line(path):
         if not path.exists():
-            raise Refused(f"{path}: is not there; paths are from the folder where Snakemake starts")
+            beside = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
+            hint = nearest(path.name, beside)
+            where = "paths are from the folder where Snakemake starts"
+            raise Refused(f"{path}: is not there{hint}; {where}")
         if suffix not in READERS:
             kinds = ", ".join(READERS)
             raise Refused(f"{path}: is of no kind that is read; allowed: {kinds}; save it as CSV")

@@ -3,10 +3,11 @@
 Each has the key, its value, what is allowed and, for a name, the nearest match.
 """
 
-import difflib
 from collections.abc import Iterable
 from textwrap import shorten
 from typing import Any
+
+from ndsm.errors import nearest
 
 
 def as_list(value: Any) -> list[Any]:
@@ -28,10 +29,8 @@ def shown(value: Any) -> str:
 def allowed(value: Any, names: Iterable[Any]) -> str:
     """``allowed: a, b, c (did you mean b?)``."""
     names = [str(name) for name in names]
-    near = difflib.get_close_matches(str(value)[:60], names, n=1, cutoff=0.5)
-    hint = f" (did you mean {near[0]!r}?)" if near else ""
     listed = shorten(", ".join(names), 200, placeholder=" …") or "nothing"
-    return f"allowed: {listed}{hint}"
+    return f"allowed: {listed}{nearest(value, names)}"
 
 
 def unknown(key: str, value: Any, names: Iterable[Any]) -> str:
