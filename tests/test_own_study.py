@@ -170,11 +170,11 @@ def test_clear_differences_are_said() -> None:
     first, second, third, best = told(study_of(levels))
     assert first.startswith("**Yes.**") and second.startswith("**Yes.**")
     assert third.startswith("**No, it is worse.**") and "gains -1 (" in third
-    assert "The best, `dsm_mixture`, can be told from `ndsm_cv`, `gmm`, `dsm`." in re.sub(
+    assert "The best, `dsm_mixture`, differs from `ndsm_cv`, `gmm`, `dsm`." in re.sub(
         "`dsm`, `gmm`", "`gmm`, `dsm`", best
     )
     headline = own_answers.headline(study_of(levels))
-    assert "`dsm_mixture` (linear noise, the mixture known to the network), can be" in headline
+    assert "`dsm_mixture` (linear noise, the mixture known to the network), differs" in headline
     assert "structure **helps**" in headline and "nonlinear noise **hurts**" in headline
 
 

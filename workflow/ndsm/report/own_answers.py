@@ -41,7 +41,7 @@ def answers(study: Study) -> list[tuple[str, str]]:
     order = ranked(study)
     return [
         *found,
-        ("Which method is best here, and can it be told from the others?", _best(study, order)),
+        ("Which method is best here, and does it differ from the others?", _best(study, order)),
         ("How many components did the mixture take?", _components(study)),
         ("How many rows would be enough?", _enough(study, order[0])),
         ("How long did it take?", _time(study)),
@@ -105,7 +105,7 @@ def _claim(study: Study, row: pd.Series) -> str:
         f"held-out rows; {_p(row.p_adjusted)} after correction. Mean −log p: {ours:.2f} against "
         f"{theirs:.2f}. Before its network was trained `{row.method}` had {null:.2f} (null). "
         f"Energy distance: {_four(near)} against {_four(far)}; real rows have "
-        f"{_four(real.mean())} ± {_four(real.std())} (floor)."
+        f"{_four(real.mean())} (the floor; sets of them deviate by {_four(real.std())})."
     )
 
 
@@ -145,7 +145,7 @@ def _best(study: Study, order: list[str]) -> str:
 
 
 def _standing(study: Study, order: list[str], in_words: bool = False) -> str:
-    """From which methods the best one can be told, p-values corrected for their number."""
+    """From which methods the best one differs, p-values corrected for their number."""
     best, others = order[0], order[1:]
     name_of_best = f"`{best}` ({_words(best)})" if in_words else f"`{best}`"
     plain = "" if study.structured(best) else f" {_plain(study, best)}"
@@ -160,7 +160,7 @@ def _standing(study: Study, order: list[str], in_words: bool = False) -> str:
     told = ", ".join(f"`{name}`" for name in apart)
     alike = ", ".join(f"`{name}`" for name in others if name not in apart)
     rest = f"; not from {alike}" if alike else ""
-    return f"The best, {name_of_best}, can be told from {told}{rest}.{plain}"
+    return f"The best, {name_of_best}, differs from {told}{rest}.{plain}"
 
 
 def _components(study: Study) -> str:
