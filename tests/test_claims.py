@@ -213,6 +213,8 @@ def test_documents(metrics, tmp_path):
     row = table[(table.id == "C1") & (table.role == "primary")].iloc[0]
     assert f"<td><strong>supported</strong></td><td>{100 * row.effect:+.3g}\xa0%" in page
     assert page.count("<td>not run</td>") == 8
+    without = front_page.front_page(table[table.role != "primary"], "smoke", tmp_path / "none.png")
+    assert "It decides no claim" in without and "<img" not in without
     behind = front_page.claims_page(table, "smoke", FAST["level"])
     for word in ("supported</td>", "contradicted</td>", "ndsm_cv", "How to read it", "C5: less"):
         assert word in behind

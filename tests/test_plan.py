@@ -63,6 +63,12 @@ def test_a_variant_shares_what_it_does_not_change() -> None:
     assert [*plan.along(study, base, "sampling", "steps").items()] == [(steps, 2), (base, 8)]
 
 
+def test_effects_are_drawn_where_a_claim_is_decided() -> None:
+    for raw, there in ((SMOKE, True), (SMOKE | {"primary": {}}, False)):
+        names = [figure.name for figure in figure_list.figures(configuration.resolve(raw))]
+        assert ("forest" in names) == there
+
+
 def test_a_frontier_is_drawn_of_several_budgets_with_thresholds() -> None:
     def drawn(study: dict[str, Any]) -> bool:
         names = [figure.name for figure in figure_list.figures(study)]

@@ -67,6 +67,8 @@ def summary(table: pd.DataFrame) -> str:
         rows = table[(table.role == role) & (table.verdict == outcome) & table.p_value.notna()]
         return f"{len(rows)} ({', '.join(sorted(rows.id))})" if len(rows) else "none"
 
+    if not (table.role == PRIMARY).any():
+        return "It decides no claim: its tables compare settings."
     if not {*table.id} <= {*CLAIMS}:  # of a study of one's own
         return (
             f"Of the study's {(table.role == PRIMARY).sum()} claims {named(PRIMARY, SUPPORTED)} "

@@ -43,10 +43,10 @@ def front_page(table: pd.DataFrame, study: str, forest: Path) -> str:
     Args:
         table: the claims, as in claims.csv.
         study: its name.
-        forest: the forest plot, a PNG file.
+        forest: the forest plot, a PNG file, if the study decides a claim.
     """
     words = "Effect of each claim's three comparisons with its interval"
-    picture = pages.image(forest, words)
+    picture = pages.image(forest, words) if forest.exists() else ""
     block = f'<div id="answers"><div>{matrix(table)}</div><div>{picture}</div></div>'
     raw = [f"   {line}" for line in block.splitlines()]
     title = "Nonlinear denoising score matching: do the claims hold?"

@@ -111,7 +111,9 @@ KINDS = {
 }
 # Of which a study has one.
 SINGLE = {
-    "forest": Kind("claim_figures.forest", "effects of the claims", lambda study: True),
+    "forest": Kind(
+        "claim_figures.forest", "effects of the claims", lambda study: bool(study.get("primary"))
+    ),
     "departure": Kind(
         "metric_figures.departure",
         "metrics against the departure from symmetry",
