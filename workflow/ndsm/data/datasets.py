@@ -12,7 +12,7 @@ the check of a configuration reads this module before any job starts.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -101,6 +101,7 @@ class Dataset:
         needs: the names of those that it must have.
         image: whether its points are square greyscale images.
         source: the stage that fetches it, if any.
+        fetches: the shapes of the arrays that this stage writes (see ``reading.Inputs``).
         held_out: number of held-out images.
         smallest_class: of equal shares, the images of the rarest class: to train on, held out.
         law: the distribution, if it is known.
@@ -112,6 +113,7 @@ class Dataset:
     parameters: tuple[str, ...] = ()
     image: bool = False
     source: str | None = None
+    fetches: Mapping[str, str] = field(default_factory=dict)
     held_out: int = 0
     smallest_class: tuple[int, int] = (0, 0)
     law: Callable[[], Law] | None = None
@@ -167,6 +169,7 @@ DATASETS = {
         ("side", "shares", "symmetry"),
         image=True,
         source="mnist",
+        fetches=images.MNIST_SHAPES,
         held_out=10_000,
         smallest_class=(2700, 892),
     ),

@@ -27,6 +27,7 @@ Labelled = tuple[Array, Array]  # images (n, side²) with values in [0, 1], and 
 
 FLOOR_SETS = 5  # real sets of data, each measured against the held-out set as samples are
 FLOOR_SHARE = 0.8  # of the points that there are, at most, in each of these sets
+MNIST_SHAPES = {"train": "n 28 28", "train_labels": "n", "test": "m 28 28", "test_labels": "m"}
 MNIST_POOL, MNIST_CLASSIFIER = 30_000, 20_000  # of the 60,000; what is left is for the floor
 
 

@@ -28,15 +28,17 @@ KEY = re.compile(r"\b(training|process|sampling)\.(?=\w)")  # of the configurati
 def log_shown(shown: bool) -> Iterator[None]:
     """Prints what the method's code logs, where that is asked for."""
     log, handler = logging.getLogger("ndsm"), logging.StreamHandler(sys.stdout)
-    level = log.level
+    level, propagates = log.level, log.propagate
     if shown:
         log.addHandler(handler)
         log.setLevel(logging.INFO)
+        log.propagate = False  # not twice, where the caller has handlers of their own
     try:
         yield
     finally:
         log.removeHandler(handler)
         log.setLevel(level)
+        log.propagate = propagates
 
 
 @contextlib.contextmanager

@@ -10,6 +10,7 @@ import typer
 
 from ndsm.artefacts import files
 from ndsm.artefacts.reading import Inputs
+from ndsm.data.datasets import DATASETS
 from ndsm.data.images import split
 from ndsm.method.settings import Settings
 from ndsm.metrics.classifier import see, train
@@ -28,7 +29,8 @@ def main(
 ) -> None:
     """Trains the evaluation classifier of a dataset of images and measures its accuracy."""
     start, job, inputs = time.perf_counter(), Job.model_validate(spec), Inputs()
-    parts = split(job.dataset, inputs.arrays(source) if source else None)
+    shapes = DATASETS[job.dataset["name"]].fetches
+    parts = split(job.dataset, inputs.arrays(source, shapes) if source else None)
     images, labels = parts["classifier"]
     network = train(torch.from_numpy(images).float(), torch.from_numpy(labels))
     held_out, classes = parts["held_out"]

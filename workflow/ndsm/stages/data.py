@@ -11,7 +11,7 @@ import typer
 from ndsm.artefacts import files
 from ndsm.artefacts.prepared_data import PreparedData
 from ndsm.artefacts.reading import Inputs
-from ndsm.data.datasets import prepare
+from ndsm.data.datasets import DATASETS, prepare
 
 
 def main(
@@ -21,7 +21,7 @@ def main(
 ) -> None:
     """Writes the data of one experiment."""
     start, given, inputs = time.perf_counter(), PreparedData.of(spec), Inputs()
-    fetched = inputs.arrays(source) if source else None
+    fetched = inputs.arrays(source, DATASETS[given.dataset["name"]].fetches) if source else None
     arrays = prepare(given.dataset, given.samples, fetched, given.split)
     kinds = {"f": np.float32, "i": np.int64}
     arrays = {name: array.astype(kinds[array.dtype.kind]) for name, array in arrays.items()}
