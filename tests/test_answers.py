@@ -3,14 +3,15 @@
 import math
 from types import SimpleNamespace
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from given import judged
-from ndsm.artefacts import files
+from ndsm.artefacts import files, reading
 from ndsm.artefacts.reading import Inputs
 from ndsm.errors import Refused
-from ndsm.report import answers, claim_documents, kept_studies, mean_table
+from ndsm.report import answers, claim_documents, claim_facts, kept_studies, mean_table
 from ndsm.stages import claims
 
 PAGE = "\n".join(
@@ -180,10 +181,31 @@ def test_a_baseline_that_still_improves_is_named(tmp_path, metric, means, said):
     summary = summary.assign(method="dsm", metric=metric, n_train=100)
     files.write_table(tmp_path / "summary.csv", summary, {})
     files.write_table(tmp_path / "claims.csv", summary, {"spec": spec})
-    (line,) = answers._budget(row, tmp_path)
+    (line,) = claim_facts.budgets(row, ["dsm", "another"], tmp_path)
     assert said in line
     files.write_table(tmp_path / "claims.csv", summary, {"spec": {"frontiers": {}}})
-    assert not answers._budget(row, tmp_path)
+    assert not claim_facts.budgets(row, ["dsm"], tmp_path)
+
+
+def test_secondary_comparisons_are_corrected_over_all_studies_of_a_claim(reference):
+    """Two more of C9 from another study: their own correction and the first one's are replaced."""
+    before = kept_studies.gathered(reference)[0].query("role == 'secondary' and id == 'C9'")
+    more = before.assign(p_value=[1e-9, 0.9], p_adjusted=[2e-9, 0.9])
+    record = {"spec": reading.own_record(reference / "default" / "claims.csv")["spec"]}
+    files.write_table(reference / "more" / "claims.csv", more, record)
+    after = kept_studies.gathered(reference)[0].query("role == 'secondary' and id == 'C9'")
+    p = after.p_value.sort_values()
+    assert len(p) == 4 and p.iloc[0] == 1e-9
+    expected = np.minimum(np.maximum.accumulate(p * [4, 3, 2, 1]), 1)
+    np.testing.assert_allclose(after.p_adjusted[p.index], expected)
+
+
+def test_a_baseline_that_still_improves_is_in_the_answer(reference, monkeypatch):
+    monkeypatch.setattr(answers.claim_facts, "by_budget", lambda row, name, folder: None)
+    assert "still improve" not in answers.parts(reference)["answer"]
+    found = {"C2": ([2.0, 1.0], True), "C9": ([1.0, 1.0], False)}
+    monkeypatch.setattr(answers.claim_facts, "by_budget", lambda row, name, folder: found[row.id])
+    assert " The baselines of C2 still improve with more" in answers.parts(reference)["answer"]
 
 
 def test_what_cannot_be_written_is_refused(reference):
@@ -251,14 +273,15 @@ def test_a_table_kept_as_another_is_refused(reference):
 def test_who_is_there_untrained_is_counted(tmp_path):
     """With no evaluations; not who never is, nor who is with the smallest budget."""
     evaluations = {"ndsm_cv": [0, 0, 900], "dsm": [None, 500, 500], "dsm_mixture": [0, 375, None]}
+    evaluations["gmm"] = [0, 0, 0]
     rows = [
-        ("rings", method, n_train, seed, "kl", "dsm", found if n_train == 50 else 0)
+        ("rings", method, n_train, seed, "kl", "dsm", found if n_train == 50 else 0, 1.0 + seed)
         for method, each in evaluations.items()
         for n_train in (50, 60)
         for seed, found in enumerate(each)
     ]
     columns = ["experiment", "method", "n_train", "seed", "metric", "quality"]
-    table = pd.DataFrame(rows, columns=[*columns, "network_evaluations"])
+    table = pd.DataFrame(rows, columns=[*columns, "network_evaluations", "seconds"])
     files.write_table(tmp_path / "time_to_quality.csv", table, {"spec": {}})
     row = SimpleNamespace(
         experiment="rings",
@@ -268,14 +291,16 @@ def test_who_is_there_untrained_is_counted(tmp_path):
         baseline="dsm",
         seeds=3.0,
     )
-    said = answers.untrained(row, ["dsm_mixture"], tmp_path)
+    said = claim_facts.untrained(row, ["dsm_mixture"], tmp_path)
     words = "is there untrained: its time is that of the fit."
     assert said == [
         f"- In 2 of 3 seeds `ndsm_cv` {words}",
         f"- In 1 of 3 seeds `dsm_mixture` {words}",
+        "- The mixture `gmm`, without a network, is there in 3 of 3 seeds, on average after 2 s; "
+        "`ndsm_cv` needs 2 s.",
     ]
     row.metric = "kl"
-    assert answers.untrained(row, [], tmp_path) == []
+    assert claim_facts.untrained(row, [], tmp_path) == []
 
 
 @pytest.mark.parametrize(

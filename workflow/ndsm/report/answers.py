@@ -17,10 +17,9 @@ from typing import Annotated, Any
 import pandas as pd
 import typer
 
-from ndsm.artefacts import files, reading
+from ndsm.artefacts import files
 from ndsm.errors import Refused
-from ndsm.metrics.registry import MAXIMISED
-from ndsm.report import claim_figures, mean_table, style
+from ndsm.report import claim_facts, claim_figures, mean_table, style
 from ndsm.report.claim_documents import (
     ANSWERS,
     CLAIMS,
@@ -42,7 +41,6 @@ from ndsm.vocabulary import POINTS, SECONDS
 PART = re.compile(
     r"(<!-- begin (\w+), written by make reference -->\n).*?(\n<!-- end -->)", re.DOTALL
 )
-STILL = 0.05  # the relative gain with the last larger budget above which a method still improves
 FOREST = "forest"  # the picture of all claims, below the reference
 
 
@@ -82,7 +80,7 @@ def results(reference: Path) -> str:
         "With five seeds they are too narrow, so that a verdict also asks for the p-value of a t "
         "test.",
         "",
-        summary(whole) + _cautions(whole),
+        summary(whole) + _cautions(whole, folders),
         "",
         *markdown_table(ANSWERS, answers(whole)),
         "",
@@ -107,8 +105,8 @@ def _section(rows: pd.DataFrame, folder: Path) -> list[str]:
     row = row.iloc[0]
     lines = [f"**{row.verdict}.** {sentence(row)}", ""]
     lines += [f"- Note: {row.note}."] if isinstance(row.note, str) and row.note else []
-    lines += _fit(row, folder) if row.id == "C2" else []
-    lines += untrained(row, [*rival.baseline], folder)
+    lines += claim_facts.fit_share(row, folder) if row.id == "C2" else []
+    lines += claim_facts.untrained(row, rival.baseline, folder)
     if len(null):
         lines.append(f"- The trained network adds to its own mixture: {_found(null.iloc[0])}.")
     if len(rival):
@@ -118,7 +116,7 @@ def _section(rows: pd.DataFrame, folder: Path) -> list[str]:
     if len(control):
         words = f"Against its control, `{control.iloc[0].baseline}`"
         lines.append(f"- {words}: {_found(control.iloc[0])}.")
-    lines += _budget(row, folder)
+    lines += claim_facts.budgets(row, [row.baseline, *rival.baseline], folder)
     if pd.notna(row.detectable):
         power = amount(row.metric, row.detectable)
         lines.append(f"- The seeds would find an effect of {power} four times in five.")
@@ -129,12 +127,13 @@ def _others(asked: pd.DataFrame) -> list[str]:
     """A table of all that was asked of the claim's method besides; none is left out."""
     if asked.empty:
         return []
-    heads = ["data", "n", "metric", "against", "effect (interval)", "verdict"]
+    heads = ["data", "n", "metric", "against", "effect (interval)", "p (corrected)", "verdict"]
     rows = []
     for row in asked.itertuples():
         size = "" if pd.isna(row.n_train) else f"{row.n_train}"
         note = f" ({row.note})" if isinstance(row.note, str) and row.note else ""
-        cells = [row.experiment, size, row.metric, row.baseline, effect_of(row)]
+        p = "" if pd.isna(row.p_value) else f"{row.p_value:.2g} ({row.p_adjusted:.2g})"
+        cells = [row.experiment, size, row.metric, row.baseline, effect_of(row), p]
         rows.append([*cells, row.verdict + note])
     words = "What else was asked of it (secondary, corrected within the claim):"
     return [words, "", *markdown_table(heads, rows)]
@@ -146,69 +145,26 @@ def _found(row: Any) -> str:
     return f"{effect_of(row)}, {row.verdict}{note}"
 
 
-def _fit(row: Any, folder: Path) -> list[str]:
-    """What the fit of a method's mixture takes of the seconds of its training, over all sizes."""
-    cost = kept(folder / "cost.csv")
-    own = cost[(cost.experiment == row.experiment) & (cost.method == row.method)].iloc[0]
-    share = 100 * own.drift_seconds / own.training_seconds
-    words = "of the seconds of its training, all sizes together"
-    return [f"- The fit of its mixture takes {share:.2g} % {words}."]
-
-
-def untrained(row: Any, rivals: list[str], folder: Path) -> list[str]:
-    """Of a time to a quality, in how many seeds which method is there without any training.
-
-    Args:
-        row: of the claims table.
-        rivals: methods that are looked at besides the row's two.
-        folder: of the kept study, with ``time_to_quality.csv``.
-    """
-    if not row.metric.startswith(SECONDS):
-        return []
-    _, metric, quality = row.metric.split(":")
-    reached = kept(folder / "time_to_quality.csv")
-    asked = (reached.experiment == row.experiment) & (reached.n_train == row.n_train)
-    reached = reached[asked & (reached.metric == metric) & (reached.quality == quality)]
-    there = reached[reached.network_evaluations == 0].groupby("method").size()
-    return [
-        f"- In {there[name]} of {row.seeds:.0f} seeds `{name}` is there untrained: its time is "
-        "that of the fit."
-        for name in (row.method, row.baseline, *rivals)
-        if name in there
-    ]
-
-
-def _budget(row: Any, folder: Path) -> list[str]:
-    """Whether the baseline still improves with its budget, where the study has several budgets."""
-    frontiers = reading.own_record(folder / "claims.csv")["spec"].get("frontiers") or {}
-    names = frontiers.get(row.experiment, {}).get("budgets", [])
-    if len(names) < 2 or names[-1] != row.experiment:
-        return []
-    means = kept(folder / "summary.csv").query("method == @row.baseline and metric == @row.metric")
-    means = means[means.n_train == row.n_train].set_index("experiment")["mean"]
-    if not {*names} <= {*means.index}:
-        return []
-    values = [f"{means[name]:.3g}" for name in names]
-    change = means[names[-1]] / means[names[-2]] - 1
-    state = "it still improves, so that the verdict is one at this budget"
-    if (change if row.metric in MAXIMISED else -change) < STILL:
-        state = "it has stopped improving"
-    return [
-        f"- From the smallest budget to this one `{row.baseline}` has {', '.join(values)}: {state}."
-    ]
-
-
-def _cautions(whole: pd.DataFrame) -> str:
-    """Which claims do not hold against their control, and which rest on the same trainings."""
+def _cautions(whole: pd.DataFrame, folders: dict[str, str]) -> str:
+    """Which claims fail against their control, hold at one budget, or rest on the same runs."""
     controls = whole[(whole.role == CONTROL) & (whole.verdict != SUPPORTED)]
-    decides = whole[whole.role == PRIMARY].groupby(["experiment", "method"]).id
     lines = [
         f" {row.id} is not supported against its control, `{row.baseline}`."
         for row in controls.itertuples()
     ]
+    primary = whole[whole.role == PRIMARY]
+    at_budgets = {
+        row.id: claim_facts.by_budget(row, row.baseline, Path(folders[row.id]))
+        for row in primary.itertuples()
+    }
+    if ids := sorted(id_ for id_, found in at_budgets.items() if found and found[1]):
+        lines.append(
+            f" The baselines of {', '.join(ids)} still improve with more network evaluations, so "
+            "that these verdicts are ones at this budget."
+        )
     lines += [
         f" {', '.join(sorted(ids))} rest on the same trainings of `{method}` on {experiment}."
-        for (experiment, method), ids in decides
+        for (experiment, method), ids in primary.groupby(["experiment", "method"]).id
         if len(ids) > 1
     ]
     return "".join(lines)
@@ -219,13 +175,13 @@ def parts(reference: Path) -> dict[str, str]:
     whole, folders = gathered(reference)
     means = kept(reference / "default" / "summary.csv")
     rows = [
-        [f"{id_}: {words}", found, effect]
-        for id_, words, _, effect, found, *_ in answers(whole)
+        [f"{id_}: {words}", what, found, effect]
+        for id_, words, what, effect, found, *_ in answers(whole)
         if id_ in folders
     ]
-    lines = markdown_table(["claim", "verdict", "effect (interval)"], rows)
+    lines = markdown_table(["claim", "decided by", "verdict", "effect (interval)"], rows)
     lines += ["", *mean_table.markdown(means)]
-    return {"answer": summary(whole) + _cautions(whole), "tables": "\n".join(lines)}
+    return {"answer": summary(whole) + _cautions(whole, folders), "tables": "\n".join(lines)}
 
 
 def readme(text: str, reference: Path) -> str:

@@ -8,7 +8,7 @@ import pandas as pd
 
 from ndsm.artefacts import files, reading
 from ndsm.errors import Refused
-from ndsm.report.claim_documents import CONTROL, NULL, PRIMARY, RIVAL
+from ndsm.report.claim_documents import CONTROL, NULL, PRIMARY, RIVAL, SECONDARY, SECONDARY_NULL
 from ndsm.report.verdict import holm, verdict
 
 # What is kept of a study, and what else where it has it: all that its verdicts are computed from.
@@ -63,8 +63,13 @@ def gathered(reference: Path) -> tuple[pd.DataFrame, dict[str, str]]:
         found = f"levels {sorted(levels)}" if levels else "no claims.csv"
         raise Refused(f"{reference}: {found} below it; make reference keeps a study's")
     whole = pd.concat(tables, ignore_index=True).astype({"n_train": "Int64"})
-    for role in (PRIMARY, NULL, RIVAL, CONTROL):
-        rows = whole.role == role
+    families = [whole.role == role for role in (PRIMARY, NULL, RIVAL, CONTROL)]
+    families += [
+        (whole.role == role) & (whole.id == id_)
+        for role in (SECONDARY, SECONDARY_NULL)
+        for id_ in whole.id.unique()
+    ]
+    for rows in families:
         whole.loc[rows, "p_adjusted"] = holm(whole.p_value[rows])
         whole.loc[rows, "verdict"] = [
             verdict(row.p_adjusted, row.ci_low, row.ci_high, *levels)
