@@ -1,7 +1,5 @@
 """The stacks that are measured, made without files: a network, its chain, its data."""
 
-import contextlib
-import io
 from dataclasses import dataclass
 from typing import Any
 
@@ -124,9 +122,8 @@ def trained(
     """
     settings = TrainingSettings(**TRAINING | {"evaluations": evaluations} | changes)
     streams = model.streams
-    with contextlib.redirect_stdout(io.StringIO()):
-        source = source or training.examples(model.chain, model.data, objective, settings, streams)
-        averages = training.train(model.net, source, objective, settings, streams, weight=weight)[0]
+    source = source or training.examples(model.chain, model.data, objective, settings, streams)
+    averages = training.train(model.net, source, objective, settings, streams, weight=weight)[0]
     with torch.no_grad():
         for own, average in zip(model.net.parameters(), averages, strict=True):
             own.copy_(average)

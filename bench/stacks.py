@@ -28,7 +28,7 @@ def study() -> dict[str, Any]:
     """The default study's ``weighted_modes`` with one method, one size and twenty seeds."""
     raw = yaml.safe_load((ROOT / "config.yaml").read_text("utf-8"))
     kept = ("study", "device", "verdict", "methods", "defaults")
-    own = raw["experiments"]["weighted_modes"]
+    own = {"dataset": raw["experiments"]["weighted_modes"]["dataset"]}
     own |= {"methods": ["dsm"], "n_train": [2000], "metrics": ["energy_distance"]}
     own["training"] = {"evaluations": BUDGET, "batch": BATCH}
     own["network"] = {"sees_drift": False}  # as in plain.py

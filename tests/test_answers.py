@@ -70,9 +70,9 @@ def reference(tmp_path):
     summary = (
         metrics[metrics.experiment == experiment]
         .groupby(["experiment", "metric", "n_train", "method"])
-        .value.mean()
+        .value.agg(["mean", "std"])
     )
-    summary = summary.rename("mean").reset_index().assign(experiment="weighted_modes", metric="kl")
+    summary = summary.reset_index().assign(experiment="weighted_modes", metric="kl")
     cost = {"experiment": "weighted_modes", "method": ["dsm", "ndsm_cv"], "training_seconds": 100}
     cost |= {"drift_seconds": [1.0, 12.3]}
     files.write_table(tmp_path / "default" / "cost.csv", pd.DataFrame(cost), {"spec": {}})
@@ -116,13 +116,13 @@ def test_words_have_the_tables_numbers(reference):
     page = answers.readme(PAGE, reference)
     assert "old" not in page and "| nonlinear noise, the paper's (`ndsm_cv`) | 1.00 |" in page
     assert "| the best mixture alone (`gmm`) | **0.500** |" in page
-    assert "A mixture without any network has the best mean of 1 of the 7 columns: weight" in page
+    assert "of the best, in 1 of the 7 columns: weighted_modes, KL." in page
     assert answers.readme(page, reference) == page
 
 
 def test_the_best_mean_is_bold_and_a_mixture_that_has_it_is_named():
     def lines(**means):
-        rows = {"method": list(means), "mean": list(means.values()), "n_train": 9}
+        rows = {"method": list(means), "mean": list(means.values()), "n_train": 9, "std": 0.2}
         return mean_table.markdown(pd.DataFrame(rows).assign(experiment="rings", metric="kl"))
 
     columns = [("rings", "kl", "rings, KL")]
@@ -131,8 +131,10 @@ def test_the_best_mean_is_bold_and_a_mixture_that_has_it_is_named():
         trained = lines(dsm=2.001, ndsm_cv=1.0004, gmm=1.0006, another=0.1)
         assert "| linear noise (`dsm`) | 2.00 |" in trained
         assert "| nonlinear noise, the paper's (`ndsm_cv`) | **1.00** |" in trained
-        assert trained[-1].endswith("exact jumps (`ndsm_flow_best`) |  |")
-        assert "has the best mean of 1 of the 1 columns: rings" in lines(dsm=2.0, gmm=1.5)[-1]
+        assert lines(dsm=1.0, gmm=2.0)[-1].endswith("exact jumps (`ndsm_flow_best`) |  |")
+        for dsm, near in ((2.0, True), (1.31, True), (1.25, False)):
+            said = lines(dsm=dsm, gmm=1.5)[-1]
+            assert ("in 1 of the 1 columns: rings" in said) == near
 
 
 @pytest.mark.parametrize(

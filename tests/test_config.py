@@ -1,5 +1,6 @@
 """The configuration: what is refused, in one line, and what the jobs are told."""
 
+import importlib
 import re
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from conftest import ROOT
 from ndsm.data.datasets import DATASETS
 from ndsm.method.forward_process import KERNELS
 from ndsm.metrics.registry import METRICS
-from ndsm.study import configuration
+from ndsm.study import configuration, methods
 
 STUDIES = [ROOT / "config.yaml", *sorted((ROOT / "workflow" / "studies").glob("*.yaml"))]
 
@@ -134,3 +135,12 @@ def test_conda_has_the_versions_of_pip() -> None:
     conda = yaml.safe_load((ROOT / "envs" / "ndsm.yaml").read_text())["dependencies"]
     assert conda[-1]["pip"] == pinned
     assert all("==" in line for line in pinned)
+
+
+def test_the_benchmark_trains_what_its_plain_loop_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its study can be resolved, and no setting of the default study's own is left in it."""
+    monkeypatch.syspath_prepend(ROOT)
+    stacks = importlib.import_module("bench.stacks")
+    own = methods.settings_of(stacks.study(), "weighted_modes", "dsm")
+    trained = own["training"]
+    assert (trained["evaluations"], trained["batch"]) == (stacks.BUDGET, stacks.BATCH)

@@ -149,7 +149,7 @@ def _cautions(whole: pd.DataFrame, folders: dict[str, str]) -> str:
     """Which claims fail against their control, hold at one budget, or rest on the same runs."""
     controls = whole[(whole.role == CONTROL) & (whole.verdict != SUPPORTED)]
     lines = [
-        f" {row.id} is not supported against its control, `{row.baseline}`."
+        f" Against its control, `{row.baseline}`, {row.id} is {row.verdict}."
         for row in controls.itertuples()
     ]
     primary = whole[whole.role == PRIMARY]
