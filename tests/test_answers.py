@@ -67,16 +67,13 @@ def reference(tmp_path):
         files.write_table(
             tmp_path / study / "claims.csv", table, {"spec": spec, "commit": f"{id_}0123456"}
         )
-    summary = (
-        metrics[metrics.experiment == experiment]
-        .groupby(["experiment", "metric", "n_train", "method"])
-        .value.agg(["mean", "std"])
+    shown = metrics[metrics.experiment == experiment].assign(
+        experiment="weighted_modes", metric="kl"
     )
-    summary = summary.reset_index().assign(experiment="weighted_modes", metric="kl")
     cost = {"experiment": "weighted_modes", "method": ["dsm", "ndsm_cv"], "training_seconds": 100}
     cost |= {"drift_seconds": [1.0, 12.3]}
     files.write_table(tmp_path / "default" / "cost.csv", pd.DataFrame(cost), {"spec": {}})
-    files.write_table(tmp_path / "default" / "summary.csv", summary, {"spec": {}})
+    files.write_table(tmp_path / "default" / "metrics.csv", shown, {"spec": {}})
     return tmp_path
 
 
@@ -116,24 +113,29 @@ def test_words_have_the_tables_numbers(reference):
     page = answers.readme(PAGE, reference)
     assert "old" not in page and "| nonlinear noise, the paper's (`ndsm_cv`) | 1.00 |" in page
     assert "| the best mixture alone (`gmm`) | **0.500** |" in page
-    assert "of the best, in 1 of the 7 columns: weighted_modes, KL." in page
+    assert "standard errors over seeds, in 1 of the 7 columns: weighted_modes, KL." in page
     assert answers.readme(page, reference) == page
 
 
 def test_the_best_mean_is_bold_and_a_mixture_that_has_it_is_named():
-    def lines(**means):
-        rows = {"method": list(means), "mean": list(means.values()), "n_train": 9, "std": 0.2}
-        return mean_table.markdown(pd.DataFrame(rows).assign(experiment="rings", metric="kl"))
+    def lines(wobble=0.0, **means):
+        rows = [
+            ("rings", method, 9, seed, "kl", mean + wobble * sign * (method == "gmm") + seed)
+            for method, mean in means.items()
+            for seed, sign in enumerate([1, -1, 0])
+        ]
+        return mean_table.markdown(pd.DataFrame(rows, columns=claims.metric_table.COLUMNS))
 
     columns = [("rings", "kl", "rings, KL")]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(mean_table, "SHOWN", columns)
-        trained = lines(dsm=2.001, ndsm_cv=1.0004, gmm=1.0006, another=0.1)
+        trained = lines(dsm=1.001, ndsm_cv=0.0004, gmm=0.0006, another=-0.9)
         assert "| linear noise (`dsm`) | 2.00 |" in trained
         assert "| nonlinear noise, the paper's (`ndsm_cv`) | **1.00** |" in trained
-        assert lines(dsm=1.0, gmm=2.0)[-1].endswith("exact jumps (`ndsm_flow_best`) |  |")
-        for dsm, near in ((2.0, True), (1.31, True), (1.25, False)):
-            said = lines(dsm=dsm, gmm=1.5)[-1]
+        assert trained[-1].endswith("exact jumps (`ndsm_flow_best`) |  |")
+        # The differences 0.1 and 0.1 ± 0.2 have a standard error of nought and of 0.12.
+        for wobble, gmm, near in ((0.0, 1.9, True), (0.0, 2.1, False), (0.2, 2.1, True)):
+            said = lines(wobble, dsm=2.0, gmm=gmm)[-1]
             assert ("in 1 of the 1 columns: rings" in said) == near
 
 
@@ -267,7 +269,7 @@ def test_a_study_is_kept_with_the_figures_that_a_page_shows(reference, tmp_path)
 def test_a_table_kept_as_another_is_refused(reference):
     default = reference / "default"
     for suffix in ("csv", "json"):
-        (default / f"summary.{suffix}").write_bytes((default / f"cost.{suffix}").read_bytes())
+        (default / f"metrics.{suffix}").write_bytes((default / f"cost.{suffix}").read_bytes())
     with pytest.raises(Refused, match="it is cost.csv of a study, kept as another"):
         answers.readme(PAGE, reference)
 

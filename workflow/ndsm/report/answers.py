@@ -173,14 +173,14 @@ def _cautions(whole: pd.DataFrame, folders: dict[str, str]) -> str:
 def parts(reference: Path) -> dict[str, str]:
     """The README's parts by name: the answers in two sentences, and tables of them and of means."""
     whole, folders = gathered(reference)
-    means = kept(reference / "default" / "summary.csv")
+    metrics = kept(reference / "default" / "metrics.csv")
     rows = [
         [f"{id_}: {words}", what, found, effect]
         for id_, words, what, effect, found, *_ in answers(whole)
         if id_ in folders
     ]
     lines = markdown_table(["claim", "decided by", "verdict", "effect (interval)"], rows)
-    lines += ["", *mean_table.markdown(means)]
+    lines += ["", *mean_table.markdown(metrics)]
     return {"answer": summary(whole) + _cautions(whole, folders), "tables": "\n".join(lines)}
 
 

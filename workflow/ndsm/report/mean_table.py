@@ -26,20 +26,30 @@ METHODS = {
     "dsm_mixture_best": "linear noise, the best mixture known (`dsm_mixture_best`)",
     "ndsm_flow_best": "nonlinear noise of the best mixture, exact jumps (`ndsm_flow_best`)",
 }
+ERRORS = 2
 MIXTURES = ("gmm", "gmm_tempered", "gmm_drift")  # the methods among them without a network
 
 
-def markdown(table: pd.DataFrame) -> list[str]:
-    """The means with the most training points, the best of each column in bold, and whose it is."""
-    columns, alone = {}, []
+def markdown(metrics: pd.DataFrame) -> list[str]:
+    """The means with the most training points, the best of each column in bold.
+
+    Below it the columns where a mixture alone is as good, but for ``ERRORS`` standard errors of the
+    difference over seeds.
+
+    Args:
+        metrics: of the default study, tidy.
+    """
+    columns, alone = dict[str, pd.Series](), []
     for experiment, metric, title in SHOWN:
-        rows = table[(table.experiment == experiment) & (table.metric == metric)]
+        rows = metrics[(metrics.experiment == experiment) & (metrics.metric == metric)]
         rows = rows[rows.method.isin(METHODS) & (rows.n_train == rows.n_train.max())]
-        means, deviations = (rows.set_index("method")[name] for name in ("mean", "std"))
-        columns[title] = means
-        there = [name for name in MIXTURES if name in means]
-        if any(means[name] - deviations[name] <= means.min() for name in there):
-            alone.append(title)
+        values = rows.pivot(index="seed", columns="method", values="value")
+        columns[title] = means = values.mean()
+        if len(means):
+            behind = values[[name for name in MIXTURES if name in values]]
+            behind = behind.sub(values[means.idxmin()], axis=0)
+            if (behind.mean() <= ERRORS * behind.sem()).any():
+                alone.append(title)
     shown = pd.DataFrame(columns, index=list(METHODS))
     rows = []
     for method, words in METHODS.items():
@@ -50,8 +60,8 @@ def markdown(table: pd.DataFrame) -> list[str]:
     lines = markdown_table(["", *columns], rows)
     if alone:
         words = (
-            "A mixture without any network is the best, or within its standard deviation over "
-            f"seeds of the best, in {len(alone)} of the {len(columns)} columns"
+            "A mixture without any network is the best, or behind it by no more than two standard "
+            f"errors over seeds, in {len(alone)} of the {len(columns)} columns"
         )
         lines += ["", f"{words}: {'; '.join(alone)}."]
     return lines
