@@ -138,9 +138,11 @@ def test_conda_has_the_versions_of_pip() -> None:
 
 
 def test_the_benchmark_trains_what_its_plain_loop_does(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its study can be resolved, and no setting of the default study's own is left in it."""
+    """Its study can be resolved, and what was tuned for the default study is not in it."""
     monkeypatch.syspath_prepend(ROOT)
     stacks = importlib.import_module("bench.stacks")
     own = methods.settings_of(stacks.study(), "weighted_modes", "dsm")
-    trained = own["training"]
+    trained, plain = own["training"], stacks.plain
     assert (trained["evaluations"], trained["batch"]) == (stacks.BUDGET, stacks.BATCH)
+    assert (trained["learning_rate"], trained["ema"]) == (plain.RATE, plain.EMA)
+    assert own["network"] == {"type": "mlp", "sees_drift": False, "width": 64, "depth": 3}

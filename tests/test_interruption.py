@@ -20,7 +20,7 @@ from numpy.random import default_rng
 from conftest import ROOT, copy_tree, files_of, job_spec, lines_of, snakemake, start
 from ndsm.artefacts import checkpoint, files
 from ndsm.artefacts.checkpoint import Checkpoint
-from ndsm.artefacts.reading import read_record
+from ndsm.artefacts.reading import Inputs
 from ndsm.stages import drift, train
 
 PROFILES = sorted((ROOT / "workflow" / "profiles").iterdir())
@@ -141,7 +141,7 @@ def test_a_training_killed_at_random_moments_ends_with_the_same_bytes(
     assert files_of(whole) == files_of(killed) == {"0.safetensors", "0.json"}
     one, other = (folder / "0.safetensors" for folder in (whole, killed))
     assert one.read_bytes() == other.read_bytes()
-    losses = [read_record(path)["measured"]["final_loss"] for path in (one, other)]
+    losses = [Inputs().record(path)["measured"]["final_loss"] for path in (one, other)]
     assert losses[0] == losses[1]
 
 

@@ -1,5 +1,6 @@
 """What use of the library leaves as it was, and what a fit says of its progress."""
 
+import logging
 import re
 import sys
 import threading
@@ -25,6 +26,8 @@ def surroundings() -> list[Any]:
     random = [torch.random.get_rng_state().tolist(), str(np.random.get_state())]
     hooks = [sys.excepthook, sys.stdout, sys.stderr, list(warnings.filters), np.geterr()]
     printed = [torch.get_printoptions() if hasattr(torch, "get_printoptions") else None]
+    log = logging.getLogger("ndsm")
+    logs = [log.level, log.propagate, list(log.handlers)]
     modes = [torch.is_grad_enabled(), torch.are_deterministic_algorithms_enabled()]
     return [
         torch.get_num_threads(),
@@ -35,6 +38,7 @@ def surroundings() -> list[Any]:
         *hooks,
         *printed,
         *modes,
+        *logs,
     ]
 
 
@@ -101,11 +105,16 @@ class tqdm:
 
 
 def test_a_fit_shows_how_far_it_is_if_asked(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    """Once, also where the caller has a handler of all logs, as pytest has."""
     monkeypatch.setattr("ndsm.library.surroundings.has_tqdm", lambda: False)
     NDSM(**SMALL, verbose=True, objective="ndsm_cv").fit(MOONS)
     said = capsys.readouterr().out
+    assert not caplog.text
     assert "pool of " in said and re.search(r"^100 %  step 4/4  loss ", said, re.MULTILINE)
     (tmp_path / "tqdm").mkdir()
     (tmp_path / "tqdm" / "__init__.py").touch()

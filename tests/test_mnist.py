@@ -16,9 +16,10 @@ import pytest
 from numpy.random import default_rng
 
 from conftest import ROOT
+from ndsm.artefacts import files
 from ndsm.artefacts.reading import Inputs
 from ndsm.errors import Refused
-from ndsm.stages import mnist
+from ndsm.stages import data, mnist
 
 REAL = ROOT.parent / "shared" / "data" / "mnist"
 
@@ -193,6 +194,15 @@ def test_without_a_network_one_line_says_what_to_do(tmp_path, monkeypatch) -> No
     monkeypatch.setattr(mnist, "urlopen", fail)
     said = refusal(tmp_path / "out" / "mnist.safetensors", None)
     assert "no mirror has it (https:" in said and "--config mnist_dir=FOLDER" in said
+
+
+def test_images_of_another_size_are_refused_where_data_are_made(tmp_path: Path) -> None:
+    sizes = {"train": (9, 28, 27), "train_labels": (9,), "test": (5, 28, 28), "test_labels": (5,)}
+    arrays = {name: np.zeros(shape, np.uint8) for name, shape in sizes.items()}
+    files.write_tensors(tmp_path / "mnist.safetensors", arrays, {})
+    spec = {"experiment": "e", "dataset": {"name": "mnist"}, "samples": 9, "split": "test"}
+    with pytest.raises(Refused, match=r"train is of shape \(9, 28, 27\), not \(n 28 28\)"):
+        data.main(tmp_path / "data.safetensors", spec, tmp_path / "mnist.safetensors")
 
 
 @pytest.mark.skipif(not REAL.is_dir(), reason=f"no MNIST in {REAL.name} beside the project")

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from conftest import ROOT, snakemake
-from ndsm.artefacts.reading import read_record
+from ndsm.artefacts.reading import Inputs
 
 SMOKE = ("--config", "study=smoke")
 PROFILES = sorted(path.name for path in (ROOT / "workflow" / "profiles").iterdir())
@@ -53,7 +53,9 @@ def test_smoke_study_leaves_every_output(smoke: Path) -> None:
         assert (results / "figures" / f"{name}.png").stat().st_size > 1000
     for name in ("summary.csv", "summary.md", "summary.tex", "cost.csv", "metrics.json"):
         assert (results / "tables" / name).stat().st_size > 0
-    accuracy = read_record(results / "classifier" / "digits.safetensors")["measured"]["accuracy"]
+    accuracy = Inputs().record(results / "classifier" / "digits.safetensors")["measured"][
+        "accuracy"
+    ]
     said = f"The evaluation classifier of digits recognises {accuracy:.2%} of the held-out images."
     summary = (results / "tables" / "summary.md").read_text()
     assert said in summary

@@ -147,11 +147,11 @@ def _found(row: Any) -> str:
 
 def _cautions(whole: pd.DataFrame, folders: dict[str, str]) -> str:
     """Which claims fail against their control, hold at one budget, or rest on the same runs."""
+    lines = []
     controls = whole[(whole.role == CONTROL) & (whole.verdict != SUPPORTED)]
-    lines = [
-        f" Against its control, `{row.baseline}`, {row.id} is {row.verdict}."
-        for row in controls.itertuples()
-    ]
+    if len(controls):
+        found = [f"against `{r.baseline}` {r.id} is {r.verdict}" for r in controls.itertuples()]
+        lines.append(f" A control lacks the property that a claim is about: {', '.join(found)}.")
     primary = whole[whole.role == PRIMARY]
     at_budgets = {
         row.id: claim_facts.by_budget(row, row.baseline, Path(folders[row.id]))
@@ -159,8 +159,8 @@ def _cautions(whole: pd.DataFrame, folders: dict[str, str]) -> str:
     }
     if ids := sorted(id_ for id_, found in at_budgets.items() if found and found[1]):
         lines.append(
-            f" The baselines of {', '.join(ids)} still improve with more network evaluations, so "
-            "that these verdicts are ones at this budget."
+            " Of the baselines that ran with several budgets those of "
+            f"{', '.join(ids)} still improve, so that these verdicts are ones at this budget."
         )
     lines += [
         f" {', '.join(sorted(ids))} rest on the same trainings of `{method}` on {experiment}."
@@ -171,7 +171,7 @@ def _cautions(whole: pd.DataFrame, folders: dict[str, str]) -> str:
 
 
 def parts(reference: Path) -> dict[str, str]:
-    """The README's parts by name: the answers in two sentences, and tables of them and of means."""
+    """The README's parts by name: the answers in sentences, and tables of them and of means."""
     whole, folders = gathered(reference)
     metrics = kept(reference / "default" / "metrics.csv")
     rows = [

@@ -60,7 +60,7 @@ def markdown(metrics: pd.DataFrame) -> list[str]:
     lines = markdown_table(["", *columns], rows)
     if alone:
         words = (
-            "A mixture without any network is the best, or behind it by no more than two standard "
+            f"A mixture without any network is the best, or behind it by at most {ERRORS} standard "
             f"errors over seeds, in {len(alone)} of the {len(columns)} columns"
         )
         lines += ["", f"{words}: {'; '.join(alone)}."]
