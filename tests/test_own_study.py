@@ -10,12 +10,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from sklearn.covariance import EmpiricalCovariance, LedoitWolf
 
 from changed import refusal
 from conftest import ROOT, copy_tree, snakemake
 from ndsm.report import own_answers, own_page, row_gaps
 from ndsm.report.own_numbers import GAUSSIAN, Study
 from ndsm.report.verdict import holm
+from ndsm.stages import verdict
 from ndsm.study import configuration, job_settings, own_study, plan
 
 TEMPLATE = ROOT / "workflow" / "studies" / "own.yaml"
@@ -309,3 +311,17 @@ def test_a_file_of_your_own_names_its_table(tree: Path) -> None:
 
 def test_a_page_has_the_same_answers_as_html() -> None:
     assert own_page._html("**a** `b*c` <d>") == "<strong>a</strong> <code>b*c</code> &lt;d&gt;"
+
+
+@pytest.mark.parametrize(
+    ("n", "d", "spread", "shrunk"), [(40, 30, 1.0, True), (200, 5, 30.0, False)]
+)
+def test_one_gaussian_is_not_a_weak_one(n: int, d: int, spread: float, shrunk: bool) -> None:
+    """Few rows ask for a shrunk covariance, strongly correlated columns for the plain one."""
+    rng = np.random.default_rng(0)
+    factor = np.linalg.qr(rng.normal(size=(d, d)))[0] * np.geomspace(1, 1 / spread, d)
+    x, new = (rng.normal(size=(rows, d)) @ factor.T for rows in (n, 2000))
+    found = verdict.one_gaussian(x).logpdf(new).mean()
+    plain, other = (fit().fit(x).score(new) for fit in (EmpiricalCovariance, LedoitWolf))
+    assert found == pytest.approx(other if shrunk else plain)
+    assert abs(plain - other) > 0.3

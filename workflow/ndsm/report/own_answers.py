@@ -20,7 +20,7 @@ WORDS = {
     "dsm": "plain score matching, linear noise",
     "dsm_mixture": "linear noise, the mixture known to the network",
     "ndsm_cv": "nonlinear noise, the paper's method",
-    "one Gaussian": "no structure: mean and shrunk covariance of the rows",
+    "one Gaussian": "no structure: mean and covariance of the rows",
     "ndsm_flow": "nonlinear noise in one jump, this study's variant",
 }
 # Of each claim the question, and what to say if the method wins, if it loses, if neither.

@@ -17,7 +17,7 @@ from ndsm.report.row_gaps import Gap, gap, verdict_of
 from ndsm.vocabulary import FLOOR
 
 Array = NDArray[np.float64]
-GAUSSIAN = "one Gaussian"  # no method of the study: Ledoit and Wolf's covariance
+GAUSSIAN = "one Gaussian"  # no method of the study: ``stages.verdict.one_gaussian``
 HARM = 0.05  # nats a row and column
 DISTANCE = "energy_distance"
 

@@ -26,7 +26,7 @@ READING = [
     "A difference is called one if four things hold. Its p-value (a paired t test over seeds, "
     "corrected for the questions asked together) is below {level:g}. Its interval is on one side "
     "of zero. It is {least:g} nats or more. The better of the two methods is better than *one "
-    "Gaussian* with the rows' mean and covariance (Ledoit and Wolf's), or better than the other by "
+    "Gaussian* with the rows' mean and covariance (plain or shrunk), or better than the other by "
     "{harm:g} nats a column. *No difference was found* does not say that there is none.",
     "`claims.md` asks the seeds alone, so that it may call a difference what this page does not.",
     "Every network had the same fixed budget, and settings that were tuned on other data. Another "
