@@ -192,6 +192,8 @@ def test_methods_that_no_better_than_one_gaussian_do_not_differ() -> None:
     assert "Even the best could not be shown to be better than one Gaussian" in headline
     harmful = study_of(levels | {"ndsm_cv": -2.0})
     assert told(harmful)[1].startswith("**No, it is worse.**")
+    less_harmful = study_of({"gmm": -3.0, "dsm": -3.0, "dsm_mixture": -3.0, "ndsm_cv": -1.0})
+    assert told(less_harmful)[0].startswith("**No difference was found.** The two differ, but")
 
 
 def test_methods_with_the_same_numbers_do_not_differ() -> None:

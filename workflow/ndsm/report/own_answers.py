@@ -97,7 +97,7 @@ def _claim(study: Study, row: pd.Series) -> str:
     gains = study.log_prob[row.method, study.most] - study.log_prob[row.baseline, study.most]
     likelier = np.nanmean(gains[:, ~np.isnan(gains).all(0)], 0) > 0
     apart = verdict_of(found, row.p_adjusted, study.level) != 0 and not outcome
-    why = " Neither could be shown to be better than one Gaussian, and they hardly differ."
+    why = " The two differ, but neither could be shown to be better than one Gaussian."
     return (
         f"**{SAID[outcome]}.**{why * apart} With {study.most} training rows `{row.method}` "
         f"({_words(row.method)}) gains {_interval(found)} nats a row over `{row.baseline}` "

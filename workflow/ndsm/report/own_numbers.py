@@ -2,8 +2,8 @@
 
 That is where the corrected p-value of the seeds is below the level, the interval of ``row_gaps`` is
 on one side of zero, and the better method is better than one Gaussian. Of methods that are not,
-none has found a structure: they differ in what they lose by fitting noise, which counts from
-``HARM`` on. Else there is no difference.
+none has found a structure: they differ in what they lose by fitting noise. That the first of two
+loses more counts from ``HARM`` on; that it loses less is no help. Else there is no difference.
 """
 
 from collections.abc import Mapping
@@ -67,8 +67,9 @@ class Study:
         """1 where a method is better than another, -1 where it is worse, 0 where neither."""
         found = self.gap(ours, theirs)
         outcome = verdict_of(found, p_adjusted, self.level)
-        counts = self.structured(ours if outcome > 0 else theirs)
-        return outcome * (counts or abs(found.mean) >= HARM * self.columns)
+        if outcome > 0:  # less harm than another does is no help
+            return outcome * self.structured(ours)
+        return outcome * (self.structured(theirs) or -found.mean >= HARM * self.columns)
 
     def structured(self, method: str) -> bool:
         """Whether a method is better than one Gaussian."""

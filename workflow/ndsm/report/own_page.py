@@ -26,8 +26,9 @@ READING = [
     "A difference is called one if four things hold. Its p-value (a paired t test over seeds, "
     "corrected for the questions asked together) is below {level:g}. Its interval is on one side "
     "of zero. It is {least:g} nats or more. The better of the two methods is better than *one "
-    "Gaussian* with the rows' mean and covariance (plain or shrunk), or better than the other by "
-    "{harm:g} nats a column. *No difference was found* does not say that there is none.",
+    "Gaussian* with the rows' mean and covariance (plain or shrunk). Without the last the first "
+    "method of a question is still called worse, from {harm:g} nats a column on, but not better. "
+    "*No difference was found* does not say that there is none.",
     "`claims.md` asks the seeds alone, so that it may call a difference what this page does not.",
     "Every network had the same fixed budget, and settings that were tuned on other data. Another "
     "budget or tuning may change who is best.",
