@@ -252,6 +252,8 @@ def test_a_study_is_kept_with_the_figures_that_a_page_shows(reference, tmp_path)
         (study / name).write_text(name)
     claims_of_study = (reference / "default" / "claims.csv").read_text()
     (study / "claims.csv").write_text(claims_of_study)
+    with pytest.raises(Refused, match="figures: is not there; let make study end first"):
+        kept_studies.keep(study, folder, "")
     (study / "figures").mkdir()
     for name in ("frontier_weighted_modes", "forward_process", "variance"):
         (study / "figures" / f"{name}.png").write_text(name)

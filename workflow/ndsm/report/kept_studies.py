@@ -87,8 +87,10 @@ def keep(study: Path, folder: Path, page: str) -> None:
         page: the README's text.
 
     Raises:
-        Refused: the README shows a figure that the study has not.
+        Refused: the study has not ended, or the README shows a figure that it has not.
     """
+    if not (study / "figures").is_dir():
+        raise Refused(f"{study}/figures: is not there; let make study end first")
     decided = set(pd.read_csv(study / "claims.csv").query(f"role == '{PRIMARY}'").id)
     drawn = {path.name: path for path in (study / "figures").iterdir()}
     shown = set(re.findall(rf"\({re.escape(folder.as_posix())}/(\w+\.(?:png|gif))\)", page))
